@@ -1,0 +1,85 @@
+/* The whole seam between Hawser and a kernel. `ring/uring.c` is the real one, `ring/null.c` says yes
+ * to everything (it measures our own overhead), `tests/sim/` holds a simulated world. A backend
+ * belongs to one loop and is used by that loop's thread only, except wake(). */
+#ifndef HSR_RING_BACKEND_H
+#define HSR_RING_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/queue.h"
+#include "ring/op.h"
+
+struct hsr_backend;
+
+struct hsr_backend_ops {
+    const char *name;
+    /** Take every operation of @ops (linked by op->node, in order; the list is empty afterwards).
+     * Each will complete; submission itself cannot fail: what the kernel refuses completes with
+     * that error. */
+    void (*submit)(struct hsr_backend *backend, struct hsr_list *ops);
+    /** Hand pending submissions over, then sleep until something completes, wake() was called or
+     * @deadline_ns (of now()) has passed. UINT64_MAX: no deadline; 0: do not sleep. */
+    void (*wait)(struct hsr_backend *backend, uint64_t deadline_ns);
+    /** Call op->done for at most @max completions; returns how many. */
+    unsigned (*reap)(struct hsr_backend *backend, unsigned max);
+    /** Monotonic time in nanoseconds; the only clock of the house. */
+    uint64_t (*now)(struct hsr_backend *backend);
+    /** Wall clock in nanoseconds since 1970, for stage names and logs. */
+    uint64_t (*wall)(struct hsr_backend *backend);
+    /** Run @op now and return its result. Sockets: only SHUTDOWN. */
+    int64_t (*call)(struct hsr_backend *backend, struct hsr_op *op);
+    /** Ask for an armed operation to end soon (-ECANCELED or its normal result): its completion
+     * still comes. */
+    void (*cancel)(struct hsr_backend *backend, struct hsr_op *op);
+    /** Is there something to reap, or does the kernel have work for us? No system call. */
+    bool (*pending)(struct hsr_backend *backend);
+    /** Any thread: make wait() return. */
+    void (*wake)(struct hsr_backend *backend);
+    /** Register @count buffers (iov index = hsr_op.buf_index). 0 or -errno: then the caller works
+     * without registration. */
+    int (*register_buffers)(struct hsr_backend *backend, const struct iovec *iov, unsigned count);
+    /** Random bytes: getrandom(2); seeded in the simulator. */
+    void (*random)(struct hsr_backend *backend, void *out, size_t size);
+    void (*fini)(struct hsr_backend *backend);
+};
+
+struct hsr_backend {
+    const struct hsr_backend_ops *ops;
+};
+
+struct hsr_uring_options {
+    unsigned entries;   /* submission queue; the completion queue is four times that */
+    unsigned iowq_max;  /* bounded kernel workers; 0: as many as the ring's CPU allows (2) */
+    int iowq_cpu;       /* pin kernel workers to this CPU; -1: no */
+    uint32_t spin_ns;   /* poll the ring this long before sleeping; 0 when shards >= cores */
+};
+
+/** What the running kernel gives, probed once per process. */
+struct hsr_uring_features {
+    bool single_issuer, defer_taskrun, submit_all, no_sqarray, no_iowait;
+    bool send_zc, recv_multishot, msg_ring, bundle, min_wait;
+    bool xattrat, fchmodat2, cachestat, dontcache;
+    char used[256];    /* words for the start-up line */
+    char missing[512]; /* "name (why)" for what is not used */
+};
+
+/** Probe; never fails: what cannot be probed is absent. */
+void hsr_uring_probe(struct hsr_uring_features *features);
+
+/** Create a real ring on the calling thread (it must be the loop's thread: SINGLE_ISSUER).
+ * @param ret_backend  owned; free with ops->fini
+ * @return 0, HSR_E_NO_IO_URING (forbidden by seccomp, sysctl or an old kernel: @why says which and
+ * what to do), HSR_E_MEMLOCK, or -errno */
+int hsr_uring_create(const struct hsr_uring_options *options, struct hsr_backend **ret_backend,
+                     char *why, size_t why_size);
+
+/** Everything succeeds at once, with full sizes; opens return made-up descriptors. */
+int hsr_null_create(struct hsr_backend **ret_backend);
+
+/** The plain system call behind @op: shared by `uring` and tools. Returns res or -errno. */
+int64_t hsr_syscall_run(struct hsr_op *op);
+
+#endif

@@ -1,0 +1,146 @@
+/* A shard's loop. One thread owns it; each turn, in this order:
+ *
+ *   reap completions -> run handlers (record, wake) -> messages -> timers -> step woken tasks
+ *   -> submit, and wait if nothing is runnable (idle jobs included) -> idle jobs
+ *
+ * Handlers and messages only record and wake; tasks do the work. Nothing recurses. Except
+ * hsr_loop_send() and hsr_loop_stop() everything here is for the owning thread. */
+#ifndef HSR_RING_RING_H
+#define HSR_RING_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/queue.h"
+#include "ring/backend.h"
+#include "ring/op.h"
+
+struct hsr_loop;
+
+/* ---- tasks: what a completion wakes ---- */
+
+struct hsr_task {
+    struct hsr_list node; /* in loop->runnable while woken */
+    void (*run)(struct hsr_task *task);
+    const char *name; /* static; for the turn histogram */
+};
+
+void hsr_task_init(struct hsr_task *task, const char *name, void (*run)(struct hsr_task *task));
+
+/* ---- timers ---- */
+
+struct hsr_timer {
+    uint32_t heap_index; /* 1-based position in the heap; 0: not armed */
+    uint64_t deadline_ns;
+    void (*fired)(struct hsr_timer *timer); /* records and wakes */
+};
+
+/* ---- messages from other threads: the cell is lent until it was delivered ---- */
+
+struct hsr_msg {
+    struct hsr_mpsc_node node;
+    void (*deliver)(struct hsr_msg *msg); /* on the receiving loop's thread */
+};
+
+/* ---- idle jobs ---- */
+
+enum hsr_job_result { HSR_JOB_MORE, HSR_JOB_DONE, HSR_JOB_BLOCKED };
+
+/** CPU work for the gaps. step() does some microseconds of work and returns; it must not sleep. */
+struct hsr_job {
+    struct hsr_list node;
+    enum hsr_job_result (*step)(struct hsr_job *job, uint64_t deadline_ns);
+    const char *name;
+};
+
+/* ---- the loop ---- */
+
+#define HSR_TURN_BUCKETS 32 /* bucket i counts turns of [2^i, 2^(i+1)) nanoseconds */
+
+struct hsr_loop_stats {
+    uint64_t turns;
+    uint64_t sleeps;
+    uint64_t completions;
+    uint64_t calls;    /* operations run as plain calls */
+    uint64_t submits;  /* operations submitted */
+    uint64_t messages;
+    uint64_t idle_ns;  /* spent in idle jobs */
+    uint64_t sleep_ns; /* spent waiting */
+    uint64_t turn_histogram[HSR_TURN_BUCKETS];
+    uint64_t turns_long;        /* over 1 ms */
+    const char *turn_long_task; /* the last task that made one */
+};
+
+#define HSR_TIMERS_MAX 4096u /* armed at once in one loop: two per connection, and bwlimit */
+
+struct hsr_loop {
+    struct hsr_backend *backend;
+    struct hsr_list runnable;  /* woken tasks, oldest first */
+    struct hsr_list submitted; /* operations of this turn, not yet handed over */
+    struct hsr_list idle;      /* jobs */
+    struct hsr_timer **timers; /* binary heap; [1..timer_count] */
+    uint32_t timer_count;
+    struct hsr_mpsc inbox;
+    atomic_bool sleeping; /* a sender rings only then */
+    atomic_bool stop;
+    unsigned index; /* which shard this is */
+    uint32_t armed; /* operations in flight */
+    uint64_t now_ns; /* at the start of this turn */
+    uint64_t trace_hash; /* order of everything that happened; the simulator compares it */
+    struct hsr_loop_stats stats;
+};
+
+/** @param backend  owned from here on, also after an error */
+int hsr_loop_init(struct hsr_loop *loop, struct hsr_backend *backend, unsigned index);
+
+/** Asserts that nothing is armed, then frees the backend. Accepts a zeroed loop. */
+void hsr_loop_fini(struct hsr_loop *loop);
+
+/** Run turns until hsr_loop_stop(). */
+void hsr_loop_run(struct hsr_loop *loop);
+
+/** One turn. With @may_sleep false it never waits. Returns true if anything happened. For the
+ * simulator and tests, which step loops by hand. */
+bool hsr_loop_turn(struct hsr_loop *loop, bool may_sleep);
+
+/** Any thread: hsr_loop_run() returns after its current turn. */
+void hsr_loop_stop(struct hsr_loop *loop);
+
+/** The loop whose turn runs on this thread, or NULL. */
+struct hsr_loop *hsr_loop_current(void);
+
+/** Queue @op for this turn's submission. op->done and the arguments are set; buf_index is -1 unless
+ * a registered buffer is used. */
+void hsr_loop_submit(struct hsr_loop *loop, struct hsr_op *op);
+
+/** Run @op as a plain call now. */
+int64_t hsr_loop_call(struct hsr_loop *loop, struct hsr_op *op);
+
+/** End an armed operation early; harmless when it is not armed. Its completion still comes. */
+void hsr_loop_cancel(struct hsr_loop *loop, struct hsr_op *op);
+
+/** Make @task run in this or the next turn; once, however often it is woken before. */
+void hsr_loop_wake(struct hsr_loop *loop, struct hsr_task *task);
+
+/** Forget a wake-up, before the owner of @task is freed. */
+void hsr_loop_forget(struct hsr_loop *loop, struct hsr_task *task);
+
+/** Any thread. */
+void hsr_loop_send(struct hsr_loop *to, struct hsr_msg *msg);
+
+/** Arm, or move, a timer. */
+void hsr_loop_timer_set(struct hsr_loop *loop, struct hsr_timer *timer, uint64_t deadline_ns);
+void hsr_loop_timer_clear(struct hsr_loop *loop, struct hsr_timer *timer);
+
+void hsr_loop_job_add(struct hsr_loop *loop, struct hsr_job *job);
+void hsr_loop_job_remove(struct hsr_loop *loop, struct hsr_job *job);
+
+/** Is the kernel, a message or a task waiting? One or two loads: call it between slices of long
+ * work and return to the loop when it says yes. */
+bool hsr_loop_pressed(struct hsr_loop *loop);
+
+/** Time now (not the turn's start), in nanoseconds. */
+uint64_t hsr_loop_clock(struct hsr_loop *loop);
+
+#endif
