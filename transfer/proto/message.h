@@ -1,0 +1,236 @@
+/* Payloads of control frames: one structure, one encoder and one decoder each. Decoders borrow from
+ * the input: spans point into the payload. They accept exactly what encoders write: trailing bytes,
+ * unknown flags and values over their limit are errors (HSR_E_TRUNCATED, HSR_E_PROTOCOL,
+ * HSR_E_LIMIT). Encoders return the payload size, or HSR_E_LIMIT when it does not fit. */
+#ifndef HSR_PROTO_MESSAGE_H
+#define HSR_PROTO_MESSAGE_H
+
+#include <stdint.h>
+
+#include "base/span.h"
+#include "transfer/proto/frame.h"
+
+#define HSR_TOKEN_SIZE 16u
+
+struct hsr_hello {
+    uint32_t magic;
+    uint16_t version_min;
+    uint16_t version_max;
+    uint64_t features;
+    struct hsr_span agent; /* "hawser/0.1.0", for logs; at most 64 bytes */
+};
+
+struct hsr_hello_ack {
+    uint16_t version;
+    uint64_t features;
+    uint32_t streams_max;
+    uint32_t depth_max;
+    uint32_t chunk_max;
+    struct hsr_span agent;
+};
+
+enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
+
+/* options of a session; the bits that matter to a side are used by it, the rest ignored */
+#define HSR_OPT_DRY_RUN (1u << 0)
+#define HSR_OPT_CHECKSUM (1u << 1)
+#define HSR_OPT_DELETE (1u << 2)
+#define HSR_OPT_SIZE_ONLY (1u << 3)
+#define HSR_OPT_IGNORE_EXISTING (1u << 4)
+#define HSR_OPT_NO_OWNER (1u << 5)
+#define HSR_OPT_NO_TIMES (1u << 6)
+#define HSR_OPT_NO_XATTRS (1u << 7)
+#define HSR_OPT_NO_HARD_LINKS (1u << 8)
+#define HSR_OPT_COPY_LINKS (1u << 9)
+#define HSR_OPT_NAMES (1u << 10)       /* the peer wants a NOTE for every name changed (-v, --json) */
+#define HSR_OPT_SINGLE_FILE (1u << 11) /* one source that is not a directory: path may be its name */
+#define HSR_OPT_LIST (1u << 12)        /* PATHS are a --files-from list: parents are implied */
+#define HSR_OPTS_ALL ((1u << 13) - 1)
+
+enum hsr_durability {
+    HSR_DURABILITY_RECEIVED = 1,
+    HSR_DURABILITY_WRITTEN = 2,
+    HSR_DURABILITY_DURABLE = 3
+};
+
+struct hsr_open {
+    uint8_t role;       /* the client's: SOURCE for push, TARGET for pull */
+    uint8_t digest;     /* enum hsr_digest_kind */
+    uint8_t durability; /* enum hsr_durability */
+    uint32_t options;   /* HSR_OPT_x */
+    uint32_t streams;   /* data connections asked for */
+    uint32_t depth;     /* chunks per stream asked for */
+    uint32_t chunk;     /* bytes of payload per chunk asked for */
+    uint64_t bwlimit;   /* bytes per second for the whole session; 0: none */
+    uint64_t delete_max; /* --max-delete; UINT64_MAX: no limit */
+    uint32_t paths;      /* how many paths follow in PATHS frames (server is the source) */
+    struct hsr_span export_name;
+    struct hsr_span path;  /* below the export; "" is the export itself */
+    struct hsr_span rules; /* encoded filter rules (tree/filter.h), may be empty */
+};
+
+struct hsr_open_ack {
+    uint8_t token[HSR_TOKEN_SIZE]; /* names the session in JOIN; unguessable */
+    uint32_t streams;              /* in force; at most what was asked */
+    uint32_t depth;
+    uint32_t chunk;
+    uint32_t files_max; /* large files the target keeps open at once */
+    uint8_t rename_top; /* SINGLE_FILE: the top entry takes the name `top_name` */
+    struct hsr_span top_name;
+};
+
+struct hsr_join {
+    uint8_t token[HSR_TOKEN_SIZE];
+    uint32_t stream; /* 0 .. streams-1 */
+};
+
+struct hsr_reject { /* REJECT and CANCEL */
+    int32_t code;   /* -errno (Linux numbers) or HSR_E_x */
+    struct hsr_span text;
+};
+
+struct hsr_note {
+    uint8_t event; /* enum hsr_note_event */
+    int32_t code;  /* for FAILED and SKIPPED: why */
+    uint64_t size; /* bytes of the file, where that makes sense */
+    struct hsr_span path; /* relative to the transfer's root */
+    struct hsr_span text; /* operation or more words; may be empty */
+};
+
+enum hsr_note_event {
+    HSR_NOTE_FAILED = 1, /* this path could not be kept: counts as a failure */
+    HSR_NOTE_SKIPPED,    /* not kept on purpose, named: sockets */
+    HSR_NOTE_WARNING,    /* kept, but not all of it (owner as a plain user) */
+    HSR_NOTE_CREATED,    /* with OPT_NAMES: a new name, or one whose content changed */
+    HSR_NOTE_UPDATED,    /* with OPT_NAMES */
+    HSR_NOTE_TOUCHED,    /* with OPT_NAMES: metadata only */
+    HSR_NOTE_DELETED,    /* with OPT_NAMES */
+    HSR_NOTE_EVENT_COUNT
+};
+
+struct hsr_totals { /* in DONE: what the target did */
+    uint64_t files;   /* regular files whose content was transferred */
+    uint64_t bytes;   /* of content written */
+    uint64_t created; /* other new names: directories, links, devices, empty files */
+    uint64_t touched; /* metadata only */
+    uint64_t skipped; /* entries that needed nothing */
+    uint64_t deleted;
+    uint64_t failed;
+};
+
+struct hsr_done {
+    uint8_t durability; /* what holds now */
+    int32_t code;       /* 0, HSR_E_PARTIAL, or why the target gave up */
+    struct hsr_totals totals;
+};
+
+struct hsr_walk_end {
+    uint64_t entries;
+    uint64_t files;
+    uint64_t bytes;  /* of regular files seen */
+    uint64_t failed; /* at the source, so far */
+};
+
+struct hsr_file_end {
+    int32_t code;   /* 0: sum and size are true; else why the source gave up (HSR_E_CHANGED...) */
+    uint64_t size;  /* bytes of the file */
+    uint64_t bytes; /* bytes sent in DATA frames (holes are not) */
+    struct hsr_digest_sum sum;
+};
+
+enum hsr_want_action {
+    HSR_WANT_WHOLE = 1,  /* send it */
+    HSR_WANT_UNLESS = 2, /* send it unless its digest is this one (--checksum) */
+    HSR_WANT_ACTION_COUNT
+};
+
+struct hsr_want_item {
+    uint16_t index;
+    uint8_t action;
+    uint8_t digest[HSR_DIGEST_SIZE]; /* UNLESS only */
+};
+
+struct hsr_ack_item {
+    uint16_t index;
+    int32_t code; /* why this entry failed */
+};
+
+/* fixed-layout messages */
+int hsr_hello_encode(const struct hsr_hello *hello, void *out, size_t size);
+int hsr_hello_decode(struct hsr_span payload, struct hsr_hello *ret_hello);
+int hsr_hello_ack_encode(const struct hsr_hello_ack *ack, void *out, size_t size);
+int hsr_hello_ack_decode(struct hsr_span payload, struct hsr_hello_ack *ret_ack);
+int hsr_open_encode(const struct hsr_open *open, void *out, size_t size);
+int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open);
+int hsr_open_ack_encode(const struct hsr_open_ack *ack, void *out, size_t size);
+int hsr_open_ack_decode(struct hsr_span payload, struct hsr_open_ack *ret_ack);
+int hsr_join_encode(const struct hsr_join *join, void *out, size_t size);
+int hsr_join_decode(struct hsr_span payload, struct hsr_join *ret_join);
+int hsr_reject_encode(const struct hsr_reject *reject, void *out, size_t size);
+int hsr_reject_decode(struct hsr_span payload, struct hsr_reject *ret_reject);
+int hsr_note_encode(const struct hsr_note *note, void *out, size_t size);
+int hsr_note_decode(struct hsr_span payload, struct hsr_note *ret_note);
+int hsr_done_encode(const struct hsr_done *done, void *out, size_t size);
+int hsr_done_decode(struct hsr_span payload, struct hsr_done *ret_done);
+int hsr_walk_end_encode(const struct hsr_walk_end *end, void *out, size_t size);
+int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end);
+int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size);
+int hsr_file_end_decode(struct hsr_span payload, struct hsr_file_end *ret_end);
+
+/* LIST: export, path, flags (bit 0: the path itself only) */
+struct hsr_list_request {
+    uint8_t self_only;
+    struct hsr_span export_name;
+    struct hsr_span path;
+};
+int hsr_list_request_encode(const struct hsr_list_request *list, void *out, size_t size);
+int hsr_list_request_decode(struct hsr_span payload, struct hsr_list_request *ret_list);
+
+/* PATHS, WANT, PAGE_ACK: lists, read one by one. *_begin checks the count against its limit. */
+struct hsr_list_reader {
+    struct hsr_reader reader;
+    uint32_t left;
+};
+
+int hsr_list_begin(struct hsr_list_reader *list, struct hsr_span payload, uint32_t count_max);
+/** 1: an item; 0: the end, and nothing trails; negative: malformed. */
+int hsr_paths_next(struct hsr_list_reader *list, struct hsr_span *ret_path);
+int hsr_want_next(struct hsr_list_reader *list, struct hsr_want_item *ret_item);
+int hsr_ack_next(struct hsr_list_reader *list, struct hsr_ack_item *ret_item);
+
+/* writers: begin, put until it says HSR_E_LIMIT (then the item is not in), end returns the size */
+struct hsr_list_writer {
+    struct hsr_writer writer;
+    uint32_t count;
+};
+void hsr_list_start(struct hsr_list_writer *list, void *out, size_t size);
+int hsr_paths_put(struct hsr_list_writer *list, struct hsr_span path);
+int hsr_want_put(struct hsr_list_writer *list, const struct hsr_want_item *item);
+int hsr_ack_put(struct hsr_list_writer *list, const struct hsr_ack_item *item);
+int hsr_list_finish(struct hsr_list_writer *list);
+
+/* PACK: payload = member table, then the members' bytes one after the other, in table order. */
+#define HSR_PACK_HEAD_SIZE 8u    /* u32 count, u32 zero */
+#define HSR_PACK_MEMBER_SIZE 32u /* page u32, index u16, zero u16, code i32, size u32, digest 16 */
+
+struct hsr_pack_member {
+    uint32_t page;
+    uint16_t index;
+    int32_t code;  /* 0, or why the source could not read it: then size is 0 */
+    uint32_t size; /* bytes */
+    uint8_t digest[HSR_DIGEST_SIZE]; /* of the whole file, as hsr_digest_final gives it */
+};
+
+static inline size_t hsr_pack_table_size(uint32_t count)
+{
+    return HSR_PACK_HEAD_SIZE + (size_t)count * HSR_PACK_MEMBER_SIZE;
+}
+
+/** Write the table of @count members to @out (room: hsr_pack_table_size). */
+void hsr_pack_encode(const struct hsr_pack_member *members, uint32_t count, uint8_t *out);
+
+/** Check and read the table at the start of @payload; the sizes add up to the payload exactly.
+ * @param members  room for HSR_PACK_MEMBERS_MAX */
+int hsr_pack_decode(struct hsr_span payload, struct hsr_pack_member *members, uint32_t *ret_count);
+
+#endif
