@@ -1,0 +1,30 @@
+/* The same code, compiled once for each instruction set. Only digest.c and its test see this. */
+#ifndef HSR_HASH_SIMD_H
+#define HSR_HASH_SIMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hash/digest.h"
+
+struct hsr_hash_variant {
+    const char *name;
+    uint64_t (*hash64)(const void *bytes, size_t size);
+    struct hsr_digest_sum (*hash128)(const void *bytes, size_t size);
+    bool (*is_zero)(const void *bytes, size_t size);
+};
+
+#if defined(__x86_64__)
+extern const struct hsr_hash_variant hsr_hash_avx512;
+extern const struct hsr_hash_variant hsr_hash_avx2;
+extern const struct hsr_hash_variant hsr_hash_sse2;
+#endif
+extern const struct hsr_hash_variant hsr_hash_scalar;
+
+#define HSR_HASH_VARIANTS_MAX 4u /* the four above */
+
+/** Every variant this CPU can run, best first; returns how many. */
+size_t hsr_hash_variants(const struct hsr_hash_variant *ret_variants[HSR_HASH_VARIANTS_MAX]);
+
+#endif
