@@ -1,0 +1,163 @@
+/* Everything a target does to names: compare, make directories and special files, stage and commit
+ * regular files, set metadata through descriptors, link, prune. Plain calls through the loop; the
+ * caller slices. A context belongs to one shard and one session. */
+#ifndef HSR_TREE_TARGET_H
+#define HSR_TREE_TARGET_H
+
+#include "base/base.h"
+#include "transfer/proto/entry.h"
+#include "transfer/proto/message.h"
+#include "transfer/tree/dir.h"
+#include "transfer/tree/filter.h"
+
+struct hsr_tree {
+    struct hsr_loop *loop;
+    struct hsr_dircache cache;
+    uint32_t options;    /* HSR_OPT_x */
+    uint32_t uid;        /* effective ids of this process */
+    uint32_t gid;
+    bool root;           /* may chown, mknod devices, set trusted.* and security.* */
+    bool owner_refused;  /* owners were not kept at least once (plain user): said once */
+    bool no_tmpfile;     /* this file system has no O_TMPFILE: named stages */
+    uint64_t nonce;      /* random: part of stage names */
+    uint32_t stage_count;
+};
+
+/** @param root_fd  the session's target directory; borrowed */
+void hsr_tree_init(struct hsr_tree *tree, struct hsr_loop *loop, int root_fd, uint32_t options);
+void hsr_tree_fini(struct hsr_tree *tree);
+
+/* ---- what is there already ---- */
+
+enum hsr_compare {
+    HSR_COMPARE_ABSENT,    /* no such name */
+    HSR_COMPARE_SAME,      /* content and metadata as the entry says */
+    HSR_COMPARE_METADATA,  /* content by the quick check the same, metadata differs */
+    HSR_COMPARE_CONTENT,   /* same type, other content */
+    HSR_COMPARE_OTHER_KIND /* another type of file has the name */
+};
+
+struct hsr_existing {
+    uint64_t size;
+    uint64_t dev, ino;
+    uint32_t mode; /* with S_IFMT */
+};
+
+/** Compare one entry (not DIR_END, not LINK_NEXT) with what has its name, by the session's options
+ * (quick check: size and mtime in ns; SIZE_ONLY; CHECKSUM makes same-size files CONTENT unless the
+ * caller compares digests). Symlinks: by target. Metadata: mode, owner (as root), mtime, xattrs, as far
+ * as the options keep them. @return enum hsr_compare or -errno */
+int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                     struct hsr_existing *ret_existing);
+
+/* ---- entries without data ---- */
+
+/** Make sure directory @entry exists in @parent and can be filled (owner rwx meanwhile); something of
+ * another kind is replaced (a non-directory is removed). *ret_created: it is new, so nothing below
+ * it needs comparing. 0 or -errno. */
+int hsr_tree_mkdir(struct hsr_tree *tree, const struct hsr_dir *parent,
+                   const struct hsr_entry *entry, bool *ret_created);
+
+/** Final metadata of directory @dir, from its DIR_END entry. *ret_changed: something differed. */
+int hsr_tree_dir_finish(struct hsr_tree *tree, const struct hsr_dir *dir,
+                        const struct hsr_entry *entry, bool *ret_changed);
+
+/** Make a symlink, FIFO, device or empty regular file with all metadata; what has the name is
+ * replaced in one rename (a directory in the way: only when empty, or with OPT_DELETE its tree is the caller's
+ * to prune first: -ENOTEMPTY or -EISDIR). */
+int hsr_tree_make(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                  enum hsr_compare compare);
+
+/** A further name of a file: link_path (relative to the root, checked) -> dir/name. An existing name
+ * is replaced in one rename. *ret_same: it already was that link. 0 or -errno. */
+int hsr_tree_link(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                  bool *ret_same);
+
+/** Set the metadata that differs on what has the name already (content stays). */
+int hsr_tree_touch(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry);
+
+/* ---- regular files: stage, fill, commit ---- */
+
+struct hsr_stage {
+    int fd;       /* open for writing, or -1 */
+    bool unnamed; /* O_TMPFILE: a crash leaves nothing */
+    bool replace; /* the name exists: commit goes through a rename */
+    uint64_t allocated;      /* bytes preallocated */
+    const struct hsr_dir *dir; /* borrowed until commit or abort */
+    char temp[48]; /* hidden name of a named stage: hsr_stage_name_is() knows it; "" if unnamed */
+};
+
+/** Open a stage for @entry beside its final name: unnamed where the file system can, else under a
+ * hidden random name, locked with flock(2) so that others can tell it from a stale one. Files of
+ * at least 1 MiB are preallocated (not SPARSE ones, which are set to their length instead).
+ * @return 0 or -errno (-ENOSPC, -EDQUOT, -EROFS, -EACCES ...) */
+int hsr_stage_open(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                   bool replace, struct hsr_stage *ret_stage);
+
+/** Metadata through the descriptor, then the name, in one step for readers. Consumes the stage also
+ * on error (nothing is left behind then). With @sync the data is synced before it gets the name
+ * (fdatasync). */
+int hsr_stage_commit(struct hsr_tree *tree, struct hsr_stage *stage, const struct hsr_entry *entry,
+                     bool sync);
+
+/** Throw a stage away. Harmless on one that was consumed. */
+void hsr_stage_abort(struct hsr_tree *tree, struct hsr_stage *stage);
+
+/** Small file in one go: stage, write @bytes, commit. */
+int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                 const void *bytes, size_t size, bool replace);
+
+/** Does this name look like one of our stages? A source never sends it, a target never accepts it. */
+bool hsr_stage_name_is(struct hsr_span name);
+
+/** Digest of the regular file that has the name now, for --checksum: a cursor, so that the caller
+ * can slice. Begin opens it; step hashes at most @bytes_max: 1 more, 0 done, negative -errno. */
+struct hsr_digest_cursor {
+    int fd; /* -1: closed */
+    uint64_t size, offset;
+    struct hsr_digest_sum sum;
+};
+int hsr_digest_begin(struct hsr_tree *tree, const struct hsr_dir *dir, const char *name,
+                     struct hsr_digest_cursor *cursor);
+int hsr_digest_step(struct hsr_tree *tree, struct hsr_digest_cursor *cursor, void *buf, size_t bytes,
+                    uint8_t out[HSR_DIGEST_SIZE]);
+void hsr_digest_end(struct hsr_tree *tree, struct hsr_digest_cursor *cursor);
+
+/* ---- pruning: --delete, stale stages, trees in the way ---- */
+
+/* Names the source listed in one directory: 64-bit keyed hashes. A collision keeps a file that
+ * should go (chance n*m/2^64), never the reverse. */
+struct hsr_nameset {
+    uint64_t *slots; /* open addressing; NULL when empty */
+    uint32_t count;
+    uint32_t size; /* slots, a power of two */
+};
+/** 0, or HSR_E_MEMORY_BOUND when *budget bytes are used up (it is lowered by what is taken). */
+int hsr_nameset_add(struct hsr_nameset *set, uint64_t key, struct hsr_span name, size_t *budget);
+bool hsr_nameset_has(const struct hsr_nameset *set, uint64_t key, struct hsr_span name);
+/** Frees, and returns the bytes to *budget. */
+void hsr_nameset_clear(struct hsr_nameset *set, size_t *budget);
+
+/** What a prune did to one name: `path` relative to the root. Called before the next step. */
+typedef void hsr_prune_event(void *context, const char *path, int code);
+
+struct hsr_prune; /* a cursor over one directory */
+
+/** Remove what is in @dir but not in @keep (NULL: remove only stale stages), depth first, in steps.
+ * Names that @filter excludes stay, and so does a directory that holds one. Stale stages (ours, not
+ * locked by anyone) always go and are not counted. Stops with HSR_E_DELETE_LIMIT when *left reaches 0.
+ * With OPT_DRY_RUN it reports what it would do. */
+int hsr_prune_create(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_nameset *keep,
+                     uint64_t key, const struct hsr_filter *filter, uint64_t *left,
+                     hsr_prune_event *event, void *context, struct hsr_prune **ret_prune);
+/** 1: more to do, 0: done, negative: it cannot go on. Some 64 names a step. */
+int hsr_prune_step(struct hsr_prune *prune);
+void hsr_prune_destroy(struct hsr_prune *prune);
+
+/** Remove the tree that @name in @dir is, all of it (a directory in the way of something else):
+ * as hsr_prune_create. */
+int hsr_prune_create_name(struct hsr_tree *tree, const struct hsr_dir *dir, const char *name,
+                          const struct hsr_filter *filter, uint64_t *left, hsr_prune_event *event,
+                          void *context, struct hsr_prune **ret_prune);
+
+#endif
