@@ -1,0 +1,278 @@
+/* Placement on machines we do not have (synthetic topologies), on this one, and memory for shards.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "numa/numa.h"
+#include "tests/unit/hsr_test.h"
+
+#define TWO_SOCKETS "synthetic:pack:2 [numa] core:4 pu:1"
+#define TWO_SOCKETS_SMT "synthetic:pack:2 [numa] core:4 pu:2"
+
+static void test_place_default_is_one_shard_per_core(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make(0, TWO_SOCKETS, NULL, &p), 0);
+    CHECK_EQ(p.count, 8);
+    CHECK_EQ(p.cores, 8);
+    CHECK_EQ(p.cpus, 8);
+    CHECK_EQ(p.nodes, 2);
+    CHECK(!p.this_system);
+    for (unsigned i = 0; i < p.count; i++)
+        for (unsigned j = 0; j < i; j++)
+            CHECK(p.shards[i].cpu != p.shards[j].cpu);
+}
+
+/* Goal: two shards on two sockets use both memory controllers. */
+static void test_place_nodes_take_turns(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make(4, TWO_SOCKETS, NULL, &p), 0);
+    CHECK_EQ(p.count, 4);
+    for (unsigned i = 0; i < p.count; i++) {
+        CHECK_EQ(p.shards[i].node, i % 2);
+        CHECK_EQ(p.shards[i].cpu / 4, i % 2); /* the core is on that node */
+    }
+}
+
+static void test_place_smt_uses_first_siblings_first(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make(0, TWO_SOCKETS_SMT, NULL, &p), 0);
+    CHECK_EQ(p.count, 8);
+    CHECK_EQ(p.cores, 8);
+    CHECK_EQ(p.cpus, 16);
+    for (unsigned i = 0; i < p.count; i++)
+        CHECK_EQ(p.shards[i].cpu % 2, 0);
+
+    CHECK_EQ(hsr_place_make(16, TWO_SOCKETS_SMT, NULL, &p), 0);
+    CHECK_EQ(p.count, 16);
+    for (unsigned i = 0; i < p.count; i++)
+        CHECK_EQ(p.shards[i].cpu % 2, i / 8);
+}
+
+static void test_place_cpuset_excludes_cores(void)
+{
+    struct hsr_placement p;
+
+    /* One sibling of core 0, both of core 1, all of the second socket's first core. */
+    CHECK_EQ(hsr_place_make(0, TWO_SOCKETS_SMT, "1-3,8-9", &p), 0);
+    CHECK_EQ(p.cpus, 5);
+    CHECK_EQ(p.cores, 3);
+    CHECK_EQ(p.nodes, 2);
+    CHECK_EQ(p.count, 3);
+    CHECK_EQ(p.shards[0].cpu, 1);
+    CHECK_EQ(p.shards[1].cpu, 8);
+    CHECK_EQ(p.shards[2].cpu, 2);
+
+    CHECK_EQ(hsr_place_make(0, TWO_SOCKETS, "4-7", &p), 0);
+    CHECK_EQ(p.nodes, 1);
+    CHECK_EQ(p.shards[0].node, 1);
+}
+
+static void test_place_more_shards_than_cpus_share(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make(5, "synthetic:core:2 pu:1", NULL, &p), 0);
+    CHECK_EQ(p.count, 5);
+    CHECK_EQ(p.cpus, 2);
+    for (unsigned i = 0; i < p.count; i++)
+        CHECK_EQ(p.shards[i].cpu, i % 2);
+}
+
+static void test_place_one_core(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make(0, "synthetic:pu:1", NULL, &p), 0);
+    CHECK_EQ(p.count, 1);
+    CHECK_EQ(p.cores, 1);
+    CHECK_EQ(p.nodes, 1);
+}
+
+static void test_place_large_machine_stops_at_limit(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make(0, "synthetic:pack:4 [numa] core:128 pu:2", NULL, &p), 0);
+    CHECK_EQ(p.cores, 512);
+    CHECK_EQ(p.count, HSR_SHARDS_MAX);
+    CHECK_EQ(p.nodes, 4);
+}
+
+static void test_place_quota_limits_default_only(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make_limited(0, TWO_SOCKETS, NULL, 3, &p), 0);
+    CHECK_EQ(p.count, 3);
+    CHECK_EQ(hsr_place_make_limited(0, TWO_SOCKETS, NULL, 100, &p), 0);
+    CHECK_EQ(p.count, 8);
+    CHECK_EQ(hsr_place_make_limited(6, TWO_SOCKETS, NULL, 3, &p), 0);
+    CHECK_EQ(p.count, 6);
+}
+
+static void test_place_refuses_what_is_wrong(void)
+{
+    struct hsr_placement p = { .count = 77 };
+
+    CHECK_EQ(hsr_place_make(0, "synthetic:nonsense", NULL, &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(0, "synthetic:", NULL, &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(0, "other:core:2", NULL, &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(0, "xml:/nonexistent/topology.xml", NULL, &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(0, TWO_SOCKETS, "64-70", &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(0, TWO_SOCKETS, "", &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(0, TWO_SOCKETS, "one", &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(HSR_SHARDS_MAX + 1, TWO_SOCKETS, NULL, &p), HSR_E_USAGE);
+    CHECK_EQ(p.count, 77); /* written on success only */
+}
+
+/* Goal: the real machine gives places one can pin to, and affinity narrows them. */
+static void test_place_this_machine(void)
+{
+    struct hsr_placement p;
+    cpu_set_t before, set;
+
+    CHECK_EQ(hsr_place_make(0, NULL, NULL, &p), 0);
+    CHECK(p.this_system);
+    CHECK(p.count >= 1 && p.count <= p.cores);
+    CHECK_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+    CHECK(CPU_ISSET(p.shards[0].cpu, &before));
+
+    int rc = hsr_place_pin(&p.shards[0]);
+    CHECK(rc == 0 || rc == -EPERM); /* containers may refuse the memory policy */
+    CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+    CHECK_EQ(CPU_COUNT(&set), 1);
+    CHECK(CPU_ISSET(p.shards[0].cpu, &set));
+    CHECK_EQ(hsr_place_make(0, NULL, NULL, &p), 0);
+    CHECK_EQ(p.cpus, 1);
+    CHECK_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
+
+    CHECK(hsr_place_pin(&(struct hsr_place){ .cpu = 100000, .node = -1 }) < 0);
+}
+
+static void test_mem_is_zeroed_aligned_and_returned(void)
+{
+    struct hsr_mem mem;
+    const size_t size = 3 * HSR_MIB + 4096;
+
+    CHECK_EQ(hsr_mem_map(&mem, 0, size), 0);
+    CHECK_EQ((uintptr_t)mem.ptr % (2 * HSR_MIB), 0);
+    CHECK_EQ(mem.size, size);
+    CHECK(mem.node == 0 || mem.node == -1);
+    for (size_t i = 0; i < size; i += 512)
+        CHECK(((unsigned char *)mem.ptr)[i] == 0);
+    memset(mem.ptr, 0xa5, size);
+    hsr_mem_unmap(&mem);
+    CHECK(mem.ptr == NULL);
+    hsr_mem_unmap(&mem); /* harmless */
+
+    CHECK_EQ(hsr_mem_map(&mem, -1, 1), 0);
+    CHECK_EQ(mem.node, -1);
+    hsr_mem_unmap(&mem);
+    CHECK_EQ(hsr_mem_map(&mem, -1, 0), -EINVAL);
+    CHECK_EQ(hsr_mem_map(&mem, -1, SIZE_MAX), -EINVAL);
+    CHECK_EQ(hsr_mem_map(&mem, 900, 4096), 0); /* no such node: memory all the same */
+    CHECK_EQ(mem.node, -1);
+    hsr_mem_unmap(&mem);
+}
+
+/* --- a false /proc and /sys for the quota --- */
+
+static char root[256];
+
+static void root_write(const char *path, const char *text)
+{
+    char full[1024];
+    FILE *file;
+
+    for (size_t i = 1; path[i] != '\0'; i++) {
+        if (path[i] != '/')
+            continue;
+        snprintf(full, sizeof(full), "%s%.*s", root, (int)i, path);
+        mkdir(full, 0755);
+    }
+    snprintf(full, sizeof(full), "%s%s", root, path);
+    file = fopen(full, "w");
+    CHECK(file != NULL);
+    if (file == NULL)
+        return;
+    fputs(text, file);
+    fclose(file);
+}
+
+static void root_make(void)
+{
+    snprintf(root, sizeof(root), "%s/test_place.XXXXXX",
+             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
+    CHECK(mkdtemp(root) != NULL);
+}
+
+static void root_remove(void)
+{
+    char command[512];
+
+    snprintf(command, sizeof(command), "rm -rf '%s'", root);
+    CHECK_EQ(system(command), 0);
+}
+
+static void test_cgroup_v2_takes_the_smallest_of_the_chain(void)
+{
+    root_make();
+    CHECK_EQ(hsr_cgroup_cpus(root), 0); /* nothing there: no limit */
+    root_write("/proc/self/cgroup", "0::/slice/unit\n");
+    CHECK_EQ(hsr_cgroup_cpus(root), 0);
+    root_write("/sys/fs/cgroup/slice/unit/cpu.max", "max 100000\n");
+    CHECK_EQ(hsr_cgroup_cpus(root), 0);
+    root_write("/sys/fs/cgroup/slice/cpu.max", "250000 100000\n");
+    CHECK_EQ(hsr_cgroup_cpus(root), 3); /* 2.5, rounded up */
+    root_write("/sys/fs/cgroup/slice/unit/cpu.max", "50000 100000\n");
+    CHECK_EQ(hsr_cgroup_cpus(root), 1);
+    root_write("/sys/fs/cgroup/slice/unit/cpu.max", "garbage\n");
+    CHECK_EQ(hsr_cgroup_cpus(root), 3);
+    root_remove();
+}
+
+static void test_cgroup_v1_quota(void)
+{
+    root_make();
+    root_write("/proc/self/cgroup", "9:name=systemd:/\n4:cpu,cpuacct:/box\n1:cpuset:/other\n");
+    root_write("/sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us", "-1\n");
+    root_write("/sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us", "100000\n");
+    CHECK_EQ(hsr_cgroup_cpus(root), 0);
+    root_write("/sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us", "400000\n");
+    CHECK_EQ(hsr_cgroup_cpus(root), 4);
+    /* In a container the path is not there, and the mount itself is the group. */
+    root_write("/proc/self/cgroup", "4:cpu,cpuacct:/docker/0123\n");
+    root_write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n");
+    root_write("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    CHECK_EQ(hsr_cgroup_cpus(root), 2);
+    root_remove();
+}
+
+int main(void)
+{
+    RUN(test_place_default_is_one_shard_per_core);
+    RUN(test_place_nodes_take_turns);
+    RUN(test_place_smt_uses_first_siblings_first);
+    RUN(test_place_cpuset_excludes_cores);
+    RUN(test_place_more_shards_than_cpus_share);
+    RUN(test_place_one_core);
+    RUN(test_place_large_machine_stops_at_limit);
+    RUN(test_place_quota_limits_default_only);
+    RUN(test_place_refuses_what_is_wrong);
+    RUN(test_place_this_machine);
+    RUN(test_mem_is_zeroed_aligned_and_returned);
+    RUN(test_cgroup_v2_takes_the_smallest_of_the_chain);
+    RUN(test_cgroup_v1_quota);
+    TEST_END();
+}
