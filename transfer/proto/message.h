@@ -1,7 +1,10 @@
 /* Payloads of control frames: one structure, one encoder and one decoder each. Decoders borrow from
  * the input: spans point into the payload. They accept exactly what encoders write: trailing bytes,
  * unknown flags and values over their limit are errors (HSR_E_TRUNCATED, HSR_E_PROTOCOL,
- * HSR_E_LIMIT). Encoders return the payload size, or HSR_E_LIMIT when it does not fit. */
+ * HSR_E_LIMIT; HSR_E_NAME for names and paths). Encoders return the payload size, or HSR_E_LIMIT
+ * when it does not fit; what a decoder would refuse they refuse too, with the same code. Fields
+ * that do not apply (sum of a failed file, code of a NOTE that is no failure) are written as zero.
+ */
 #ifndef HSR_PROTO_MESSAGE_H
 #define HSR_PROTO_MESSAGE_H
 
@@ -11,6 +14,7 @@
 #include "transfer/proto/frame.h"
 
 #define HSR_TOKEN_SIZE 16u
+#define HSR_AGENT_MAX 64u /* bytes of `agent` */
 
 struct hsr_hello {
     uint32_t magic;
@@ -190,6 +194,7 @@ int hsr_list_request_decode(struct hsr_span payload, struct hsr_list_request *re
 struct hsr_list_reader {
     struct hsr_reader reader;
     uint32_t left;
+    uint64_t seen[HSR_PAGE_ENTRIES_MAX / 64]; /* WANT, PAGE_ACK: an index comes at most once */
 };
 
 int hsr_list_begin(struct hsr_list_reader *list, struct hsr_span payload, uint32_t count_max);

@@ -1,0 +1,524 @@
+/* Payloads with a fixed layout: a check that both directions share, an encoder, a decoder. */
+#include "transfer/proto/message.h"
+
+#include "transfer/proto/wire.h"
+
+/* ---- HELLO, HELLO_ACK: the only messages before a version is agreed ---- */
+
+static int hello_check(const struct hsr_hello *hello)
+{
+    hsr_require(hello->magic == HSR_PROTO_MAGIC, HSR_E_PROTOCOL);
+    hsr_require(hello->version_min >= 1, HSR_E_PROTOCOL);
+    hsr_require(hello->version_min <= hello->version_max, HSR_E_PROTOCOL);
+    hsr_require(hello->agent.size <= HSR_AGENT_MAX, HSR_E_LIMIT);
+    return 0; /* unknown feature bits are no error: a later version may have more */
+}
+
+int hsr_hello_encode(const struct hsr_hello *hello, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = hello_check(hello);
+
+    if (rc < 0)
+        return rc;
+    hsr_put_u32(&w, hello->magic);
+    hsr_put_u16(&w, hello->version_min);
+    hsr_put_u16(&w, hello->version_max);
+    hsr_put_u64(&w, hello->features);
+    wire_put_string(&w, hello->agent);
+    return wire_size(&w);
+}
+
+int hsr_hello_decode(struct hsr_span payload, struct hsr_hello *ret_hello)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_hello hello = { 0 };
+    int rc;
+
+    hello.magic = hsr_get_u32(&r);
+    hello.version_min = hsr_get_u16(&r);
+    hello.version_max = hsr_get_u16(&r);
+    hello.features = hsr_get_u64(&r);
+    hello.agent = wire_get_string(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = hello_check(&hello);
+    if (rc == 0)
+        *ret_hello = hello;
+    return rc;
+}
+
+/* Both ends state these; a stream needs room for at least one chunk. */
+static int shape_check(uint32_t streams, uint32_t depth, uint32_t chunk)
+{
+    hsr_require(streams >= 1 && streams <= HSR_STREAMS_MAX, HSR_E_LIMIT);
+    hsr_require(depth >= 1 && depth <= HSR_DEPTH_MAX, HSR_E_LIMIT);
+    hsr_require(chunk >= HSR_CHUNK_SIZE_MIN && chunk <= HSR_CHUNK_SIZE_MAX, HSR_E_LIMIT);
+    return 0;
+}
+
+static int hello_ack_check(const struct hsr_hello_ack *ack)
+{
+    hsr_require(ack->version >= 1, HSR_E_PROTOCOL);
+    hsr_require(ack->agent.size <= HSR_AGENT_MAX, HSR_E_LIMIT);
+    return shape_check(ack->streams_max, ack->depth_max, ack->chunk_max);
+}
+
+int hsr_hello_ack_encode(const struct hsr_hello_ack *ack, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = hello_ack_check(ack);
+
+    if (rc < 0)
+        return rc;
+    hsr_put_u16(&w, ack->version);
+    hsr_put_u64(&w, ack->features);
+    hsr_put_u32(&w, ack->streams_max);
+    hsr_put_u32(&w, ack->depth_max);
+    hsr_put_u32(&w, ack->chunk_max);
+    wire_put_string(&w, ack->agent);
+    return wire_size(&w);
+}
+
+int hsr_hello_ack_decode(struct hsr_span payload, struct hsr_hello_ack *ret_ack)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_hello_ack ack = { 0 };
+    int rc;
+
+    ack.version = hsr_get_u16(&r);
+    ack.features = hsr_get_u64(&r);
+    ack.streams_max = hsr_get_u32(&r);
+    ack.depth_max = hsr_get_u32(&r);
+    ack.chunk_max = hsr_get_u32(&r);
+    ack.agent = wire_get_string(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = hello_ack_check(&ack);
+    if (rc == 0)
+        *ret_ack = ack;
+    return rc;
+}
+
+/* ---- OPEN, OPEN_ACK, JOIN ---- */
+
+static int open_check(const struct hsr_open *open)
+{
+    int rc;
+
+    hsr_require(open->role == HSR_ROLE_SOURCE || open->role == HSR_ROLE_TARGET, HSR_E_PROTOCOL);
+    hsr_require(open->digest == HSR_DIGEST_XXH3, HSR_E_PROTOCOL);
+    hsr_require(open->durability >= HSR_DURABILITY_RECEIVED &&
+                    open->durability <= HSR_DURABILITY_DURABLE,
+                HSR_E_PROTOCOL);
+    hsr_require((open->options & ~HSR_OPTS_ALL) == 0, HSR_E_PROTOCOL);
+    hsr_require(open->role == HSR_ROLE_TARGET || open->paths == 0, HSR_E_PROTOCOL);
+    hsr_require(open->rules.size <= HSR_RULES_SIZE_MAX, HSR_E_LIMIT);
+    rc = shape_check(open->streams, open->depth, open->chunk);
+    if (rc == 0)
+        rc = wire_name_check(open->export_name);
+    if (rc == 0)
+        rc = wire_path_check(open->path);
+    return rc;
+}
+
+int hsr_open_encode(const struct hsr_open *open, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = open_check(open);
+
+    if (rc < 0)
+        return rc;
+    hsr_put_u8(&w, open->role);
+    hsr_put_u8(&w, open->digest);
+    hsr_put_u8(&w, open->durability);
+    hsr_put_u8(&w, 0);
+    hsr_put_u32(&w, open->options);
+    hsr_put_u32(&w, open->streams);
+    hsr_put_u32(&w, open->depth);
+    hsr_put_u32(&w, open->chunk);
+    hsr_put_u64(&w, open->bwlimit);
+    hsr_put_u64(&w, open->delete_max);
+    hsr_put_u32(&w, open->paths);
+    wire_put_string(&w, open->export_name);
+    wire_put_string(&w, open->path);
+    hsr_put_u32(&w, (uint32_t)open->rules.size);
+    hsr_put_bytes(&w, open->rules.ptr, open->rules.size);
+    return wire_size(&w);
+}
+
+int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_open open = { 0 };
+    uint8_t reserved;
+    int rc;
+
+    open.role = hsr_get_u8(&r);
+    open.digest = hsr_get_u8(&r);
+    open.durability = hsr_get_u8(&r);
+    reserved = hsr_get_u8(&r);
+    open.options = hsr_get_u32(&r);
+    open.streams = hsr_get_u32(&r);
+    open.depth = hsr_get_u32(&r);
+    open.chunk = hsr_get_u32(&r);
+    open.bwlimit = hsr_get_u64(&r);
+    open.delete_max = hsr_get_u64(&r);
+    open.paths = hsr_get_u32(&r);
+    open.export_name = wire_get_string(&r);
+    open.path = wire_get_string(&r);
+    open.rules = hsr_get_span(&r, hsr_get_u32(&r));
+    rc = wire_end(&r);
+    if (rc < 0)
+        return rc;
+    hsr_require(reserved == 0, HSR_E_PROTOCOL);
+    rc = open_check(&open);
+    if (rc == 0)
+        *ret_open = open;
+    return rc;
+}
+
+static int open_ack_check(const struct hsr_open_ack *ack)
+{
+    int rc = shape_check(ack->streams, ack->depth, ack->chunk);
+
+    if (rc < 0)
+        return rc;
+    hsr_require(ack->rename_top <= 1, HSR_E_PROTOCOL);
+    if (ack->rename_top != 0)
+        return wire_name_check(ack->top_name);
+    hsr_require(ack->top_name.size == 0, HSR_E_PROTOCOL);
+    return 0;
+}
+
+int hsr_open_ack_encode(const struct hsr_open_ack *ack, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = open_ack_check(ack);
+
+    if (rc < 0)
+        return rc;
+    hsr_put_bytes(&w, ack->token, HSR_TOKEN_SIZE);
+    hsr_put_u32(&w, ack->streams);
+    hsr_put_u32(&w, ack->depth);
+    hsr_put_u32(&w, ack->chunk);
+    hsr_put_u32(&w, ack->files_max);
+    hsr_put_u8(&w, ack->rename_top);
+    wire_put_string(&w, ack->top_name);
+    return wire_size(&w);
+}
+
+int hsr_open_ack_decode(struct hsr_span payload, struct hsr_open_ack *ret_ack)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_open_ack ack = { 0 };
+    int rc;
+
+    hsr_get_bytes(&r, ack.token, HSR_TOKEN_SIZE);
+    ack.streams = hsr_get_u32(&r);
+    ack.depth = hsr_get_u32(&r);
+    ack.chunk = hsr_get_u32(&r);
+    ack.files_max = hsr_get_u32(&r);
+    ack.rename_top = hsr_get_u8(&r);
+    ack.top_name = wire_get_string(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = open_ack_check(&ack);
+    if (rc == 0)
+        *ret_ack = ack;
+    return rc;
+}
+
+int hsr_join_encode(const struct hsr_join *join, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+
+    hsr_require(join->stream < HSR_STREAMS_MAX, HSR_E_LIMIT);
+    hsr_put_bytes(&w, join->token, HSR_TOKEN_SIZE);
+    hsr_put_u32(&w, join->stream);
+    return wire_size(&w);
+}
+
+int hsr_join_decode(struct hsr_span payload, struct hsr_join *ret_join)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_join join = { 0 };
+    int rc;
+
+    hsr_get_bytes(&r, join.token, HSR_TOKEN_SIZE);
+    join.stream = hsr_get_u32(&r);
+    rc = wire_end(&r);
+    if (rc < 0)
+        return rc;
+    hsr_require(join.stream < HSR_STREAMS_MAX, HSR_E_LIMIT);
+    *ret_join = join;
+    return 0;
+}
+
+/* ---- REJECT, CANCEL, NOTE: words for people ---- */
+
+static int reject_check(const struct hsr_reject *reject)
+{
+    hsr_require(wire_code_failed(reject->code), HSR_E_PROTOCOL);
+    hsr_require(reject->text.size <= HSR_TEXT_MAX, HSR_E_LIMIT);
+    return 0;
+}
+
+int hsr_reject_encode(const struct hsr_reject *reject, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = reject_check(reject);
+
+    if (rc < 0)
+        return rc;
+    wire_put_i32(&w, reject->code);
+    wire_put_string(&w, reject->text);
+    return wire_size(&w);
+}
+
+int hsr_reject_decode(struct hsr_span payload, struct hsr_reject *ret_reject)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_reject reject = { 0 };
+    int rc;
+
+    reject.code = wire_get_i32(&r);
+    reject.text = wire_get_string(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = reject_check(&reject);
+    if (rc == 0)
+        *ret_reject = reject;
+    return rc;
+}
+
+/* A failure has a reason, an omission or a warning may have one, a success has none. */
+static int note_check(const struct hsr_note *note)
+{
+    hsr_require(note->event >= HSR_NOTE_FAILED && note->event < HSR_NOTE_EVENT_COUNT,
+                HSR_E_PROTOCOL);
+    if (note->event == HSR_NOTE_FAILED)
+        hsr_require(wire_code_failed(note->code), HSR_E_PROTOCOL);
+    else if (note->event == HSR_NOTE_SKIPPED || note->event == HSR_NOTE_WARNING)
+        hsr_require(note->code == 0 || wire_code_failed(note->code), HSR_E_PROTOCOL);
+    else
+        hsr_require(note->code == 0, HSR_E_PROTOCOL);
+    hsr_require(note->text.size <= HSR_TEXT_MAX, HSR_E_LIMIT);
+    return wire_path_check(note->path);
+}
+
+int hsr_note_encode(const struct hsr_note *note, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    struct hsr_note copy = *note;
+    int rc;
+
+    if (copy.event >= HSR_NOTE_CREATED)
+        copy.code = 0;
+    rc = note_check(&copy);
+    if (rc < 0)
+        return rc;
+    hsr_put_u8(&w, copy.event);
+    wire_put_i32(&w, copy.code);
+    hsr_put_u64(&w, copy.size);
+    wire_put_string(&w, copy.path);
+    wire_put_string(&w, copy.text);
+    return wire_size(&w);
+}
+
+int hsr_note_decode(struct hsr_span payload, struct hsr_note *ret_note)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_note note = { 0 };
+    int rc;
+
+    note.event = hsr_get_u8(&r);
+    note.code = wire_get_i32(&r);
+    note.size = hsr_get_u64(&r);
+    note.path = wire_get_string(&r);
+    note.text = wire_get_string(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = note_check(&note);
+    if (rc == 0)
+        *ret_note = note;
+    return rc;
+}
+
+/* ---- FILE_END, WALK_END, DONE: results ---- */
+
+static int done_check(const struct hsr_done *done)
+{
+    /* 0: nothing is promised, which is all that a target that gave up may say */
+    hsr_require(done->durability <= HSR_DURABILITY_DURABLE, HSR_E_PROTOCOL);
+    hsr_require(done->code == 0 || wire_code_failed(done->code), HSR_E_PROTOCOL);
+    return 0;
+}
+
+int hsr_done_encode(const struct hsr_done *done, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = done_check(done);
+
+    if (rc < 0)
+        return rc;
+    hsr_put_u8(&w, done->durability);
+    wire_put_i32(&w, done->code);
+    hsr_put_u64(&w, done->totals.files);
+    hsr_put_u64(&w, done->totals.bytes);
+    hsr_put_u64(&w, done->totals.created);
+    hsr_put_u64(&w, done->totals.touched);
+    hsr_put_u64(&w, done->totals.skipped);
+    hsr_put_u64(&w, done->totals.deleted);
+    hsr_put_u64(&w, done->totals.failed);
+    return wire_size(&w);
+}
+
+int hsr_done_decode(struct hsr_span payload, struct hsr_done *ret_done)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_done done = { 0 };
+    int rc;
+
+    done.durability = hsr_get_u8(&r);
+    done.code = wire_get_i32(&r);
+    done.totals.files = hsr_get_u64(&r);
+    done.totals.bytes = hsr_get_u64(&r);
+    done.totals.created = hsr_get_u64(&r);
+    done.totals.touched = hsr_get_u64(&r);
+    done.totals.skipped = hsr_get_u64(&r);
+    done.totals.deleted = hsr_get_u64(&r);
+    done.totals.failed = hsr_get_u64(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = done_check(&done);
+    if (rc == 0)
+        *ret_done = done;
+    return rc;
+}
+
+int hsr_walk_end_encode(const struct hsr_walk_end *end, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+
+    hsr_put_u64(&w, end->entries);
+    hsr_put_u64(&w, end->files);
+    hsr_put_u64(&w, end->bytes);
+    hsr_put_u64(&w, end->failed);
+    return wire_size(&w);
+}
+
+int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_walk_end end = { 0 };
+    int rc;
+
+    end.entries = hsr_get_u64(&r);
+    end.files = hsr_get_u64(&r);
+    end.bytes = hsr_get_u64(&r);
+    end.failed = hsr_get_u64(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        *ret_end = end;
+    return rc;
+}
+
+static int file_end_check(const struct hsr_file_end *end)
+{
+    hsr_require(end->size <= INT64_MAX && end->bytes <= INT64_MAX, HSR_E_LIMIT);
+    if (end->code == 0)
+        return 0;
+    hsr_require(wire_code_failed(end->code), HSR_E_PROTOCOL);
+    hsr_require(end->size == 0 && end->bytes == 0, HSR_E_PROTOCOL);
+    hsr_require(end->sum.low == 0 && end->sum.high == 0, HSR_E_PROTOCOL);
+    return 0;
+}
+
+int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    struct hsr_file_end copy = *end;
+    int rc;
+
+    if (copy.code != 0) /* what was read of a failed file means nothing to the target */
+        copy = (struct hsr_file_end){ .code = end->code };
+    rc = file_end_check(&copy);
+    if (rc < 0)
+        return rc;
+    wire_put_i32(&w, copy.code);
+    hsr_put_u32(&w, 0);
+    hsr_put_u64(&w, copy.size);
+    hsr_put_u64(&w, copy.bytes);
+    hsr_put_u64(&w, copy.sum.low);
+    hsr_put_u64(&w, copy.sum.high);
+    return wire_size(&w);
+}
+
+int hsr_file_end_decode(struct hsr_span payload, struct hsr_file_end *ret_end)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_file_end end = { 0 };
+    uint32_t reserved;
+    int rc;
+
+    end.code = wire_get_i32(&r);
+    reserved = hsr_get_u32(&r);
+    end.size = hsr_get_u64(&r);
+    end.bytes = hsr_get_u64(&r);
+    end.sum.low = hsr_get_u64(&r);
+    end.sum.high = hsr_get_u64(&r);
+    rc = wire_end(&r);
+    if (rc < 0)
+        return rc;
+    hsr_require(reserved == 0, HSR_E_PROTOCOL);
+    rc = file_end_check(&end);
+    if (rc == 0)
+        *ret_end = end;
+    return rc;
+}
+
+/* ---- LIST ---- */
+
+#define LIST_SELF_ONLY 1u /* bit 0 of its flags; the others are zero */
+
+static int list_request_check(const struct hsr_list_request *list)
+{
+    int rc;
+
+    hsr_require(list->self_only <= LIST_SELF_ONLY, HSR_E_PROTOCOL);
+    rc = wire_name_check(list->export_name);
+    if (rc == 0)
+        rc = wire_path_check(list->path);
+    return rc;
+}
+
+int hsr_list_request_encode(const struct hsr_list_request *list, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = list_request_check(list);
+
+    if (rc < 0)
+        return rc;
+    hsr_put_u8(&w, list->self_only);
+    wire_put_string(&w, list->export_name);
+    wire_put_string(&w, list->path);
+    return wire_size(&w);
+}
+
+int hsr_list_request_decode(struct hsr_span payload, struct hsr_list_request *ret_list)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_list_request list = { 0 };
+    int rc;
+
+    list.self_only = hsr_get_u8(&r);
+    list.export_name = wire_get_string(&r);
+    list.path = wire_get_string(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = list_request_check(&list);
+    if (rc == 0)
+        *ret_list = list;
+    return rc;
+}
