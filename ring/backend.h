@@ -1,5 +1,5 @@
-/* The whole seam between Hawser and a kernel. `ring/uring.c` is the real one, `ring/null.c` says yes
- * to everything (it measures our own overhead), `tests/sim/` holds a simulated world. A backend
+/* The whole seam between Hawser and a kernel. `ring/uring.c` is the real one, `ring/null.c` says
+ * yes to everything (it measures our own overhead), `tests/sim/` holds a simulated world. A backend
  * belongs to one loop and is used by that loop's thread only, except wake(). */
 #ifndef HSR_RING_BACKEND_H
 #define HSR_RING_BACKEND_H
@@ -48,13 +48,14 @@ struct hsr_backend_ops {
 
 struct hsr_backend {
     const struct hsr_backend_ops *ops;
+    uint32_t spin_ns; /* the loop polls pending() and its inbox this long before it sleeps */
 };
 
 struct hsr_uring_options {
-    unsigned entries;   /* submission queue; the completion queue is four times that */
-    unsigned iowq_max;  /* bounded kernel workers; 0: as many as the ring's CPU allows (2) */
-    int iowq_cpu;       /* pin kernel workers to this CPU; -1: no */
-    uint32_t spin_ns;   /* poll the ring this long before sleeping; 0 when shards >= cores */
+    unsigned entries; /* submission queue; the completion queue is four times that */
+    unsigned iowq_max; /* bounded kernel workers; 0: as many as the ring's CPU allows (2) */
+    int iowq_cpu; /* pin kernel workers to this CPU; -1: no */
+    uint32_t spin_ns; /* poll the ring this long before sleeping; 0 when shards >= cores */
 };
 
 /** What the running kernel gives, probed once per process. */
@@ -62,7 +63,7 @@ struct hsr_uring_features {
     bool single_issuer, defer_taskrun, submit_all, no_sqarray, no_iowait;
     bool send_zc, recv_multishot, msg_ring, bundle, min_wait;
     bool xattrat, fchmodat2, cachestat, dontcache;
-    char used[256];    /* words for the start-up line */
+    char used[256]; /* words for the start-up line */
     char missing[512]; /* "name (why)" for what is not used */
 };
 
@@ -79,7 +80,13 @@ int hsr_uring_create(const struct hsr_uring_options *options, struct hsr_backend
 /** Everything succeeds at once, with full sizes; opens return made-up descriptors. */
 int hsr_null_create(struct hsr_backend **ret_backend);
 
-/** The plain system call behind @op: shared by `uring` and tools. Returns res or -errno. */
+/** The plain system call behind @op: shared by `uring` and tools. Interrupted calls are repeated,
+ * but for close(2). Details that matter to callers:
+ *   OPENAT2  O_CLOEXEC is always added
+ *   STATX    at_flags go through as they are (add AT_SYMLINK_NOFOLLOW yourself); an empty or NULL
+ *            path adds AT_EMPTY_PATH
+ *   xattrs   of a name: the name is one component (an old kernel needs it so: /proc/self/fd/N/name)
+ * Returns res or -errno; -EOPNOTSUPP for sockets, but for SHUTDOWN. */
 int64_t hsr_syscall_run(struct hsr_op *op);
 
 #endif

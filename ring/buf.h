@@ -1,5 +1,5 @@
-/* Fixed buffers with one owner: POOL -> CHUNK -> KERNEL -> CHUNK -> POOL. Only ring/buf.c changes the
- * owner, and asserts the one it expects. An empty pool queues the caller; the oldest waiter is
+/* Fixed buffers with one owner: POOL -> CHUNK -> KERNEL -> CHUNK -> POOL. Only ring/buf.c changes
+ * the owner, and asserts the one it expects. An empty pool queues the caller; the oldest waiter is
  * served first. One pool per shard, no locks. */
 #ifndef HSR_RING_BUF_H
 #define HSR_RING_BUF_H
@@ -18,17 +18,17 @@ enum hsr_buf_owner { HSR_BUF_POOL, HSR_BUF_CHUNK, HSR_BUF_KERNEL, HSR_BUF_OWNER_
 
 struct hsr_buf {
     struct hsr_list node; /* in the pool's free list */
-    uint8_t *payload;     /* HSR_BUF_HEAD bytes of room stand before it */
-    uint32_t size;        /* bytes of payload that fit */
-    int16_t index;        /* registered buffer, or -1 */
-    uint8_t owner;        /* enum hsr_buf_owner */
+    uint8_t *payload; /* HSR_BUF_HEAD bytes of room stand before it */
+    uint32_t size; /* bytes of payload that fit */
+    int16_t index; /* registered buffer, or -1 */
+    uint8_t owner; /* enum hsr_buf_owner */
 };
 
 /** Someone who waits for a buffer. */
 struct hsr_buf_waiter {
     struct hsr_list node;
     struct hsr_task *task; /* woken when a buffer was put aside for this waiter */
-    struct hsr_buf *buf;   /* set then; owner CHUNK */
+    struct hsr_buf *buf; /* set then; owner CHUNK */
 };
 
 struct hsr_bufpool {
@@ -38,7 +38,7 @@ struct hsr_bufpool {
     unsigned free_count;
     unsigned free_low; /* fewest ever free */
     bool registered;
-    struct hsr_list free;    /* most recently used first: it is warm */
+    struct hsr_list free; /* most recently used first: it is warm */
     struct hsr_list waiters; /* oldest first */
 };
 

@@ -28,49 +28,49 @@
 enum hsr_op_kind {
     HSR_OP_NOP,
     /* sockets; asynchronous only, but for SHUTDOWN */
-    HSR_OP_ACCEPT,   /* fd; res = new descriptor (CLOEXEC); addr and addr_size may be NULL */
-    HSR_OP_CONNECT,  /* fd, addr, addr_size */
-    HSR_OP_SEND,     /* fd, buf, size, msg_flags; may be short */
-    HSR_OP_RECV,     /* fd, buf, size, msg_flags */
-    HSR_OP_RECVMSG,  /* fd, iov, iov_count, msg_flags: the rest of a payload and the next header */
+    HSR_OP_ACCEPT, /* fd; res = new descriptor (CLOEXEC); addr and addr_size may be NULL */
+    HSR_OP_CONNECT, /* fd, addr, addr_size */
+    HSR_OP_SEND, /* fd, buf, size, msg_flags; may be short */
+    HSR_OP_RECV, /* fd, buf, size, msg_flags */
+    HSR_OP_RECVMSG, /* fd, iov, iov_count, msg_flags: the rest of a payload and the next header */
     HSR_OP_SHUTDOWN, /* fd, msg_flags = SHUT_xx */
-    HSR_OP_POLL,     /* fd, msg_flags = POLLIN...: one shot */
+    HSR_OP_POLL, /* fd, msg_flags = POLLIN...: one shot */
     /* file data */
-    HSR_OP_READ,      /* fd, buf, size, offset, buf_index */
-    HSR_OP_WRITE,     /* fd, buf, size, offset, buf_index */
-    HSR_OP_FSYNC,     /* fd; data_only: fdatasync(2) */
-    HSR_OP_SYNCFS,    /* fd */
+    HSR_OP_READ, /* fd, buf, size, offset, buf_index */
+    HSR_OP_WRITE, /* fd, buf, size, offset, buf_index */
+    HSR_OP_FSYNC, /* fd; data_only: fdatasync(2) */
+    HSR_OP_SYNCFS, /* fd */
     HSR_OP_FALLOCATE, /* fd, mode (FALLOC_FL_x), offset, size */
     HSR_OP_FTRUNCATE, /* fd, offset = new size in bytes */
-    HSR_OP_LSEEK,     /* fd, offset, whence (SEEK_DATA, SEEK_HOLE, SEEK_SET on a directory) */
-    HSR_OP_CLOSE,     /* fd */
+    HSR_OP_LSEEK, /* fd, offset, whence (SEEK_DATA, SEEK_HOLE, SEEK_SET on a directory) */
+    HSR_OP_CLOSE, /* fd */
     /* names: always relative to a held directory descriptor */
-    HSR_OP_OPENAT2,   /* fd, path, open_flags, mode, resolve (RESOLVE_x) */
-    HSR_OP_STATX,     /* fd, path ("" with AT_EMPTY_PATH), at_flags, mask, statx */
-    HSR_OP_GETDENTS,  /* fd, buf, size: getdents64(2) records */
-    HSR_OP_READLINK,  /* fd, path ("": the descriptor itself), buf, size */
-    HSR_OP_MKDIR,     /* fd, path, mode */
-    HSR_OP_UNLINK,    /* fd, path, at_flags (AT_REMOVEDIR) */
-    HSR_OP_RENAME,    /* fd, path -> fd2, path2, at_flags = RENAME_x of renameat2(2) */
-    HSR_OP_LINK,      /* fd, path -> fd2, path2; path "": link the descriptor itself */
-    HSR_OP_SYMLINK,   /* text in path2, created as fd, path */
-    HSR_OP_MKNOD,     /* fd, path, mode (with S_IFMT), rdev */
+    HSR_OP_OPENAT2, /* fd, path, open_flags, mode, resolve (RESOLVE_x) */
+    HSR_OP_STATX, /* fd, path ("" with AT_EMPTY_PATH), at_flags, mask, statx */
+    HSR_OP_GETDENTS, /* fd, buf, size: getdents64(2) records */
+    HSR_OP_READLINK, /* fd, path ("": the descriptor itself), buf, size */
+    HSR_OP_MKDIR, /* fd, path, mode */
+    HSR_OP_UNLINK, /* fd, path, at_flags (AT_REMOVEDIR) */
+    HSR_OP_RENAME, /* fd, path -> fd2, path2, at_flags = RENAME_x of renameat2(2) */
+    HSR_OP_LINK, /* fd, path -> fd2, path2; path "": link the descriptor itself */
+    HSR_OP_SYMLINK, /* text in path2, created as fd, path */
+    HSR_OP_MKNOD, /* fd, path, mode (with S_IFMT), rdev */
     /* metadata: on the descriptor when path is "", else on that name in directory fd, never
      * following it. `path_fd` says that the descriptor was opened with O_PATH. */
-    HSR_OP_CHMOD,       /* fd, path, path_fd, mode */
-    HSR_OP_CHOWN,       /* fd, path, uid, gid ((uid_t)-1: leave) */
-    HSR_OP_UTIMENS,     /* fd, path, times[2] (atime, mtime; UTIME_OMIT works) */
-    HSR_OP_LISTXATTR,   /* fd, path, path_fd, buf, size */
-    HSR_OP_GETXATTR,    /* fd, path, path_fd, xattr, buf, size */
-    HSR_OP_SETXATTR,    /* fd, path, path_fd, xattr, buf, size */
+    HSR_OP_CHMOD, /* fd, path, path_fd, mode */
+    HSR_OP_CHOWN, /* fd, path, uid, gid ((uid_t)-1: leave) */
+    HSR_OP_UTIMENS, /* fd, path, times[2] (atime, mtime; UTIME_OMIT works) */
+    HSR_OP_LISTXATTR, /* fd, path, path_fd, buf, size */
+    HSR_OP_GETXATTR, /* fd, path, path_fd, xattr, buf, size */
+    HSR_OP_SETXATTR, /* fd, path, path_fd, xattr, buf, size */
     HSR_OP_REMOVEXATTR, /* fd, path, path_fd, xattr */
-    HSR_OP_FLOCK,       /* fd, msg_flags = LOCK_x of flock(2) */
-    HSR_OP_STATFS,      /* fd, statfs */
+    HSR_OP_FLOCK, /* fd, msg_flags = LOCK_x of flock(2) */
+    HSR_OP_STATFS, /* fd, statfs */
     HSR_OP_COUNT
 };
 
 /* flags of a completion */
-#define HSR_CQE_MORE (1u << 0)  /* another completion of this operation follows */
+#define HSR_CQE_MORE (1u << 0) /* another completion of this operation follows */
 #define HSR_CQE_NOTIF (1u << 1) /* zero-copy notice: the buffer is free, res means nothing */
 
 struct hsr_op;
@@ -83,16 +83,16 @@ typedef void hsr_op_done(struct hsr_op *op, int64_t res, unsigned flags);
 struct hsr_op {
     struct hsr_list node; /* the loop's, while submitted */
     hsr_op_done *done;
-    uint8_t kind;     /* enum hsr_op_kind */
-    bool armed;       /* between submit and the last completion; the loop's */
-    bool path_fd;     /* the descriptor is O_PATH */
-    bool data_only;   /* FSYNC: fdatasync */
-    bool call;        /* submit(): run it as a plain call in the loop's submit phase (tmpfs) */
+    uint8_t kind; /* enum hsr_op_kind */
+    bool armed; /* between submit and the last completion; the loop's */
+    bool path_fd; /* the descriptor is O_PATH */
+    bool data_only; /* FSYNC: fdatasync */
+    bool call; /* submit(): run it as a plain call in the loop's submit phase (tmpfs) */
     int16_t buf_index; /* registered buffer, or -1 */
     int fd;
     int fd2;
     unsigned msg_flags; /* also shutdown how, poll mask, flock operation */
-    int at_flags;       /* also renameat2 flags */
+    int at_flags; /* also renameat2 flags */
     int whence;
     uint32_t open_flags;
     uint32_t mode;
@@ -101,7 +101,7 @@ struct hsr_op {
     uint32_t gid;
     uint64_t resolve;
     uint64_t offset; /* bytes */
-    uint64_t size;   /* bytes */
+    uint64_t size; /* bytes */
     uint64_t rdev;
     void *buf;
     const char *path;
@@ -116,8 +116,9 @@ struct hsr_op {
     void *statfs;
     struct timespec times[2];
     struct msghdr msghdr; /* the backend's scratch for RECVMSG */
-    int64_t res;          /* result waiting to be delivered; the backend's */
-    uint64_t trace_ns;    /* when it was submitted; the loop's */
+    int64_t res; /* result waiting to be delivered; the backend's */
+    uint64_t trace_ns; /* when it was submitted; the loop's */
+    hsr_op_done *owner_done; /* `done` while armed: the loop's handler stands in its place */
 };
 
 /** Short name of a kind for traces and errors: "openat2". */

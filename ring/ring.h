@@ -47,7 +47,13 @@ struct hsr_msg {
 
 enum hsr_job_result { HSR_JOB_MORE, HSR_JOB_DONE, HSR_JOB_BLOCKED };
 
-/** CPU work for the gaps. step() does some microseconds of work and returns; it must not sleep. */
+/** CPU work for the gaps. step() does some microseconds of work and returns; it must not sleep.
+ *   MORE     step again when the loop has nothing better to do
+ *   BLOCKED  nothing to do until something happens in the loop: the job goes to the end of the
+ * line, and when all jobs are blocked the loop may sleep until the next event DONE     the job has
+ * left the loop before step() was called and the loop does not touch it any more: the owner may
+ * free or add it again. The owner learns of it inside of step(), which is where it wakes its task.
+ * A job that wants to leave from inside of its own step() returns DONE. */
 struct hsr_job {
     struct hsr_list node;
     enum hsr_job_result (*step)(struct hsr_job *job, uint64_t deadline_ns);
@@ -62,13 +68,13 @@ struct hsr_loop_stats {
     uint64_t turns;
     uint64_t sleeps;
     uint64_t completions;
-    uint64_t calls;    /* operations run as plain calls */
-    uint64_t submits;  /* operations submitted */
+    uint64_t calls; /* operations run as plain calls */
+    uint64_t submits; /* operations submitted */
     uint64_t messages;
-    uint64_t idle_ns;  /* spent in idle jobs */
+    uint64_t idle_ns; /* spent in idle jobs */
     uint64_t sleep_ns; /* spent waiting */
     uint64_t turn_histogram[HSR_TURN_BUCKETS];
-    uint64_t turns_long;        /* over 1 ms */
+    uint64_t turns_long; /* over 1 ms */
     const char *turn_long_task; /* the last task that made one */
 };
 
@@ -76,9 +82,11 @@ struct hsr_loop_stats {
 
 struct hsr_loop {
     struct hsr_backend *backend;
-    struct hsr_list runnable;  /* woken tasks, oldest first */
+    struct hsr_list runnable; /* woken tasks, oldest first */
+    struct hsr_list running; /* those of this turn that have not run yet */
     struct hsr_list submitted; /* operations of this turn, not yet handed over */
-    struct hsr_list idle;      /* jobs */
+    struct hsr_list idle; /* jobs */
+    bool idle_blocked; /* every job said BLOCKED since something last happened */
     struct hsr_timer **timers; /* binary heap; [1..timer_count] */
     uint32_t timer_count;
     struct hsr_mpsc inbox;

@@ -1,0 +1,505 @@
+/* The shard's loop: who runs when. See ring.h for the order of a turn. Everything in here is plain
+ * bookkeeping on one thread; the two things other threads touch are the inbox and `sleeping`.
+ *
+ * Wake-ups are not lost because both sides change `sleeping` with read-modify-write operations: a
+ * sender pushes and then exchanges in false, the loop exchanges in true and then looks at the
+ * inbox. Either the sender's exchange comes second and finds true (it rings), or it comes first,
+ * and then the loop's exchange has read it or a later one of the same release sequence, and sees
+ * the push. */
+#include "ring/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/util.h"
+
+/* Bounds of one turn, so that no phase starves the others: both are larger than what one turn meets
+ * in practice and still far below a millisecond of handlers, which only record and wake. */
+#define REAP_MAX 1024u
+#define DELIVER_MAX 1024u
+
+#define TURN_LONG_NS HSR_NS_PER_MS
+#define IDLE_BUDGET_NS (50 * HSR_NS_PER_US)
+#define SPIN_ROUNDS 16u /* polls between two looks at the clock */
+
+static __thread struct hsr_loop *loop_current;
+
+static void loop_trace(struct hsr_loop *loop, unsigned kind, int64_t res);
+static void loop_completed(struct hsr_op *op, int64_t res, unsigned flags);
+static void loop_ring(struct hsr_loop *loop);
+static bool loop_inbox_ready(struct hsr_loop *loop);
+static unsigned loop_deliver(struct hsr_loop *loop);
+static unsigned loop_fire(struct hsr_loop *loop);
+static unsigned loop_step_tasks(struct hsr_loop *loop, const char **ret_longest);
+static unsigned loop_hand_over(struct hsr_loop *loop);
+static void loop_account(struct hsr_loop *loop, const char *longest);
+static void loop_wait(struct hsr_loop *loop, bool may_sleep);
+static unsigned loop_idle(struct hsr_loop *loop);
+static void timer_place(struct hsr_loop *loop, struct hsr_timer *timer, uint32_t index);
+static void timer_sift(struct hsr_loop *loop, uint32_t index);
+
+int hsr_loop_init(struct hsr_loop *loop, struct hsr_backend *backend, unsigned index)
+{
+    hsr_assert(backend != NULL);
+    hsr_assert(backend->ops != NULL);
+    memset(loop, 0, sizeof(*loop));
+    loop->backend = backend;
+    loop->index = index;
+    hsr_list_init(&loop->runnable);
+    hsr_list_init(&loop->running);
+    hsr_list_init(&loop->submitted);
+    hsr_list_init(&loop->idle);
+    hsr_mpsc_init(&loop->inbox);
+    atomic_init(&loop->sleeping, false);
+    atomic_init(&loop->stop, false);
+    loop->timers = calloc(HSR_TIMERS_MAX + 1, sizeof(struct hsr_timer *));
+    if (loop->timers == NULL) {
+        hsr_loop_fini(loop);
+        return -ENOMEM;
+    }
+    loop->now_ns = backend->ops->now(backend);
+    return 0;
+}
+
+void hsr_loop_fini(struct hsr_loop *loop)
+{
+    if (loop->backend == NULL)
+        return;
+    hsr_assert(loop->armed == 0);
+    hsr_assert(loop_current != loop); /* not from inside of its own turn */
+    loop->backend->ops->fini(loop->backend);
+    free(loop->timers);
+    loop->backend = NULL;
+    loop->timers = NULL;
+}
+
+void hsr_loop_run(struct hsr_loop *loop)
+{
+    while (!atomic_load_explicit(&loop->stop, memory_order_acquire))
+        (void)hsr_loop_turn(loop, true); /* nothing happened: a wake-up without a cause */
+    atomic_store_explicit(&loop->stop, false, memory_order_relaxed);
+}
+
+bool hsr_loop_turn(struct hsr_loop *loop, bool may_sleep)
+{
+    struct hsr_loop *outer = loop_current;
+    const char *longest = NULL;
+    unsigned happened, reaped;
+
+    hsr_assert(outer != loop);
+    loop_current = loop;
+    loop->stats.turns++;
+    loop->now_ns = loop->backend->ops->now(loop->backend);
+    reaped = loop->backend->ops->reap(loop->backend, REAP_MAX);
+    loop->stats.completions += reaped;
+    happened = reaped;
+    happened += loop_deliver(loop);
+    happened += loop_fire(loop);
+    happened += loop_step_tasks(loop, &longest);
+    happened += loop_hand_over(loop);
+    if (happened > 0)
+        loop->idle_blocked = false;
+    loop_account(loop, longest);
+    loop_wait(loop, may_sleep);
+    happened += loop_idle(loop);
+    hsr_assert(loop_current == loop);
+    loop_current = outer;
+    return happened > 0;
+}
+
+void hsr_loop_stop(struct hsr_loop *loop)
+{
+    atomic_store_explicit(&loop->stop, true, memory_order_release);
+    loop_ring(loop);
+}
+
+struct hsr_loop *hsr_loop_current(void)
+{
+    return loop_current;
+}
+
+void hsr_loop_submit(struct hsr_loop *loop, struct hsr_op *op)
+{
+    hsr_assert(!op->armed);
+    hsr_assert(op->done != NULL);
+    hsr_assert(op->kind < HSR_OP_COUNT);
+    op->armed = true;
+    op->owner_done = op->done;
+    op->done = loop_completed;
+    op->trace_ns = loop->now_ns;
+    hsr_list_init(&op->node);
+    hsr_list_push_tail(&loop->submitted, &op->node);
+    loop->armed++;
+    loop->stats.submits++;
+}
+
+int64_t hsr_loop_call(struct hsr_loop *loop, struct hsr_op *op)
+{
+    int64_t res;
+
+    hsr_assert(!op->armed);
+    res = loop->backend->ops->call(loop->backend, op);
+    loop->stats.calls++;
+    loop_trace(loop, op->kind, res);
+    return res;
+}
+
+void hsr_loop_cancel(struct hsr_loop *loop, struct hsr_op *op)
+{
+    if (!op->armed)
+        return;
+    /* The backend can only cancel what it has. */
+    (void)loop_hand_over(loop); /* the count of operations is of no interest here */
+    loop->backend->ops->cancel(loop->backend, op);
+}
+
+void hsr_task_init(struct hsr_task *task, const char *name, void (*run)(struct hsr_task *task))
+{
+    hsr_assert(run != NULL);
+    hsr_list_init(&task->node);
+    task->name = name;
+    task->run = run;
+}
+
+void hsr_loop_wake(struct hsr_loop *loop, struct hsr_task *task)
+{
+    hsr_assert_hot(loop_current == NULL || loop_current == loop);
+    hsr_assert_hot(task->run != NULL);
+    if (!hsr_list_linked(&task->node))
+        hsr_list_push_tail(&loop->runnable, &task->node);
+}
+
+void hsr_loop_forget(struct hsr_loop *loop, struct hsr_task *task)
+{
+    hsr_assert_hot(loop_current == NULL || loop_current == loop);
+    (void)loop; /* only the strict build looks at it */
+    hsr_list_remove(&task->node);
+}
+
+void hsr_loop_send(struct hsr_loop *to, struct hsr_msg *msg)
+{
+    hsr_assert(msg->deliver != NULL);
+    hsr_mpsc_push(&to->inbox, &msg->node);
+    loop_ring(to);
+}
+
+void hsr_loop_job_add(struct hsr_loop *loop, struct hsr_job *job)
+{
+    hsr_assert(job->step != NULL);
+    hsr_list_init(&job->node);
+    hsr_list_push_tail(&loop->idle, &job->node);
+    loop->idle_blocked = false;
+}
+
+void hsr_loop_job_remove(struct hsr_loop *loop, struct hsr_job *job)
+{
+    (void)loop; /* the node knows its neighbours */
+    hsr_list_remove(&job->node);
+}
+
+bool hsr_loop_pressed(struct hsr_loop *loop)
+{
+    return !hsr_list_empty(&loop->running) || !hsr_list_empty(&loop->runnable) ||
+           loop_inbox_ready(loop) || loop->backend->ops->pending(loop->backend);
+}
+
+uint64_t hsr_loop_clock(struct hsr_loop *loop)
+{
+    return loop->backend->ops->now(loop->backend);
+}
+
+void hsr_loop_timer_set(struct hsr_loop *loop, struct hsr_timer *timer, uint64_t deadline_ns)
+{
+    hsr_assert(timer->fired != NULL);
+    timer->deadline_ns = deadline_ns;
+    if (timer->heap_index == 0) {
+        hsr_assert(loop->timer_count < HSR_TIMERS_MAX);
+        loop->timer_count++;
+        timer_place(loop, timer, loop->timer_count);
+    }
+    hsr_assert_hot(loop->timers[timer->heap_index] == timer);
+    timer_sift(loop, timer->heap_index);
+}
+
+void hsr_loop_timer_clear(struct hsr_loop *loop, struct hsr_timer *timer)
+{
+    uint32_t index = timer->heap_index;
+    struct hsr_timer *last;
+
+    if (index == 0)
+        return;
+    hsr_assert(index <= loop->timer_count);
+    hsr_assert(loop->timers[index] == timer);
+    last = loop->timers[loop->timer_count];
+    loop->timers[loop->timer_count] = NULL;
+    loop->timer_count--;
+    timer->heap_index = 0;
+    if (last != timer) {
+        timer_place(loop, last, index);
+        timer_sift(loop, index);
+    }
+}
+
+static void timer_place(struct hsr_loop *loop, struct hsr_timer *timer, uint32_t index)
+{
+    loop->timers[index] = timer;
+    timer->heap_index = index;
+}
+
+/* Move the timer at @index up or down until the heap is in order again. */
+static void timer_sift(struct hsr_loop *loop, uint32_t index)
+{
+    struct hsr_timer *timer = loop->timers[index];
+
+    while (index > 1 && timer->deadline_ns < loop->timers[index / 2]->deadline_ns) {
+        timer_place(loop, loop->timers[index / 2], index);
+        index /= 2;
+    }
+    for (;;) {
+        uint32_t child = index * 2;
+
+        if (child > loop->timer_count)
+            break;
+        if (child < loop->timer_count &&
+            loop->timers[child + 1]->deadline_ns < loop->timers[child]->deadline_ns)
+            child++;
+        if (timer->deadline_ns <= loop->timers[child]->deadline_ns)
+            break;
+        timer_place(loop, loop->timers[child], index);
+        index = child;
+    }
+    timer_place(loop, timer, index);
+}
+
+/* Order matters for the simulator, so this is a chain and not a sum. The multiplier is that of
+ * splitmix64. */
+static void loop_trace(struct hsr_loop *loop, unsigned kind, int64_t res)
+{
+    uint64_t hash = loop->trace_hash ^ (uint64_t)res ^ ((uint64_t)(kind + 1) << 56);
+
+    hash *= 0xbf58476d1ce4e5b9ull;
+    loop->trace_hash = hash ^ (hash >> 29);
+}
+
+/* Stands in for op->done while the operation is armed: backends know only op->done, and the loop
+ * must see every completion. */
+static void loop_completed(struct hsr_op *op, int64_t res, unsigned flags)
+{
+    struct hsr_loop *loop = loop_current;
+
+    hsr_assert(loop != NULL);
+    hsr_assert(op->armed);
+    loop_trace(loop, op->kind, res);
+    if (flags & HSR_CQE_MORE) {
+        op->owner_done(op, res, flags);
+        return;
+    }
+    hsr_assert(loop->armed > 0);
+    loop->armed--;
+    op->armed = false;
+    op->done = op->owner_done; /* before the call: the owner may free the operation in it */
+    op->done(op, res, flags);
+}
+
+/* Wake the loop if it sleeps or is about to. */
+static void loop_ring(struct hsr_loop *loop)
+{
+    if (atomic_exchange_explicit(&loop->sleeping, false, memory_order_acq_rel))
+        loop->backend->ops->wake(loop->backend);
+}
+
+/* Would a pop return something? A producer between its two stores does not count: it rings after
+ * the second one, and waiting awake for a thread that may be descheduled would burn its CPU. */
+static bool loop_inbox_ready(struct hsr_loop *loop)
+{
+    struct hsr_mpsc_node *head = loop->inbox.head;
+
+    if (atomic_load_explicit(&head->next, memory_order_acquire) != NULL)
+        return true;
+    return head != &loop->inbox.dummy &&
+           head == atomic_load_explicit(&loop->inbox.tail, memory_order_acquire);
+}
+
+static unsigned loop_deliver(struct hsr_loop *loop)
+{
+    unsigned count;
+
+    for (count = 0; count < DELIVER_MAX; count++) {
+        struct hsr_mpsc_node *node = hsr_mpsc_pop(&loop->inbox);
+        struct hsr_msg *msg;
+
+        if (node == NULL)
+            break;
+        msg = hsr_container_of(node, struct hsr_msg, node);
+        msg->deliver(msg);
+    }
+    loop->stats.messages += count;
+    return count;
+}
+
+/* A timer that is set again while it fires waits for the next turn, even if it is due at once. */
+static unsigned loop_fire(struct hsr_loop *loop)
+{
+    uint32_t left = loop->timer_count;
+    unsigned count = 0;
+
+    while (left-- > 0 && loop->timer_count > 0) {
+        struct hsr_timer *timer = loop->timers[1];
+
+        if (timer->deadline_ns > loop->now_ns)
+            break;
+        hsr_loop_timer_clear(loop, timer);
+        hsr_assert_hot(timer->heap_index == 0);
+        timer->fired(timer);
+        count++;
+    }
+    return count;
+}
+
+/* Tasks woken from here on run in the next turn, so that a task that wakes itself cannot keep the
+ * ring from being served. */
+static unsigned loop_step_tasks(struct hsr_loop *loop, const char **ret_longest)
+{
+    uint64_t longest_ns = 0, before_ns = 0;
+    struct hsr_list *node;
+    unsigned count = 0;
+
+    hsr_assert(hsr_list_empty(&loop->running));
+    hsr_list_splice_tail(&loop->running, &loop->runnable);
+    while ((node = hsr_list_pop_head(&loop->running)) != NULL) {
+        struct hsr_task *task = hsr_container_of(node, struct hsr_task, node);
+        const char *name = task->name; /* the task may be freed when it has run */
+        uint64_t now_ns;
+
+        if (count == 0)
+            before_ns = hsr_loop_clock(loop);
+        task->run(task);
+        now_ns = hsr_loop_clock(loop);
+        if (now_ns - before_ns >= longest_ns) {
+            longest_ns = now_ns - before_ns;
+            *ret_longest = name;
+        }
+        before_ns = now_ns;
+        count++;
+    }
+    return count;
+}
+
+static unsigned loop_hand_over(struct hsr_loop *loop)
+{
+    if (hsr_list_empty(&loop->submitted))
+        return 0;
+    loop->backend->ops->submit(loop->backend, &loop->submitted);
+    hsr_assert(hsr_list_empty(&loop->submitted));
+    return 1;
+}
+
+/* The turn ends here as far as its length goes: what follows is sleep and idle work. */
+static void loop_account(struct hsr_loop *loop, const char *longest)
+{
+    uint64_t turn_ns = hsr_loop_clock(loop) - loop->now_ns;
+    unsigned bucket = turn_ns < 2 ? 0 : 63u - (unsigned)__builtin_clzll(turn_ns);
+
+    loop->stats.turn_histogram[HSR_MIN(bucket, HSR_TURN_BUCKETS - 1u)]++;
+    if (turn_ns > TURN_LONG_NS) {
+        loop->stats.turns_long++;
+        loop->stats.turn_long_task = longest != NULL ? longest : "handlers";
+    }
+}
+
+static inline void loop_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Returns true if something came up before @backend->spin_ns was over. */
+static bool loop_spin(struct hsr_loop *loop)
+{
+    uint64_t end_ns = hsr_loop_clock(loop) + loop->backend->spin_ns;
+
+    do {
+        for (unsigned i = 0; i < SPIN_ROUNDS; i++) {
+            if (loop->backend->ops->pending(loop->backend) || loop_inbox_ready(loop))
+                return true;
+            loop_pause();
+        }
+    } while (hsr_loop_clock(loop) < end_ns);
+    return false;
+}
+
+static void loop_wait(struct hsr_loop *loop, bool may_sleep)
+{
+    bool jobs = !hsr_list_empty(&loop->idle) && !loop->idle_blocked;
+    uint64_t deadline_ns = UINT64_MAX;
+    uint64_t before_ns;
+
+    hsr_assert_hot(hsr_list_empty(&loop->running));
+    if (!may_sleep || jobs || hsr_loop_pressed(loop)) {
+        loop->backend->ops->wait(loop->backend, 0);
+        return;
+    }
+    if (loop->backend->spin_ns > 0) {
+        loop->backend->ops->wait(loop->backend, 0);
+        if (loop_spin(loop))
+            return;
+    }
+    if (loop->timer_count > 0)
+        deadline_ns = loop->timers[1]->deadline_ns;
+    (void)atomic_exchange_explicit(&loop->sleeping, true, memory_order_acq_rel); /* was false */
+    if (loop_inbox_ready(loop) || atomic_load_explicit(&loop->stop, memory_order_acquire))
+        deadline_ns = 0;
+    before_ns = hsr_loop_clock(loop);
+    loop->backend->ops->wait(loop->backend, deadline_ns);
+    loop->stats.sleep_ns += hsr_loop_clock(loop) - before_ns;
+    loop->stats.sleeps++;
+    /* An exchange and not a store: a store would end the release sequence (see the top). */
+    (void)atomic_exchange_explicit(&loop->sleeping, false, memory_order_acq_rel); /* either */
+}
+
+static unsigned loop_idle(struct hsr_loop *loop)
+{
+    uint64_t start_ns, now_ns;
+    struct hsr_job *blocked = NULL; /* the first of an unbroken row of blocked jobs */
+    unsigned steps = 0;
+
+    if (hsr_list_empty(&loop->idle) || loop->idle_blocked || hsr_loop_pressed(loop))
+        return 0;
+    start_ns = hsr_loop_clock(loop);
+    now_ns = start_ns;
+    do {
+        struct hsr_job *job = hsr_container_of(loop->idle.next, struct hsr_job, node);
+
+        if (job == blocked) {
+            loop->idle_blocked = true;
+            break;
+        }
+        hsr_list_remove(&job->node);
+        switch (job->step(job, start_ns + IDLE_BUDGET_NS)) {
+        case HSR_JOB_MORE:
+            hsr_list_push_head(&loop->idle, &job->node);
+            blocked = NULL;
+            steps++;
+            break;
+        case HSR_JOB_BLOCKED:
+            hsr_list_push_tail(&loop->idle, &job->node);
+            blocked = blocked != NULL ? blocked : job;
+            break;
+        case HSR_JOB_DONE: /* not ours any more, perhaps freed */
+            blocked = NULL;
+            steps++;
+            break;
+        default:
+            hsr_unreachable("result of an idle job");
+        }
+        now_ns = hsr_loop_clock(loop);
+    } while (!hsr_list_empty(&loop->idle) && now_ns < start_ns + IDLE_BUDGET_NS &&
+             !hsr_loop_pressed(loop));
+    loop->stats.idle_ns += now_ns - start_ns;
+    return steps;
+}

@@ -1,0 +1,58 @@
+/* Kernel interfaces newer than the headers of Debian 12 (kernel 6.1, liburing 2.3). Every name is
+ * probed at run time before it is used. liburing brings its own <linux/io_uring.h> under the same
+ * include guard as the kernel's, so the kernel's must never be included beside it. */
+#ifndef HSR_RING_UAPI_H
+#define HSR_RING_UAPI_H
+
+#include <stdint.h>
+#include <sys/syscall.h>
+
+/* io_uring_setup(2) */
+#ifndef IORING_SETUP_NO_SQARRAY /* 6.6 */
+#define IORING_SETUP_NO_SQARRAY (1u << 16)
+#endif
+
+/* io_uring_params.features */
+#ifndef IORING_FEAT_RECVSEND_BUNDLE /* 6.10 */
+#define IORING_FEAT_RECVSEND_BUNDLE (1u << 14)
+#endif
+#ifndef IORING_FEAT_MIN_TIMEOUT /* 6.12 */
+#define IORING_FEAT_MIN_TIMEOUT (1u << 15)
+#endif
+#ifndef IORING_FEAT_NO_IOWAIT /* 6.15 */
+#define IORING_FEAT_NO_IOWAIT (1u << 17)
+#endif
+
+/* io_uring_enter(2) */
+#ifndef IORING_ENTER_NO_IOWAIT /* 6.15 */
+#define IORING_ENTER_NO_IOWAIT (1u << 7)
+#endif
+
+/* The numbers are the same on every architecture since 5.1. */
+#ifndef SYS_cachestat /* 6.5 */
+#define SYS_cachestat 451
+#endif
+#ifndef SYS_fchmodat2 /* 6.6 */
+#define SYS_fchmodat2 452
+#endif
+#ifndef SYS_setxattrat /* 6.13, and the three after it */
+#define SYS_setxattrat 463
+#endif
+#ifndef SYS_getxattrat
+#define SYS_getxattrat 464
+#endif
+#ifndef SYS_listxattrat
+#define SYS_listxattrat 465
+#endif
+#ifndef SYS_removexattrat
+#define SYS_removexattrat 466
+#endif
+
+/** struct xattr_args of setxattrat(2) and getxattrat(2). */
+struct hsr_xattr_args {
+    uint64_t value __attribute__((aligned(8))); /* address */
+    uint32_t size; /* bytes */
+    uint32_t flags; /* XATTR_x */
+};
+
+#endif
