@@ -79,8 +79,8 @@ bool hsr_err_retry(int code);
 /** The first error of something, with what is needed to act on it. Zero means none. */
 struct hsr_error {
     int code;
-    const char *op;                 /* static string: "open", "send" */
-    uint64_t offset;                /* bytes into the file, 0 if it does not apply */
+    const char *op; /* static string: "open", "send" */
+    uint64_t offset; /* bytes into the file, 0 if it does not apply */
     char path[HSR_ERROR_PATH_SIZE]; /* raw bytes, NUL ended, cut at the front if too long */
     char text[HSR_ERROR_TEXT_SIZE]; /* more words, may be empty */
 };

@@ -86,7 +86,7 @@ struct hsr_mpsc_node {
 
 struct hsr_mpsc {
     _Atomic(struct hsr_mpsc_node *) tail; /* producers swap themselves in here */
-    struct hsr_mpsc_node *head;           /* the consumer's */
+    struct hsr_mpsc_node *head; /* the consumer's */
     struct hsr_mpsc_node dummy;
 };
 

@@ -16,9 +16,9 @@ struct hsr_span {
 
 struct hsr_reader {
     const uint8_t *ptr;
-    size_t size;   /* bytes in all */
+    size_t size; /* bytes in all */
     size_t offset; /* bytes read so far; never over size */
-    bool failed;   /* something asked for more than there was */
+    bool failed; /* something asked for more than there was */
 };
 
 struct hsr_writer {
@@ -55,7 +55,8 @@ static inline struct hsr_span hsr_get_span(struct hsr_reader *r, size_t size)
         r->failed = true;
         return (struct hsr_span){ NULL, 0 };
     }
-    struct hsr_span span = { r->ptr + r->offset, size };
+    /* C counts NULL + 0 as undefined, and an empty message may have no bytes at all. */
+    struct hsr_span span = { r->ptr != NULL ? r->ptr + r->offset : NULL, size };
     r->offset += size;
     return span;
 }
