@@ -1,0 +1,373 @@
+"""Small harness for tests with real processes: no packages needed, one TAP line per test.
+
+A test file defines functions test_*(t) and ends with hawser_test.main(globals()).  Each function
+gets a fresh T: scratch folders, servers, clients, proxies, checks.  Whatever happens, T.close()
+ends the processes this file started, and only those, and removes what it made.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import judge  # noqa: E402
+import proxy  # noqa: E402
+import tree  # noqa: E402
+
+READY = re.compile(rb"hawserd: ready on (\S+):(\d+)")
+LIVE = []  # every T that is open: for the signal handler and the last-resort clean-up
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here; the text says why."""
+
+
+class Failure(Exception):
+    pass
+
+
+class Result:
+    def __init__(self, args, rc, out, err, seconds, rusage):
+        self.args, self.rc, self.out, self.err = args, rc, out, err
+        self.seconds, self.rusage = seconds, rusage
+
+    @property
+    def text(self):
+        return (self.out + b"\n" + self.err).decode("utf-8", "replace")
+
+    def __str__(self):
+        args = " ".join(repr(a)[1:-1] if len(a) < 150 else "..." for a in map(os.fsdecode, self.args))
+        return "%s\n  exit %s after %.2f s\n  stdout: %.1500s\n  stderr: %.1500s" % (
+            args, self.rc, self.seconds, self.out.decode("utf-8", "replace"),
+            self.err.decode("utf-8", "replace"))
+
+
+class Process:
+    """A child with its output in files: nothing to drain, nothing to deadlock on."""
+
+    def __init__(self, args, folder, env=None, preexec=None, cwd=None):
+        self.args = args
+        self.out = tempfile.TemporaryFile(dir=folder)
+        self.err = tempfile.TemporaryFile(dir=folder)
+        self.start = time.monotonic()
+        self.rc = None
+        self.rusage = None
+        self.popen = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=self.out,
+                                      stderr=self.err, env=env, preexec_fn=preexec, cwd=cwd,
+                                      start_new_session=True)
+        self.pid = self.popen.pid
+
+    def poll(self):
+        if self.rc is None:
+            pid, status, rusage = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                self.rc = os.waitstatus_to_exitcode(status)
+                self.popen.returncode = self.rc
+                self.rusage = rusage
+        return self.rc
+
+    def kill(self, sig=signal.SIGKILL):
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def read(self, which):
+        f = {"out": self.out, "err": self.err}[which]
+        return os.pread(f.fileno(), 64 << 20, 0)
+
+    def wait(self, timeout=120):
+        end = time.monotonic() + timeout
+        pause = 0.001
+        while self.poll() is None:
+            if time.monotonic() > end:
+                stacks = self.where()
+                self.kill()
+                while self.poll() is None:
+                    time.sleep(0.01)
+                raise Failure("no end after %d s (%s): %s" % (timeout, stacks, self.result()))
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+        return self.result()
+
+    def where(self):
+        """What the kernel says the threads wait for: the first thing to know about a hang."""
+        found = []
+        try:
+            for tid in os.listdir("/proc/%d/task" % self.pid):
+                with open("/proc/%d/task/%s/wchan" % (self.pid, tid)) as f:
+                    found.append(f.read())
+        except OSError:
+            pass
+        return ",".join(found)
+
+    def result(self):
+        return Result(self.args, self.rc, self.read("out"), self.read("err"),
+                      time.monotonic() - self.start, self.rusage)
+
+    def memory_peak(self):
+        """VmHWM in bytes, 0 if it is gone."""
+        try:
+            with open("/proc/%d/status" % self.pid) as f:
+                for line in f:
+                    if line.startswith("VmHWM:"):
+                        return int(line.split()[1]) * 1024
+        except OSError:
+            pass
+        return 0
+
+
+class Server(Process):
+    def __init__(self, t, args, ready=1, timeout=20, preexec=None):
+        command = [t.hawserd, *args]
+        if shutil.which("setpriv"):
+            # exec keeps the process id; the server never outlives a test that is killed.
+            command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+        super().__init__(command, t.folder, env=t.env, preexec=preexec)
+        self.addresses = []
+        end = time.monotonic() + timeout
+        while time.monotonic() < end and len(self.addresses) < ready:
+            self.addresses = [(h.decode(), int(p)) for h, p in READY.findall(self.read("out"))]
+            if self.poll() is not None:
+                return
+            time.sleep(0.005)
+
+    @property
+    def port(self):
+        if not self.addresses:
+            raise Failure("server is not ready: %s" % self.result())
+        return self.addresses[0][1]
+
+    def url(self, export="x", path="", port=None, host="127.0.0.1"):
+        return b"hawser://%s:%d/%s%s" % (host.encode(), port or self.port, os.fsencode(export),
+                                         b"/" + os.fsencode(path) if path != "" else b"")
+
+    def stop(self, timeout=20):
+        self.kill(signal.SIGTERM)
+        return self.wait(timeout)
+
+
+class T:
+    """What one test function works with."""
+
+    def __init__(self, options, name):
+        self.options, self.name = options, name
+        self.hawser, self.hawserd = options.hawser, options.hawserd
+        self.env = dict(os.environ, LC_ALL="C.UTF-8", TZ="UTC")
+        self.folder = tempfile.mkdtemp(prefix="hawser-%s-" % name[:30], dir=options.scratch)
+        os.chmod(self.folder, 0o755)
+        self.processes, self.proxies, self.folders, self.mounts = [], [], [self.folder], []
+        LIVE.append(self)
+
+    # -- places
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def dir(self, name, mode=0o755):
+        path = self.path(name)
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode)
+        return path
+
+    def disk_folder(self):
+        """A scratch folder on a real disk, for what tmpfs does differently."""
+        folder = tempfile.mkdtemp(prefix="hawser-disk-", dir=self.options.disk)
+        self.folders.append(folder)
+        return folder
+
+    def tmpfs(self, name, size):
+        if not tree.is_root():
+            raise Skip("a mount of its own needs root")
+        path = self.dir(name)
+        r = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%d" % size, "hawser-test", path],
+                           stderr=subprocess.PIPE, check=False)
+        if r.returncode:
+            raise Skip("mount tmpfs: %s" % r.stderr.decode())
+        self.mounts.append(path)
+        return path
+
+    # -- processes
+
+    def server(self, exports=None, args=(), ready=1, listen=("127.0.0.1:0",), **kw):
+        """@exports: {name: path or (path, 'ro'|'rw')}"""
+        command = []
+        for address in listen:
+            command += ["--listen", address]
+        for name, path in (exports or {}).items():
+            path, rights = path if isinstance(path, tuple) else (path, "rw")
+            command += ["--export", "%s=%s:%s" % (name, path, rights)]
+        s = Server(self, command + list(args), ready=ready, **kw)
+        self.processes.append(s)
+        return s
+
+    def start(self, *args, user=None, cwd=None, env=None):
+        """Start hawser; the caller waits."""
+        command = [os.fsencode(self.hawser), *[os.fsencode(str(a) if isinstance(a, int) else a)
+                                               for a in args]]
+        if user:
+            command = [b"setpriv", b"--reuid=%d" % user, b"--regid=%d" % user, b"--clear-groups",
+                       b"--", *command]
+        p = Process(command, self.folder, env=env or self.env, cwd=cwd)
+        self.processes.append(p)
+        return p
+
+    def run(self, *args, rc=None, timeout=120, **kw):
+        """Run hawser to its end; @rc: the exit code (or codes) it must have."""
+        p = self.start(*args, **kw)
+        result = p.wait(timeout)
+        self.processes.remove(p)
+        if rc is not None and result.rc not in (rc if isinstance(rc, tuple) else (rc,)):
+            raise Failure("expected exit %s: %s" % (rc, result))
+        return result
+
+    def proxy(self, port, **kw):
+        p = proxy.Proxy(port, **kw)
+        self.proxies.append(p)
+        return p
+
+    # -- checks
+
+    def check(self, ok, *what):
+        if not ok:
+            raise Failure(" ".join(str(x) for x in what) or "check failed")
+
+    def same(self, a, b, full=False, **kw):
+        found = judge.all_of(a, b, **kw) if full else tree.compare(a, b, **kw)
+        if found:
+            raise Failure("%s and %s differ:\n    %s" % (
+                os.fsdecode(a), os.fsdecode(b), "\n    ".join(x[:300] for x in found[:15])))
+
+    def says(self, result, *words):
+        """Every word (or one of a tuple of words) is in the output, whatever its case."""
+        text = result.text.lower()
+        for word in words:
+            options = word if isinstance(word, tuple) else (word,)
+            self.check(any(o.lower() in text for o in options),
+                       "output says nothing of %r:" % (word,), result)
+
+    def no_stage_files(self, root):
+        self.check(not stage_files(root), "stage files remain:", stage_files(root)[:5])
+
+    def alive(self, server):
+        self.check(server.poll() is None, "server died:", server.result())
+
+    def until(self, condition, timeout=20, what="condition"):
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                raise Failure("no %s within %d s" % (what, timeout))
+            time.sleep(0.01)
+
+    def close(self):
+        LIVE.remove(self)
+        for p in self.proxies:
+            p.close()
+        for p in self.processes:
+            try:
+                if p.poll() is None:
+                    p.kill(signal.SIGKILL)
+                    p.wait(10)
+            except (OSError, Failure):
+                pass
+        for path in self.mounts:
+            for _ in range(50):  # the kernel ends a ring after its process: "busy" for a while
+                if subprocess.run(["umount", path], stderr=subprocess.DEVNULL,
+                                  check=False).returncode == 0:
+                    break
+                time.sleep(0.1)
+        if not self.options.keep:
+            for folder in self.folders:
+                tree.remove(folder)
+
+
+def stage_files(root):
+    """Hidden files of ours below @root: what an interrupted transfer leaves, a finished one not."""
+    found = []
+    for folder, folders, files in os.walk(os.fsencode(root)):
+        found += [os.path.join(folder, n) for n in folders + files if n.startswith(b".hawser")]
+    return found
+
+
+def find_binary(folder, name):
+    for place in ("", "server", "client/cli", "client", "bin"):
+        path = os.path.join(folder, place, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default=None, help="meson build folder")
+    parser.add_argument("--scratch", default="/dev/shm" if os.path.isdir("/dev/shm") else None)
+    parser.add_argument("--disk", default="/tmp", help="folder on a real disk")
+    parser.add_argument("--keep", action="store_true", help="leave the scratch folders")
+    parser.add_argument("-k", dest="filter", default="", help="only tests whose name holds this")
+    options = parser.parse_args(argv)
+    folder = os.environ.get("HAWSER_BIN_DIR") or options.build or "."
+    options.hawser = find_binary(folder, "hawser")
+    options.hawserd = find_binary(folder, "hawserd")
+    options.bin_dir = folder
+    return options
+
+
+def _on_signal(number, _frame):
+    raise KeyboardInterrupt("signal %d" % number)
+
+
+def run_one(options, name, function):
+    t = T(options, name.removeprefix("test_"))
+    try:
+        function(t)
+        return None
+    except BaseException:
+        # The servers' last words explain most failures.
+        for p in t.processes:
+            if isinstance(p, Server):
+                sys.stdout.write("# server stderr: %s\n" % p.read("err")[-1500:].decode(
+                    "utf-8", "replace").replace("\n", "\n#   "))
+        raise
+    finally:
+        t.close()
+
+
+def main(scope, argv=None):
+    options = _parse(argv if argv is not None else sys.argv[1:])
+    if not options.hawser or not options.hawserd:
+        print("1..0 # SKIP no hawser and hawserd in %s" % options.bin_dir)
+        sys.exit(77)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, _on_signal)
+    tests = [(n, f) for n, f in scope.items()
+             if n.startswith("test_") and callable(f) and options.filter in n]
+    failed = skipped = 0
+    print("1..%d" % len(tests), flush=True)
+    try:
+        for index, (name, function) in enumerate(tests, 1):
+            start = time.monotonic()
+            try:
+                run_one(options, name, function)
+                print("ok %d - %s # %.1f s" % (index, name, time.monotonic() - start), flush=True)
+            except Skip as reason:
+                skipped += 1
+                print("ok %d - %s # SKIP %s" % (index, name, reason), flush=True)
+            except KeyboardInterrupt:
+                raise
+            except Exception as error:  # pylint: disable=broad-except
+                failed += 1
+                text = str(error) if isinstance(error, Failure) else traceback.format_exc()
+                print("not ok %d - %s\n#   %s" % (index, name, text.replace("\n", "\n#   ")),
+                      flush=True)
+    except KeyboardInterrupt:
+        for t in list(LIVE):
+            t.close()
+        print("Bail out! interrupted", flush=True)
+        sys.exit(130)
+    sys.exit(1 if failed else 77 if skipped == len(tests) else 0)
