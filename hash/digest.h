@@ -20,8 +20,8 @@
 enum hsr_digest_kind { HSR_DIGEST_XXH3 = 1 };
 
 #define HSR_DIGEST_LEAF_SIZE ((uint32_t)65536) /* bytes; frames of data hold whole leaves */
-#define HSR_DIGEST_SIZE 16u                    /* bytes of a file's xxh3 digest */
-#define HSR_DIGEST_TEXT_SIZE 33u               /* lower-case hex and NUL */
+#define HSR_DIGEST_SIZE 16u /* bytes of a file's xxh3 digest */
+#define HSR_DIGEST_TEXT_SIZE 33u /* lower-case hex and NUL */
 
 /** A sum of leaf contributions: 128 bits, little endian halves. */
 struct hsr_digest_sum {
