@@ -32,7 +32,8 @@ static const struct entry_kind entry_kinds[HSR_ENTRY_TYPE_COUNT] = {
     [HSR_ENTRY_CHAR] = { HAS_META | HAS_RDEV | HAS_XATTRS, LINK_FLAGS },
     [HSR_ENTRY_BLOCK] = { HAS_META | HAS_RDEV | HAS_XATTRS, LINK_FLAGS },
     [HSR_ENTRY_SOCKET] = { HAS_META, 0 },
-    [HSR_ENTRY_DIR_END] = { HAS_DIR, HSR_ENTRY_INCOMPLETE },
+    [HSR_ENTRY_DIR_END] = { HAS_DIR | HAS_META | HAS_XATTRS,
+                            HSR_ENTRY_INCOMPLETE | HSR_ENTRY_IMPLIED },
 };
 
 bool hsr_name_valid(struct hsr_span name)

@@ -17,7 +17,7 @@ enum hsr_entry_type {
     HSR_ENTRY_CHAR,
     HSR_ENTRY_BLOCK,
     HSR_ENTRY_SOCKET,  /* only in answers to LIST */
-    HSR_ENTRY_DIR_END, /* every entry below this directory has been listed */
+    HSR_ENTRY_DIR_END, /* every entry below this directory has been listed; its metadata, fresh */
     HSR_ENTRY_TYPE_COUNT
 };
 
@@ -25,7 +25,7 @@ enum hsr_entry_type {
 #define HSR_ENTRY_LINK_FIRST (1u << 1) /* has a link id: later entries may name it */
 #define HSR_ENTRY_LINK_NEXT (1u << 2)  /* a further name of link id; link_path names the first */
 #define HSR_ENTRY_INCOMPLETE (1u << 3) /* DIR_END: the listing has gaps: delete nothing here */
-#define HSR_ENTRY_IMPLIED (1u << 4)    /* DIR: a parent of listed paths: not itself transferred */
+#define HSR_ENTRY_IMPLIED (1u << 4)    /* DIR, DIR_END: a parent of listed paths: not itself transferred */
 #define HSR_ENTRY_FLAGS_ALL ((1u << 5) - 1)
 
 #define HSR_DIR_ROOT 0u /* id of the directory that the transfer goes into */
