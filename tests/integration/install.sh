@@ -74,11 +74,16 @@ if cc $flags $(pkg-config --cflags hawser) "$work/user.c" -o "$work/shared" \
 else
     fail "a C11 program does not build against the shared library"
 fi
+# Only libhawser is linked statically: the static forms of what it needs are further packages.
+unset PKG_CONFIG_SYSROOT_DIR
+needs=$(pkg-config --print-requires-private hawser | awk '{ print $1 }')
 # shellcheck disable=SC2046,SC2086
-PKG_CONFIG_SYSROOT_DIR= cc $flags -I"$prefix/include" "$work/user.c" -o "$work/static-user" \
-    "$libdir/libhawser.a" $(PKG_CONFIG_SYSROOT_DIR= pkg-config --libs-only-l --static hawser |
-        sed 's/-lhawser//') && "$work/static-user" >/dev/null ||
+if cc $flags -I"$prefix/include" "$work/user.c" -o "$work/static-user" "$libdir/libhawser.a" \
+    $(pkg-config --libs $needs) -pthread; then
+    "$work/static-user" >/dev/null || fail "the program does not run with the static library"
+else
     fail "a C11 program does not build against the static library"
+fi
 
 LD_LIBRARY_PATH=$libdir "$prefix/bin/hawser" --version >/dev/null ||
     fail "the installed hawser does not run"
