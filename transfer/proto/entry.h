@@ -16,16 +16,16 @@ enum hsr_entry_type {
     HSR_ENTRY_FIFO,
     HSR_ENTRY_CHAR,
     HSR_ENTRY_BLOCK,
-    HSR_ENTRY_SOCKET,  /* only in answers to LIST */
+    HSR_ENTRY_SOCKET, /* only in answers to LIST */
     HSR_ENTRY_DIR_END, /* every entry below this directory has been listed; its metadata, fresh */
     HSR_ENTRY_TYPE_COUNT
 };
 
-#define HSR_ENTRY_SPARSE (1u << 0)     /* FILE: has holes; runs of zeros are not written */
+#define HSR_ENTRY_SPARSE (1u << 0) /* FILE: has holes; runs of zeros are not written */
 #define HSR_ENTRY_LINK_FIRST (1u << 1) /* has a link id: later entries may name it */
-#define HSR_ENTRY_LINK_NEXT (1u << 2)  /* a further name of link id; link_path names the first */
+#define HSR_ENTRY_LINK_NEXT (1u << 2) /* a further name of link id; link_path names the first */
 #define HSR_ENTRY_INCOMPLETE (1u << 3) /* DIR_END: the listing has gaps: delete nothing here */
-#define HSR_ENTRY_IMPLIED (1u << 4)    /* DIR, DIR_END: a parent of listed paths: not itself transferred */
+#define HSR_ENTRY_IMPLIED (1u << 4) /* DIR, DIR_END: a parent of listed paths: not itself sent */
 #define HSR_ENTRY_FLAGS_ALL ((1u << 5) - 1)
 
 #define HSR_DIR_ROOT 0u /* id of the directory that the transfer goes into */
@@ -34,19 +34,19 @@ struct hsr_entry {
     uint8_t type;
     uint8_t flags;
     uint32_t parent; /* directory id */
-    uint32_t dir;    /* DIR, DIR_END: this directory's id; ids are never used twice */
+    uint32_t dir; /* DIR, DIR_END: this directory's id; ids are never used twice */
     struct hsr_span name; /* 1..255 bytes; "" only for DIR/DIR_END of the root itself */
-    uint32_t mode;        /* permission bits with set-id and sticky */
+    uint32_t mode; /* permission bits with set-id and sticky */
     uint32_t uid;
     uint32_t gid;
     int64_t mtime_s;
     uint32_t mtime_ns; /* below 10^9 */
-    uint64_t size;     /* FILE: bytes */
+    uint64_t size; /* FILE: bytes */
     uint32_t rdev_major; /* CHAR, BLOCK */
     uint32_t rdev_minor;
-    uint32_t link_id;           /* with LINK_FIRST or LINK_NEXT */
-    struct hsr_span link_path;  /* LINK_NEXT: path of the first, relative to the transfer root */
-    struct hsr_span target;     /* SYMLINK */
+    uint32_t link_id; /* with LINK_FIRST or LINK_NEXT */
+    struct hsr_span link_path; /* LINK_NEXT: path of the first, relative to the transfer root */
+    struct hsr_span target; /* SYMLINK */
     uint16_t xattr_count;
     struct hsr_span xattrs; /* encoded; read with hsr_xattr_next */
 };

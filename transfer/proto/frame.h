@@ -1,6 +1,6 @@
-/* Frames: what travels on every connection, in both directions. A fixed header, then a payload whose
- * layout depends on the kind. Pure: bytes in, bytes out; every count and length has a limit here.
- * docs/PROTOCOL.md is the specification. */
+/* Frames: what travels on every connection, in both directions. A fixed header, then a payload
+ * whose layout depends on the kind. Pure: bytes in, bytes out; every count and length has a limit
+ * here. docs/PROTOCOL.md is the specification. */
 #ifndef HSR_PROTO_FRAME_H
 #define HSR_PROTO_FRAME_H
 
@@ -12,18 +12,18 @@
 #include "hash/digest.h"
 
 #define HSR_PROTO_MAGIC 0x72735748u /* "HWsr", first field of HELLO */
-#define HSR_PROTO_VERSION 1u        /* highest version spoken; lowest is 1 too */
+#define HSR_PROTO_VERSION 1u /* highest version spoken; lowest is 1 too */
 
 /* Feature bits of HELLO: both sides state what they can do, the intersection is in force. What is
  * received although it is not in force is a protocol error. */
-#define HSR_FEATURE_XXH3 (1ull << 0)   /* the xxh3 tree digest */
+#define HSR_FEATURE_XXH3 (1ull << 0) /* the xxh3 tree digest */
 #define HSR_FEATURE_BLAKE3 (1ull << 1) /* reserved: a later version */
-#define HSR_FEATURE_DELTA (1ull << 2)  /* reserved */
+#define HSR_FEATURE_DELTA (1ull << 2) /* reserved */
 #define HSR_FEATURE_RESUME (1ull << 3) /* reserved */
 #define HSR_FEATURES_OURS HSR_FEATURE_XXH3
 
 #define HSR_FRAME_HEADER_SIZE 56u
-#define HSR_CONTROL_PAYLOAD_MAX (192u * 1024)      /* one page of entries with large xattrs */
+#define HSR_CONTROL_PAYLOAD_MAX (192u * 1024) /* one page of entries with large xattrs */
 #define HSR_CHUNK_SIZE_MIN 4096u
 #define HSR_CHUNK_SIZE_MAX (4u * 1024 * 1024)
 #define HSR_STREAMS_MAX 64u
@@ -31,40 +31,40 @@
 #define HSR_NAME_MAX 255u
 #define HSR_LINK_TARGET_MAX 4095u
 #define HSR_PATH_WIRE_MAX 32768u /* a whole relative path in a frame */
-#define HSR_TEXT_MAX 1024u       /* words in REJECT and NOTE */
+#define HSR_TEXT_MAX 1024u /* words in REJECT and NOTE */
 #define HSR_PAGE_ENTRIES_MAX 512u
 #define HSR_PACK_MEMBERS_MAX 512u
 #define HSR_XATTR_NAME_MAX 255u
 #define HSR_XATTR_VALUE_MAX 65536u
 #define HSR_XATTR_COUNT_MAX 256u
 #define HSR_XATTR_TOTAL_MAX (128u * 1024) /* per entry, names and values */
-#define HSR_RULES_MAX 4096u               /* filter rules of a session */
-#define HSR_RULES_SIZE_MAX (128u * 1024)  /* bytes of their encoded form */
+#define HSR_RULES_MAX 4096u /* filter rules of a session */
+#define HSR_RULES_SIZE_MAX (128u * 1024) /* bytes of their encoded form */
 
 enum hsr_frame_kind {
     HSR_FRAME_HELLO = 1, /* client: magic, versions, features */
     HSR_FRAME_HELLO_ACK, /* server: chosen version, features, limits */
-    HSR_FRAME_OPEN,      /* client: role, export, path, options */
-    HSR_FRAME_OPEN_ACK,  /* server: token, streams, chunk, depth in force */
-    HSR_FRAME_JOIN,      /* client, on a further connection: token, stream number */
-    HSR_FRAME_JOIN_ACK,  /* server */
-    HSR_FRAME_REJECT,    /* server: code and words; the connection closes */
-    HSR_FRAME_PATHS,     /* client -> server source: paths to send (pull, --files-from) */
-    HSR_FRAME_ENTRIES,   /* source -> target: one page of the tree */
-    HSR_FRAME_WANT,      /* target -> source: which entries of a page to send */
-    HSR_FRAME_SAME,      /* source -> target: the digest in WANT matched; nothing is sent */
-    HSR_FRAME_DATA,      /* source -> target, on a stream: bytes of one file */
-    HSR_FRAME_PACK,      /* source -> target, on a stream: many small files */
-    HSR_FRAME_FILE_END,  /* source -> target, control: digest or failure of one large file */
-    HSR_FRAME_PAGE_ACK,  /* target -> source: a page is settled, with what failed */
-    HSR_FRAME_NOTE,      /* either: something a person should know about one path */
-    HSR_FRAME_WALK_END,  /* source -> target: no further page */
-    HSR_FRAME_DONE,      /* target -> source: all settled, as durable as asked, with totals */
-    HSR_FRAME_PING,      /* either; answered by PONG; keeps an idle session alive */
+    HSR_FRAME_OPEN, /* client: role, export, path, options */
+    HSR_FRAME_OPEN_ACK, /* server: token, streams, chunk, depth in force */
+    HSR_FRAME_JOIN, /* client, on a further connection: token, stream number */
+    HSR_FRAME_JOIN_ACK, /* server */
+    HSR_FRAME_REJECT, /* server: code and words; the connection closes */
+    HSR_FRAME_PATHS, /* client -> server source: paths to send (pull, --files-from) */
+    HSR_FRAME_ENTRIES, /* source -> target: one page of the tree */
+    HSR_FRAME_WANT, /* target -> source: which entries of a page to send */
+    HSR_FRAME_SAME, /* source -> target: the digest in WANT matched; nothing is sent */
+    HSR_FRAME_DATA, /* source -> target, on a stream: bytes of one file */
+    HSR_FRAME_PACK, /* source -> target, on a stream: many small files */
+    HSR_FRAME_FILE_END, /* source -> target, control: digest or failure of one large file */
+    HSR_FRAME_PAGE_ACK, /* target -> source: a page is settled, with what failed */
+    HSR_FRAME_NOTE, /* either: something a person should know about one path */
+    HSR_FRAME_WALK_END, /* source -> target: no further page */
+    HSR_FRAME_DONE, /* target -> source: all settled, as durable as asked, with totals */
+    HSR_FRAME_PING, /* either; answered by PONG; keeps an idle session alive */
     HSR_FRAME_PONG,
-    HSR_FRAME_LIST,      /* client: list a directory or stat one path */
-    HSR_FRAME_LIST_END,  /* server: after the ENTRIES pages that answer LIST */
-    HSR_FRAME_CANCEL,    /* either: end the session; code and words */
+    HSR_FRAME_LIST, /* client: list a directory or stat one path */
+    HSR_FRAME_LIST_END, /* server: after the ENTRIES pages that answer LIST */
+    HSR_FRAME_CANCEL, /* either: end the session; code and words */
     HSR_FRAME_KIND_COUNT
 };
 
@@ -74,9 +74,9 @@ enum hsr_frame_kind {
 struct hsr_frame {
     uint16_t kind;
     uint16_t flags;
-    uint32_t size;  /* payload bytes after the header */
-    uint32_t seq;   /* 0, 1, 2 ... per connection and direction: replay and loss are errors */
-    uint32_t page;  /* ENTRIES, WANT, SAME, DATA, FILE_END, PAGE_ACK: page number */
+    uint32_t size; /* payload bytes after the header */
+    uint32_t seq; /* 0, 1, 2 ... per connection and direction: replay and loss are errors */
+    uint32_t page; /* ENTRIES, WANT, SAME, DATA, FILE_END, PAGE_ACK: page number */
     uint32_t index; /* DATA, FILE_END, SAME: entry in that page */
     uint64_t offset; /* DATA: where the payload belongs in the file, bytes */
     /* DATA: digest sum of the payload's leaves. PACK: low = XXH3-64 of the member table.

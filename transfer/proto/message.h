@@ -46,9 +46,10 @@ enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
 #define HSR_OPT_NO_XATTRS (1u << 7)
 #define HSR_OPT_NO_HARD_LINKS (1u << 8)
 #define HSR_OPT_COPY_LINKS (1u << 9)
-#define HSR_OPT_NAMES (1u << 10)       /* the peer wants a NOTE for every name changed (-v, --json) */
-#define HSR_OPT_SINGLE_FILE (1u << 11) /* one source that is not a directory: path may be its name */
-#define HSR_OPT_LIST (1u << 12)        /* PATHS are a --files-from list: parents are implied */
+#define HSR_OPT_NAMES (1u << 10) /* the peer wants a NOTE for every name changed (-v, --json) */
+#define HSR_OPT_SINGLE_FILE                                                                        \
+    (1u << 11) /* one source that is not a directory: path may be its name */
+#define HSR_OPT_LIST (1u << 12) /* PATHS are a --files-from list: parents are implied */
 #define HSR_OPTS_ALL ((1u << 13) - 1)
 
 enum hsr_durability {
@@ -58,24 +59,24 @@ enum hsr_durability {
 };
 
 struct hsr_open {
-    uint8_t role;       /* the client's: SOURCE for push, TARGET for pull */
-    uint8_t digest;     /* enum hsr_digest_kind */
+    uint8_t role; /* the client's: SOURCE for push, TARGET for pull */
+    uint8_t digest; /* enum hsr_digest_kind */
     uint8_t durability; /* enum hsr_durability */
-    uint32_t options;   /* HSR_OPT_x */
-    uint32_t streams;   /* data connections asked for */
-    uint32_t depth;     /* chunks per stream asked for */
-    uint32_t chunk;     /* bytes of payload per chunk asked for */
-    uint64_t bwlimit;   /* bytes per second for the whole session; 0: none */
+    uint32_t options; /* HSR_OPT_x */
+    uint32_t streams; /* data connections asked for */
+    uint32_t depth; /* chunks per stream asked for */
+    uint32_t chunk; /* bytes of payload per chunk asked for */
+    uint64_t bwlimit; /* bytes per second for the whole session; 0: none */
     uint64_t delete_max; /* --max-delete; UINT64_MAX: no limit */
-    uint32_t paths;      /* how many paths follow in PATHS frames (server is the source) */
+    uint32_t paths; /* how many paths follow in PATHS frames (server is the source) */
     struct hsr_span export_name;
-    struct hsr_span path;  /* below the export; "" is the export itself */
+    struct hsr_span path; /* below the export; "" is the export itself */
     struct hsr_span rules; /* encoded filter rules (tree/filter.h), may be empty */
 };
 
 struct hsr_open_ack {
     uint8_t token[HSR_TOKEN_SIZE]; /* names the session in JOIN; unguessable */
-    uint32_t streams;              /* in force; at most what was asked */
+    uint32_t streams; /* in force; at most what was asked */
     uint32_t depth;
     uint32_t chunk;
     uint32_t files_max; /* large files the target keeps open at once */
@@ -89,13 +90,13 @@ struct hsr_join {
 };
 
 struct hsr_reject { /* REJECT and CANCEL */
-    int32_t code;   /* -errno (Linux numbers) or HSR_E_x */
+    int32_t code; /* -errno (Linux numbers) or HSR_E_x */
     struct hsr_span text;
 };
 
 struct hsr_note {
     uint8_t event; /* enum hsr_note_event */
-    int32_t code;  /* for FAILED and SKIPPED: why */
+    int32_t code; /* for FAILED and SKIPPED: why */
     uint64_t size; /* bytes of the file, where that makes sense */
     struct hsr_span path; /* relative to the transfer's root */
     struct hsr_span text; /* operation or more words; may be empty */
@@ -103,18 +104,18 @@ struct hsr_note {
 
 enum hsr_note_event {
     HSR_NOTE_FAILED = 1, /* this path could not be kept: counts as a failure */
-    HSR_NOTE_SKIPPED,    /* not kept on purpose, named: sockets */
-    HSR_NOTE_WARNING,    /* kept, but not all of it (owner as a plain user) */
-    HSR_NOTE_CREATED,    /* with OPT_NAMES: a new name, or one whose content changed */
-    HSR_NOTE_UPDATED,    /* with OPT_NAMES */
-    HSR_NOTE_TOUCHED,    /* with OPT_NAMES: metadata only */
-    HSR_NOTE_DELETED,    /* with OPT_NAMES */
+    HSR_NOTE_SKIPPED, /* not kept on purpose, named: sockets */
+    HSR_NOTE_WARNING, /* kept, but not all of it (owner as a plain user) */
+    HSR_NOTE_CREATED, /* with OPT_NAMES: a new name, or one whose content changed */
+    HSR_NOTE_UPDATED, /* with OPT_NAMES */
+    HSR_NOTE_TOUCHED, /* with OPT_NAMES: metadata only */
+    HSR_NOTE_DELETED, /* with OPT_NAMES */
     HSR_NOTE_EVENT_COUNT
 };
 
 struct hsr_totals { /* in DONE: what the target did */
-    uint64_t files;   /* regular files whose content was transferred */
-    uint64_t bytes;   /* of content written */
+    uint64_t files; /* regular files whose content was transferred */
+    uint64_t bytes; /* of content written */
     uint64_t created; /* other new names: directories, links, devices, empty files */
     uint64_t touched; /* metadata only */
     uint64_t skipped; /* entries that needed nothing */
@@ -124,26 +125,26 @@ struct hsr_totals { /* in DONE: what the target did */
 
 struct hsr_done {
     uint8_t durability; /* what holds now */
-    int32_t code;       /* 0, HSR_E_PARTIAL, or why the target gave up */
+    int32_t code; /* 0, HSR_E_PARTIAL, or why the target gave up */
     struct hsr_totals totals;
 };
 
 struct hsr_walk_end {
     uint64_t entries;
     uint64_t files;
-    uint64_t bytes;  /* of regular files seen */
+    uint64_t bytes; /* of regular files seen */
     uint64_t failed; /* at the source, so far */
 };
 
 struct hsr_file_end {
-    int32_t code;   /* 0: sum and size are true; else why the source gave up (HSR_E_CHANGED...) */
-    uint64_t size;  /* bytes of the file */
+    int32_t code; /* 0: sum and size are true; else why the source gave up (HSR_E_CHANGED...) */
+    uint64_t size; /* bytes of the file */
     uint64_t bytes; /* bytes sent in DATA frames (holes are not) */
     struct hsr_digest_sum sum;
 };
 
 enum hsr_want_action {
-    HSR_WANT_WHOLE = 1,  /* send it */
+    HSR_WANT_WHOLE = 1, /* send it */
     HSR_WANT_UNLESS = 2, /* send it unless its digest is this one (--checksum) */
     HSR_WANT_ACTION_COUNT
 };
@@ -215,13 +216,14 @@ int hsr_ack_put(struct hsr_list_writer *list, const struct hsr_ack_item *item);
 int hsr_list_finish(struct hsr_list_writer *list);
 
 /* PACK: payload = member table, then the members' bytes one after the other, in table order. */
-#define HSR_PACK_HEAD_SIZE 8u    /* u32 count, u32 zero */
-#define HSR_PACK_MEMBER_SIZE 32u /* page u32, index u16, zero u16, code i32, size u32, digest 16 */
+#define HSR_PACK_HEAD_SIZE 8u /* u32 count, u32 zero */
+#define HSR_PACK_MEMBER_SIZE 32u /* page u32, index u16, zero u16, code i32, size u32, digest 16   \
+                                  */
 
 struct hsr_pack_member {
     uint32_t page;
     uint16_t index;
-    int32_t code;  /* 0, or why the source could not read it: then size is 0 */
+    int32_t code; /* 0, or why the source could not read it: then size is 0 */
     uint32_t size; /* bytes */
     uint8_t digest[HSR_DIGEST_SIZE]; /* of the whole file, as hsr_digest_final gives it */
 };
