@@ -35,9 +35,9 @@ class Failure(Exception):
 
 
 class Result:
-    def __init__(self, args, rc, out, err, seconds, rusage):
+    def __init__(self, args, rc, out, err, seconds, memory):
         self.args, self.rc, self.out, self.err = args, rc, out, err
-        self.seconds, self.rusage = seconds, rusage
+        self.seconds, self.memory = seconds, memory  # memory: peak in bytes
 
     @property
     def text(self):
@@ -50,6 +50,18 @@ class Result:
             self.err.decode("utf-8", "replace"))
 
 
+def memory_peak(pid):
+    """VmHWM in bytes, 0 if it is gone."""
+    try:
+        with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as f:
+            for line in f:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
 class Process:
     """A child with its output in files: nothing to drain, nothing to deadlock on."""
 
@@ -59,7 +71,7 @@ class Process:
         self.err = tempfile.TemporaryFile(dir=folder)
         self.start = time.monotonic()
         self.rc = None
-        self.rusage = None
+        self.memory = 0
         self.popen = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=self.out,
                                       stderr=self.err, env=env, preexec_fn=preexec, cwd=cwd,
                                       start_new_session=True)
@@ -67,11 +79,15 @@ class Process:
 
     def poll(self):
         if self.rc is None:
+            self.memory = max(self.memory, memory_peak(self.pid))
             pid, status, rusage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 self.rc = os.waitstatus_to_exitcode(status)
                 self.popen.returncode = self.rc
-                self.rusage = rusage
+                # A child inherits the mark of the process that started it, so the kernel's last
+                # word counts only where it is larger than ours.
+                if rusage.ru_maxrss * 1024 > memory_peak(os.getpid()):
+                    self.memory = max(self.memory, rusage.ru_maxrss * 1024)
         return self.rc
 
     def kill(self, sig=signal.SIGKILL):
@@ -109,18 +125,7 @@ class Process:
 
     def result(self):
         return Result(self.args, self.rc, self.read("out"), self.read("err"),
-                      time.monotonic() - self.start, self.rusage)
-
-    def memory_peak(self):
-        """VmHWM in bytes, 0 if it is gone."""
-        try:
-            with open("/proc/%d/status" % self.pid) as f:
-                for line in f:
-                    if line.startswith("VmHWM:"):
-                        return int(line.split()[1]) * 1024
-        except OSError:
-            pass
-        return 0
+                      time.monotonic() - self.start, self.memory)
 
 
 class Server(Process):

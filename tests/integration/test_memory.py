@@ -27,13 +27,13 @@ def peak(t, src, label, *extra):
     server = t.server({"x": dst})
     push = t.run("push", *extra, src + "/", server.url(), rc=0, timeout=300)
     again = t.run("push", *extra, src + "/", server.url(), rc=0, timeout=300)
-    server_memory = server.memory_peak()
+    server_memory = hawser_test.memory_peak(server.pid)
     server.stop()
     server = t.server({"x": dst})
     pull = t.run("pull", *extra, server.url() + b"/", back, rc=0, timeout=300)
-    memory = {"push": push.rusage.ru_maxrss * 1024, "second push": again.rusage.ru_maxrss * 1024,
-              "pull": pull.rusage.ru_maxrss * 1024, "server of push": server_memory,
-              "server of pull": server.memory_peak()}
+    memory = {"push": push.memory, "second push": again.memory,
+              "pull": pull.memory, "server of push": server_memory,
+              "server of pull": hawser_test.memory_peak(server.pid)}
     server.stop()
     t.same(src, back)
     tree.remove(dst)
@@ -67,7 +67,7 @@ def test_memory_option(t):
     if r.rc == 2:
         t.says(r, "memory")
         r = t.run("push", "--memory=48M", src + "/", server.url(), rc=0)
-    for who, size in (("client", r.rusage.ru_maxrss * 1024), ("server", server.memory_peak())):
+    for who, size in (("client", r.memory), ("server", hawser_test.memory_peak(server.pid))):
         # The program text and libraries come on top of the plan.
         t.check(size < (48 + 24) * tree.MIB, "%s uses %d MiB of 48" % (who, size >> 20))
     t.same(src, dst)
