@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Everything that must hold before a change is published; scripts/test runs it.
 
-Steps: format, layers, tidiness; gcc build with all tests; clang build with the unit tests; address
+Steps: format, layers, tidiness, headers; gcc build with all tests; clang build with the unit tests; address
 and undefined-behaviour sanitizers with all tests; thread sanitizer with the suite `tsan`; each
 fuzzer for ten seconds. Every lint step, build and meson test counts once. Builds stay in build/, so
 a second run only builds what changed.
@@ -142,9 +142,9 @@ def tests(run, name, folder, suite, env, factor):
 
 
 def lint(run):
-    for step in ("format", "deps", "tidy"):
+    for step in ("format", "deps", "tidy", "headers"):
         run.command(step, [sys.executable, f"tools/{step}.py"])
-    run.say("lint: format, deps, tidy")
+    run.say("lint: format, deps, tidy, headers")
 
 
 def main():
