@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Everything that must hold before a change is published; scripts/test runs it.
 
-Steps: format, layers, tidiness, headers; gcc build with all tests; clang build with the unit tests; address
-and undefined-behaviour sanitizers with all tests; thread sanitizer with the suite `tsan`; each
-fuzzer for ten seconds. Every lint step, build and meson test counts once. Builds stay in build/, so
-a second run only builds what changed.
+Steps: format, layers, tidiness, headers; gcc build with all tests; clang build with the unit tests;
+address and undefined-behaviour sanitizers with all tests; thread sanitizer with the suite `tsan`;
+each fuzzer for ten seconds. Every lint step, build and meson test counts once. Builds stay in
+build/, so a second run only builds what changed.
 """
 
 import argparse
@@ -103,7 +103,8 @@ def build(run, name, cc, options):
     env = {"CC": compiler(cc)}
     if not os.path.exists(os.path.join(sources.ROOT, folder, "build.ninja")):
         shutil.rmtree(os.path.join(sources.ROOT, folder), ignore_errors=True)
-        if not run.command(f"{name} setup", ["meson", "setup", folder, *options], env, counts=False):
+        argv = ["meson", "setup", folder, *options]
+        if not run.command(f"{name} setup", argv, env, counts=False):
             return None
     if not run.command(f"{name} build", ["ninja", "-C", folder], env):
         return None
