@@ -10,6 +10,8 @@
 #include "transfer/tree/dir.h"
 #include "transfer/tree/filter.h"
 
+#define HSR_TREE_XATTR_SIZE 65536u /* bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX, the kernel's limits */
+
 struct hsr_tree {
     struct hsr_loop *loop;
     struct hsr_dircache cache;
@@ -19,11 +21,23 @@ struct hsr_tree {
     bool root;           /* may chown, mknod devices, set trusted.* and security.* */
     bool owner_refused;  /* owners were not kept at least once (plain user): said once */
     bool no_tmpfile;     /* this file system has no O_TMPFILE: named stages */
+    bool tmpfs;          /* valid with tmpfs_known: preallocating there only costs (see stage.c) */
+    bool tmpfs_known;
     uint64_t nonce;      /* random: part of stage names */
     uint32_t stage_count;
+    /* The first thing that could not be kept although the entry itself could (code 0: none): an
+     * attribute, a set-id bit. The caller reports and clears it after each call. Owners that a plain
+     * user cannot give away are not here: see owner_refused. */
+    struct {
+        int code;
+        const char *op; /* static: "setxattr" */
+    } warning;
+    char xattr_names[HSR_TREE_XATTR_SIZE]; /* scratch of one call */
+    uint8_t xattr_value[HSR_TREE_XATTR_SIZE];
 };
 
-/** @param root_fd  the session's target directory; borrowed */
+/** The calling thread's umask must be 0: permission bits are given at creation.
+ * @param root_fd  the session's target directory; borrowed */
 void hsr_tree_init(struct hsr_tree *tree, struct hsr_loop *loop, int root_fd, uint32_t options);
 void hsr_tree_fini(struct hsr_tree *tree);
 

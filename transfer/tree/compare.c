@@ -1,0 +1,112 @@
+/* What is there already, against what an entry says: one statx(2) for most, and one listxattr(2)
+ * where attributes are kept. */
+#include <errno.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "transfer/tree/at.h"
+#include "transfer/tree/meta.h"
+
+static int compare_content(struct hsr_tree *tree, int dir_fd, const char *name,
+                           const struct hsr_entry *entry, const struct statx *stx);
+static int compare_link(struct hsr_tree *tree, int dir_fd, const char *name,
+                        const struct hsr_entry *entry, const struct statx *stx);
+
+int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
+                     const struct hsr_entry *entry, struct hsr_existing *ret_existing)
+{
+    uint32_t kind = hsr_meta_kind(entry->type);
+    char name[HSR_NAME_MAX + 1];
+    struct hsr_meta_now now;
+    struct statx stx;
+    int dir_fd, rc;
+
+    hsr_require(kind != 0, HSR_E_KIND);
+    rc = hsr_at_name(entry->name, name);
+    if (rc < 0)
+        return rc;
+    dir_fd = hsr_dircache_get(&tree->cache, dir);
+    if (dir_fd < 0)
+        return dir_fd;
+    rc = hsr_at_statx(tree->loop, dir_fd, name, &stx);
+    if (rc == -ENOENT) {
+        *ret_existing = (struct hsr_existing){ 0 };
+        return HSR_COMPARE_ABSENT;
+    }
+    if (rc < 0)
+        return rc;
+    *ret_existing = (struct hsr_existing){ .size = stx.stx_size,
+                                           .dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+                                           .ino = stx.stx_ino,
+                                           .mode = stx.stx_mode };
+    if ((stx.stx_mode & S_IFMT) != kind)
+        return HSR_COMPARE_OTHER_KIND;
+    if (kind == S_IFDIR)
+        return HSR_COMPARE_SAME; /* its metadata is compared when it is finished */
+
+    rc = compare_content(tree, dir_fd, name, entry, &stx);
+    if (rc != HSR_COMPARE_SAME)
+        return rc;
+    hsr_meta_now_statx(&now, &stx);
+    if (hsr_meta_differs(tree, entry, &now))
+        return HSR_COMPARE_METADATA;
+    if (tree->options & HSR_OPT_NO_XATTRS)
+        return HSR_COMPARE_SAME;
+    rc = hsr_meta_xattrs_differ(tree, dir_fd, name, entry);
+    if (rc == -EACCES || rc == -EPERM)
+        return HSR_COMPARE_METADATA; /* not readable as it is; setting its mode comes first */
+    if (rc < 0)
+        return rc;
+    return rc == 0 ? HSR_COMPARE_SAME : HSR_COMPARE_METADATA;
+}
+
+/* SAME or CONTENT by the session's quick check, or -errno. */
+static int compare_content(struct hsr_tree *tree, int dir_fd, const char *name,
+                           const struct hsr_entry *entry, const struct statx *stx)
+{
+    bool same;
+
+    switch (entry->type) {
+    case HSR_ENTRY_FILE:
+        if (stx->stx_size != entry->size)
+            return HSR_COMPARE_CONTENT;
+        if (entry->size == 0 || (tree->options & HSR_OPT_SIZE_ONLY))
+            return HSR_COMPARE_SAME;
+        /* The caller compares digests. With NO_TIMES nothing keeps the times equal and such files
+         * are sent again, as rsync does. */
+        same = !(tree->options & HSR_OPT_CHECKSUM) && stx->stx_mtime.tv_sec == entry->mtime_s &&
+               stx->stx_mtime.tv_nsec == entry->mtime_ns;
+        return same ? HSR_COMPARE_SAME : HSR_COMPARE_CONTENT;
+    case HSR_ENTRY_SYMLINK:
+        return compare_link(tree, dir_fd, name, entry, stx);
+    case HSR_ENTRY_CHAR:
+    case HSR_ENTRY_BLOCK:
+        same = stx->stx_rdev_major == entry->rdev_major && stx->stx_rdev_minor == entry->rdev_minor;
+        return same ? HSR_COMPARE_SAME : HSR_COMPARE_CONTENT;
+    default:
+        hsr_assert(entry->type == HSR_ENTRY_FIFO);
+        return HSR_COMPARE_SAME;
+    }
+}
+
+static int compare_link(struct hsr_tree *tree, int dir_fd, const char *name,
+                        const struct hsr_entry *entry, const struct statx *stx)
+{
+    char target[HSR_LINK_TARGET_MAX + 1];
+    struct hsr_op op = { .kind = HSR_OP_READLINK,
+                         .fd = dir_fd,
+                         .path = name,
+                         .buf = target,
+                         .size = sizeof(target),
+                         .buf_index = -1 };
+    int64_t res;
+
+    if (stx->stx_size != 0 && stx->stx_size != entry->target.size)
+        return HSR_COMPARE_CONTENT; /* 0: some file systems do not say */
+    res = hsr_loop_call(tree->loop, &op);
+    if (res < 0)
+        return (int)res;
+    if ((uint64_t)res != entry->target.size || memcmp(target, entry->target.ptr, (size_t)res) != 0)
+        return HSR_COMPARE_CONTENT;
+    return HSR_COMPARE_SAME;
+}

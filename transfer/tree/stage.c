@@ -1,0 +1,446 @@
+/* Regular files: written without a name, or under a hidden one, and named when they are complete.
+ *
+ *   unnamed (O_TMPFILE) --new name-->  link(2)
+ *           |            --replace-->  flock, link to a hidden name, rename(2)
+ *   named (no O_TMPFILE) ----------->  rename(2)
+ *
+ * A crash leaves nothing, or a hidden name whose lock died with its owner: hsr_prune removes those.
+ *
+ * fallocate(2) on tmpfs writes zeros to every page before the data does: twice the work, so it is
+ * left out there. */
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "transfer/tree/at.h"
+#include "transfer/tree/meta.h"
+#include "transfer/tree/stage.h"
+
+#define STAGE_PREFIX ".hawser."
+#define STAGE_SUFFIX ".stage"
+#define STAGE_PREFIX_SIZE (sizeof(STAGE_PREFIX) - 1)
+#define STAGE_SUFFIX_SIZE (sizeof(STAGE_SUFFIX) - 1)
+#define STAGE_HEX_SIZE 24u /* nonce and counter */
+#define STAGE_NAME_SIZE (STAGE_PREFIX_SIZE + STAGE_HEX_SIZE + STAGE_SUFFIX_SIZE)
+_Static_assert(STAGE_NAME_SIZE < HSR_STAGE_TEMP_SIZE, "a hidden name fits");
+
+/* Below this a file is written in so few pieces that the allocator sees its size anyway. */
+#define STAGE_ALLOCATE_MIN HSR_MIB
+
+static int stage_open_unnamed(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd,
+                              const struct hsr_entry *entry);
+static int stage_open_named(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd);
+static int stage_allocate(struct hsr_tree *tree, struct hsr_stage *stage,
+                          const struct hsr_entry *entry);
+static int stage_metadata(struct hsr_tree *tree, struct hsr_stage *stage,
+                          const struct hsr_entry *entry);
+static int stage_publish(struct hsr_tree *tree, struct hsr_stage *stage, const char *name);
+static int stage_hide(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd);
+
+void hsr_tree_init(struct hsr_tree *tree, struct hsr_loop *loop, int root_fd, uint32_t options)
+{
+    hsr_assert(root_fd >= 0);
+    hsr_assert((options & ~HSR_OPTS_ALL) == 0);
+    memset(tree, 0, sizeof(*tree));
+    tree->loop = loop;
+    tree->options = options;
+    tree->uid = geteuid();
+    tree->gid = getegid();
+    tree->root = tree->uid == 0;
+    loop->backend->ops->random(loop->backend, &tree->nonce, sizeof(tree->nonce));
+    hsr_dircache_init(&tree->cache, loop, root_fd, /* follow= */ false);
+}
+
+void hsr_tree_fini(struct hsr_tree *tree)
+{
+    if (tree->loop == NULL)
+        return;
+    hsr_dircache_fini(&tree->cache);
+    tree->loop = NULL;
+}
+
+/* ---- names ---- */
+
+bool hsr_stage_name_is(struct hsr_span name)
+{
+    const char *at = (const char *)name.ptr;
+
+    if (name.size != STAGE_NAME_SIZE || memcmp(at, STAGE_PREFIX, STAGE_PREFIX_SIZE) != 0)
+        return false;
+    for (size_t i = 0; i < STAGE_HEX_SIZE; i++) {
+        char c = at[STAGE_PREFIX_SIZE + i];
+
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+            return false;
+    }
+    return memcmp(at + STAGE_PREFIX_SIZE + STAGE_HEX_SIZE, STAGE_SUFFIX, STAGE_SUFFIX_SIZE) == 0;
+}
+
+void hsr_stage_name(struct hsr_tree *tree, char ret_temp[HSR_STAGE_TEMP_SIZE])
+{
+    int size = snprintf(ret_temp, HSR_STAGE_TEMP_SIZE, STAGE_PREFIX "%016llx%08x" STAGE_SUFFIX,
+                        (unsigned long long)tree->nonce, tree->stage_count);
+
+    hsr_assert(size == (int)STAGE_NAME_SIZE);
+    if (++tree->stage_count == 0)
+        tree->nonce++; /* four thousand million names later */
+}
+
+int hsr_stage_rename(struct hsr_tree *tree, int dir_fd, const char *temp, const char *name)
+{
+    int rc = hsr_at_rename(tree->loop, dir_fd, temp, dir_fd, name);
+
+    if (rc != -EISDIR && rc != -ENOTEMPTY && rc != -EEXIST)
+        return rc;
+    rc = hsr_at_unlink(tree->loop, dir_fd, name, /* is_dir= */ true);
+    if (rc == -EEXIST) /* what some file systems say for ENOTEMPTY (rmdir(2)) */
+        rc = -ENOTEMPTY;
+    if (rc < 0)
+        return rc;
+    return hsr_at_rename(tree->loop, dir_fd, temp, dir_fd, name);
+}
+
+/* ---- opening ---- */
+
+/* A plain user writes user.* attributes only to what its owner may write. */
+static uint32_t stage_mode(const struct hsr_tree *tree, const struct hsr_entry *entry)
+{
+    uint32_t mode = entry->mode & 0777u;
+
+    if (!tree->root && entry->xattr_count > 0)
+        mode |= S_IWUSR;
+    return mode;
+}
+
+int hsr_stage_open(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                   bool replace, struct hsr_stage *ret_stage)
+{
+    struct hsr_stage stage = { .fd = -1, .replace = replace, .dir = dir };
+    int dir_fd, rc;
+
+    hsr_require(entry->type == HSR_ENTRY_FILE, HSR_E_KIND);
+    dir_fd = hsr_dircache_get(&tree->cache, dir);
+    if (dir_fd < 0)
+        return dir_fd;
+    rc = stage_open_unnamed(tree, &stage, dir_fd, entry);
+    if (rc == -EOPNOTSUPP)
+        rc = stage_open_named(tree, &stage, dir_fd);
+    if (rc == 0)
+        rc = stage_allocate(tree, &stage, entry);
+    if (rc < 0) {
+        hsr_stage_abort(tree, &stage);
+        return rc;
+    }
+    hsr_assert(stage.fd >= 0);
+    hsr_assert(stage.unnamed == (stage.temp[0] == '\0'));
+    *ret_stage = stage;
+    return 0;
+}
+
+/* -EOPNOTSUPP: not here. */
+static int stage_open_unnamed(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd,
+                              const struct hsr_entry *entry)
+{
+    int fd;
+
+    if (tree->no_tmpfile)
+        return -EOPNOTSUPP;
+    fd = hsr_at_open(tree->loop, dir_fd, ".", O_TMPFILE | O_RDWR, stage_mode(tree, entry));
+    if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL) {
+        tree->no_tmpfile = true;
+        return -EOPNOTSUPP;
+    }
+    if (fd == -ENOENT) /* some network file systems; or the directory is gone: a name will tell */
+        return -EOPNOTSUPP;
+    if (fd < 0)
+        return fd;
+    stage->fd = fd;
+    stage->unnamed = true;
+    return 0;
+}
+
+/* Its mode keeps others out until it is committed: the owner and group it is for come last. */
+static int stage_open_named(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd)
+{
+    struct statx stx;
+    int fd, rc = -EEXIST;
+
+    for (unsigned try = 0; try < HSR_STAGE_TRIES; try++) {
+        hsr_stage_name(tree, stage->temp);
+        fd = hsr_at_open(tree->loop, dir_fd, stage->temp, O_CREAT | O_EXCL | O_RDWR, 0600);
+        if (fd == -EEXIST)
+            continue;
+        if (fd < 0) {
+            stage->temp[0] = '\0';
+            return fd;
+        }
+        /* Between these two calls a prune may have taken it for a stale one. */
+        rc = hsr_at_flock(tree->loop, fd, LOCK_EX | LOCK_NB);
+        if (rc == -EOPNOTSUPP || rc == -ENOLCK || rc == -EINVAL)
+            rc = 0; /* no locks on this file system: then a prune cannot lock it either */
+        if (rc == 0)
+            rc = hsr_at_statx(tree->loop, fd, "", &stx);
+        if (rc == 0 && stx.stx_nlink > 0) {
+            stage->fd = fd;
+            return 0;
+        }
+        (void)hsr_at_close(tree->loop, fd); /* empty: nothing to lose */
+        if (rc < 0 && rc != -EWOULDBLOCK) {
+            (void)hsr_at_unlink(tree->loop, dir_fd, stage->temp, false); /* `rc` is the news */
+            break;
+        }
+        rc = -EBUSY;
+    }
+    stage->temp[0] = '\0';
+    return rc;
+}
+
+static bool stage_on_tmpfs(struct hsr_tree *tree, int fd)
+{
+    struct statfs fs = { 0 };
+    struct hsr_op op = { .kind = HSR_OP_STATFS, .fd = fd, .statfs = &fs, .buf_index = -1 };
+
+    if (!tree->tmpfs_known && hsr_loop_call(tree->loop, &op) == 0) {
+        tree->tmpfs = fs.f_type == TMPFS_MAGIC;
+        tree->tmpfs_known = true;
+    }
+    return tree->tmpfs;
+}
+
+static int stage_allocate(struct hsr_tree *tree, struct hsr_stage *stage,
+                          const struct hsr_entry *entry)
+{
+    struct hsr_op op = { .fd = stage->fd, .buf_index = -1 };
+    int rc;
+
+    hsr_require(entry->size <= INT64_MAX, -EFBIG);
+    if (entry->flags & HSR_ENTRY_SPARSE) {
+        op.kind = HSR_OP_FTRUNCATE;
+        op.offset = entry->size;
+        return (int)hsr_loop_call(tree->loop, &op);
+    }
+    if (entry->size < STAGE_ALLOCATE_MIN || stage_on_tmpfs(tree, stage->fd))
+        return 0;
+    op.kind = HSR_OP_FALLOCATE;
+    op.mode = 0; /* the size too: writes then never extend the file */
+    op.size = entry->size;
+    rc = (int)hsr_loop_call(tree->loop, &op);
+    if (rc == 0)
+        stage->allocated = entry->size;
+    return rc == -EOPNOTSUPP || rc == -ENOSYS ? 0 : rc;
+}
+
+/* ---- ending ---- */
+
+int hsr_stage_commit(struct hsr_tree *tree, struct hsr_stage *stage, const struct hsr_entry *entry,
+                     bool sync)
+{
+    char name[HSR_NAME_MAX + 1];
+    int rc, close_rc;
+
+    hsr_assert(stage->fd >= 0);
+    rc = hsr_at_name(entry->name, name);
+    if (rc == 0)
+        rc = stage_metadata(tree, stage, entry);
+    if (rc == 0 && sync) {
+        struct hsr_op op = {
+            .kind = HSR_OP_FSYNC, .fd = stage->fd, .data_only = true, .buf_index = -1
+        };
+
+        rc = (int)hsr_loop_call(tree->loop, &op);
+    }
+    if (rc == 0)
+        rc = stage_publish(tree, stage, name);
+    if (rc < 0) {
+        hsr_stage_abort(tree, stage);
+        return rc;
+    }
+    hsr_assert(stage->temp[0] == '\0'); /* the name is the file's own now */
+    close_rc = hsr_at_close(tree->loop, stage->fd);
+    stage->fd = -1;
+    return close_rc;
+}
+
+static int stage_metadata(struct hsr_tree *tree, struct hsr_stage *stage,
+                          const struct hsr_entry *entry)
+{
+    struct hsr_meta_now now = { .mode = S_IFREG | stage_mode(tree, entry),
+                                .uid = tree->uid,
+                                .gid = tree->gid,
+                                .xattrs_none = true };
+    int rc;
+
+    if (!stage->unnamed)
+        now.mode = S_IFREG | 0600u;
+    if (hsr_dircache_inherits(&tree->cache, stage->dir)) {
+        struct statx stx;
+
+        rc = hsr_at_statx(tree->loop, stage->fd, "", &stx);
+        if (rc < 0)
+            return rc;
+        hsr_meta_now_statx(&now, &stx);
+    }
+    now.mtime_stale = true;
+    rc = hsr_meta_apply(tree, stage->fd, /* path_fd= */ false, entry, &now);
+    return rc < 0 ? rc : 0;
+}
+
+static int stage_publish(struct hsr_tree *tree, struct hsr_stage *stage, const char *name)
+{
+    int dir_fd = hsr_dircache_get(&tree->cache, stage->dir);
+    int rc;
+
+    if (dir_fd < 0)
+        return dir_fd;
+    if (stage->unnamed && !stage->replace) {
+        rc = hsr_at_link(tree->loop, stage->fd, "", dir_fd, name);
+        if (rc != -EEXIST)
+            return rc;
+        stage->replace = true; /* it appeared meanwhile */
+    }
+    if (stage->temp[0] == '\0') {
+        rc = stage_hide(tree, stage, dir_fd);
+        if (rc < 0)
+            return rc;
+    }
+    rc = hsr_stage_rename(tree, dir_fd, stage->temp, name);
+    if (rc == 0)
+        stage->temp[0] = '\0';
+    return rc;
+}
+
+/* Give an unnamed stage a hidden name, locked before anyone can see it. */
+static int stage_hide(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd)
+{
+    int rc;
+
+    hsr_assert(stage->unnamed);
+    rc = hsr_at_flock(tree->loop, stage->fd, LOCK_EX | LOCK_NB);
+    if (rc < 0 && rc != -EOPNOTSUPP && rc != -ENOLCK && rc != -EINVAL)
+        return rc;
+    for (unsigned try = 0; try < HSR_STAGE_TRIES; try++) {
+        hsr_stage_name(tree, stage->temp);
+        rc = hsr_at_link(tree->loop, stage->fd, "", dir_fd, stage->temp);
+        if (rc != -EEXIST)
+            break;
+    }
+    if (rc < 0)
+        stage->temp[0] = '\0';
+    return rc;
+}
+
+void hsr_stage_abort(struct hsr_tree *tree, struct hsr_stage *stage)
+{
+    if (stage->temp[0] != '\0') {
+        int dir_fd = hsr_dircache_get(&tree->cache, stage->dir);
+
+        /* If even this fails the name stays, unlocked: the next prune removes it. */
+        if (dir_fd >= 0)
+            (void)hsr_at_unlink(tree->loop, dir_fd, stage->temp, /* is_dir= */ false);
+        stage->temp[0] = '\0';
+    }
+    (void)hsr_at_close(tree->loop, stage->fd); /* thrown away: no error in it matters */
+    stage->fd = -1;
+}
+
+int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                 const void *bytes, size_t size, bool replace)
+{
+    struct hsr_stage stage;
+    size_t offset = 0;
+    int rc;
+
+    rc = hsr_stage_open(tree, dir, entry, replace, &stage);
+    if (rc < 0)
+        return rc;
+    while (offset < size) {
+        struct hsr_op op = { .kind = HSR_OP_WRITE,
+                             .fd = stage.fd,
+                             .buf = (uint8_t *)(uintptr_t)bytes + offset, /* only read */
+                             .size = size - offset,
+                             .offset = offset,
+                             .buf_index = -1 };
+        int64_t res = hsr_loop_call(tree->loop, &op);
+
+        if (res <= 0) {
+            hsr_stage_abort(tree, &stage);
+            return res < 0 ? (int)res : -EIO;
+        }
+        hsr_assert((uint64_t)res <= size - offset);
+        offset += (size_t)res;
+    }
+    return hsr_stage_commit(tree, &stage, entry, /* sync= */ false);
+}
+
+/* ---- digest of what is there ---- */
+
+int hsr_digest_begin(struct hsr_tree *tree, const struct hsr_dir *dir, const char *name,
+                     struct hsr_digest_cursor *cursor)
+{
+    int dir_fd = hsr_dircache_get(&tree->cache, dir);
+    struct statx stx;
+    int fd, rc;
+
+    *cursor = (struct hsr_digest_cursor){ .fd = -1 };
+    if (dir_fd < 0)
+        return dir_fd;
+    /* O_NONBLOCK: a FIFO that has the name by now must not hold us up. */
+    fd = hsr_at_open(tree->loop, dir_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0)
+        return fd;
+    rc = hsr_at_statx(tree->loop, fd, "", &stx);
+    if (rc == 0 && !S_ISREG(stx.stx_mode))
+        rc = HSR_E_KIND;
+    if (rc < 0) {
+        (void)hsr_at_close(tree->loop, fd); /* only read */
+        return rc;
+    }
+    cursor->fd = fd;
+    cursor->size = stx.stx_size;
+    return 0;
+}
+
+int hsr_digest_step(struct hsr_tree *tree, struct hsr_digest_cursor *cursor, void *buf,
+                    size_t bytes, uint8_t out[HSR_DIGEST_SIZE])
+{
+    size_t want = bytes - bytes % HSR_DIGEST_LEAF_SIZE; /* steps end at leaves */
+    size_t have = 0;
+
+    hsr_assert(cursor->fd >= 0);
+    hsr_assert(want > 0);
+    hsr_assert(cursor->offset <= cursor->size);
+    want = (size_t)HSR_MIN((uint64_t)want, cursor->size - cursor->offset);
+    while (have < want) {
+        struct hsr_op op = { .kind = HSR_OP_READ,
+                             .fd = cursor->fd,
+                             .buf = (uint8_t *)buf + have,
+                             .size = want - have,
+                             .offset = cursor->offset + have,
+                             .buf_index = -1 };
+        int64_t res = hsr_loop_call(tree->loop, &op);
+
+        if (res < 0)
+            return (int)res;
+        if (res == 0)
+            return HSR_E_CHANGED; /* it became shorter */
+        have += (size_t)res;
+    }
+    if (want > 0)
+        hsr_digest_add(&cursor->sum,
+                       hsr_digest_piece(buf, want, cursor->offset, HSR_DIGEST_LEAF_SIZE));
+    cursor->offset += want;
+    if (cursor->offset < cursor->size)
+        return 1;
+    hsr_digest_final(cursor->sum, cursor->size, HSR_DIGEST_LEAF_SIZE, out);
+    return 0;
+}
+
+void hsr_digest_end(struct hsr_tree *tree, struct hsr_digest_cursor *cursor)
+{
+    (void)hsr_at_close(tree->loop, cursor->fd); /* only read */
+    cursor->fd = -1;
+}
