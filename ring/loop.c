@@ -213,7 +213,8 @@ uint64_t hsr_loop_clock(struct hsr_loop *loop)
 void hsr_loop_timer_set(struct hsr_loop *loop, struct hsr_timer *timer, uint64_t deadline_ns)
 {
     hsr_assert(timer->fired != NULL);
-    timer->deadline_ns = deadline_ns;
+    /* A timer that is set while timers fire waits for the next turn, even if it is due at once. */
+    timer->deadline_ns = loop->firing ? HSR_MAX(deadline_ns, loop->now_ns + 1) : deadline_ns;
     if (timer->heap_index == 0) {
         hsr_assert(loop->timer_count < HSR_TIMERS_MAX);
         loop->timer_count++;
@@ -339,13 +340,12 @@ static unsigned loop_deliver(struct hsr_loop *loop)
     return count;
 }
 
-/* A timer that is set again while it fires waits for the next turn, even if it is due at once. */
 static unsigned loop_fire(struct hsr_loop *loop)
 {
-    uint32_t left = loop->timer_count;
     unsigned count = 0;
 
-    while (left-- > 0 && loop->timer_count > 0) {
+    loop->firing = true;
+    while (loop->timer_count > 0) {
         struct hsr_timer *timer = loop->timers[1];
 
         if (timer->deadline_ns > loop->now_ns)
@@ -355,6 +355,7 @@ static unsigned loop_fire(struct hsr_loop *loop)
         timer->fired(timer);
         count++;
     }
+    loop->firing = false;
     return count;
 }
 

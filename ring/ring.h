@@ -89,6 +89,7 @@ struct hsr_loop {
     bool idle_blocked; /* every job said BLOCKED since something last happened */
     struct hsr_timer **timers; /* binary heap; [1..timer_count] */
     uint32_t timer_count;
+    bool firing; /* timers are firing: none set now may fire in this turn */
     struct hsr_mpsc inbox;
     atomic_bool sleeping; /* a sender rings only then */
     atomic_bool stop;
