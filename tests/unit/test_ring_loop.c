@@ -1,0 +1,508 @@
+/* Goal: the order of a turn, and that nothing is lost between threads.
+ * Method: single turns over the null backend; real threads over both backends. */
+#include "hsr_test.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ring/ring.h"
+
+#define PINGS 100000u
+
+static struct hsr_loop loop;
+static char order[64]; /* what ran, one letter each */
+
+static void note(char letter)
+{
+    size_t size = strlen(order);
+
+    if (size + 1 < sizeof(order)) {
+        order[size] = letter;
+        order[size + 1] = '\0';
+    }
+}
+
+struct letter_task {
+    struct hsr_task task;
+    char letter;
+    struct hsr_task *wakes; /* one more to wake from inside */
+};
+
+static void letter_run(struct hsr_task *task)
+{
+    struct letter_task *letter = hsr_container_of(task, struct letter_task, task);
+
+    note(letter->letter);
+    CHECK(hsr_loop_current() == &loop);
+    if (letter->wakes != NULL)
+        hsr_loop_wake(&loop, letter->wakes);
+}
+
+static struct letter_task letter_task(char letter)
+{
+    return (struct letter_task){ .letter = letter };
+}
+
+static void fixture_init(void)
+{
+    struct hsr_backend *backend;
+
+    order[0] = '\0';
+    CHECK_EQ(hsr_null_create(&backend), 0);
+    CHECK_EQ(hsr_loop_init(&loop, backend, 3), 0);
+    CHECK_EQ(loop.index, 3);
+    CHECK(hsr_loop_current() == NULL);
+}
+
+static void test_tasks_run_once_in_order(void)
+{
+    struct letter_task a = letter_task('a'), b = letter_task('b'), c = letter_task('c');
+
+    fixture_init();
+    hsr_task_init(&a.task, "a", letter_run);
+    hsr_task_init(&b.task, "b", letter_run);
+    hsr_task_init(&c.task, "c", letter_run);
+    CHECK(!hsr_loop_pressed(&loop));
+    hsr_loop_wake(&loop, &b.task);
+    hsr_loop_wake(&loop, &a.task);
+    hsr_loop_wake(&loop, &b.task);
+    hsr_loop_wake(&loop, &c.task);
+    hsr_loop_forget(&loop, &c.task);
+    hsr_loop_forget(&loop, &c.task); /* harmless */
+    CHECK(hsr_loop_pressed(&loop));
+    CHECK(hsr_loop_turn(&loop, false));
+    CHECK(strcmp(order, "ba") == 0);
+    CHECK(!hsr_loop_turn(&loop, false));
+    CHECK(strcmp(order, "ba") == 0);
+    CHECK_EQ(loop.stats.turns, 2);
+    hsr_loop_fini(&loop);
+    hsr_loop_fini(&loop); /* accepts what is gone */
+}
+
+static void test_task_woken_by_task_runs_next_turn(void)
+{
+    struct letter_task a = letter_task('a'), b = letter_task('b');
+
+    fixture_init();
+    hsr_task_init(&a.task, "a", letter_run);
+    hsr_task_init(&b.task, "b", letter_run);
+    a.wakes = &a.task; /* itself, for ever */
+    hsr_loop_wake(&loop, &a.task);
+    (void)hsr_loop_turn(&loop, false);
+    CHECK(strcmp(order, "a") == 0);
+    hsr_loop_wake(&loop, &b.task);
+    (void)hsr_loop_turn(&loop, true); /* must not sleep: a task is runnable */
+    CHECK(strcmp(order, "aab") == 0);
+    hsr_loop_forget(&loop, &a.task);
+    hsr_loop_fini(&loop);
+}
+
+struct letter_timer {
+    struct hsr_timer timer;
+    char letter;
+    uint64_t again_ns; /* set again while firing */
+};
+
+static void letter_fired(struct hsr_timer *timer)
+{
+    struct letter_timer *letter = hsr_container_of(timer, struct letter_timer, timer);
+
+    note(letter->letter);
+    CHECK_EQ(timer->heap_index, 0);
+    hsr_loop_stop(&loop); /* heard by those who run */
+    if (letter->again_ns > 0)
+        hsr_loop_timer_set(&loop, timer, letter->again_ns);
+}
+
+static void test_timers_fire_in_order(void)
+{
+    struct letter_timer timers[26];
+    uint64_t base_ns;
+
+    fixture_init();
+    base_ns = hsr_loop_clock(&loop) - 1000;
+    for (unsigned i = 0; i < 26; i++) {
+        unsigned at = (i * 7) % 26; /* a permutation */
+
+        timers[at] =
+            (struct letter_timer){ .timer = { .fired = letter_fired }, .letter = (char)('a' + at) };
+        hsr_loop_timer_set(&loop, &timers[at].timer, base_ns + at);
+    }
+    hsr_loop_timer_set(&loop, &timers[0].timer, base_ns + 100); /* moved behind all */
+    hsr_loop_timer_clear(&loop, &timers[12].timer);
+    hsr_loop_timer_clear(&loop, &timers[12].timer); /* harmless */
+    timers[3].again_ns = 1; /* due at once, and yet not in this turn */
+    CHECK_EQ(loop.timer_count, 25);
+    (void)hsr_loop_turn(&loop, false);
+    CHECK(strcmp(order, "bcdefghijklnopqrstuvwxyza") == 0);
+    CHECK_EQ(loop.timer_count, 1);
+    timers[3].again_ns = 0;
+    (void)hsr_loop_turn(&loop, false);
+    CHECK(strcmp(order, "bcdefghijklnopqrstuvwxyzad") == 0);
+    hsr_loop_fini(&loop);
+}
+
+/* Against a sorted list: random deadlines, moves and clears keep the heap in order. */
+static void test_timers_random(void)
+{
+    static struct letter_timer timers[500];
+    uint64_t seed = 7;
+
+    fixture_init();
+    for (unsigned i = 0; i < 500; i++)
+        timers[i] = (struct letter_timer){ .timer = { .fired = letter_fired } };
+    for (unsigned i = 0; i < 20000; i++) {
+        struct letter_timer *timer;
+
+        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+        timer = &timers[(seed >> 33) % 500];
+        if ((seed >> 20) % 3 == 0)
+            hsr_loop_timer_clear(&loop, &timer->timer);
+        else
+            hsr_loop_timer_set(&loop, &timer->timer, (seed >> 40) % 1000);
+    }
+    for (uint32_t i = 1; i <= loop.timer_count; i++) {
+        CHECK_EQ(loop.timers[i]->heap_index, i);
+        if (i > 1)
+            CHECK(loop.timers[i / 2]->deadline_ns <= loop.timers[i]->deadline_ns);
+    }
+    hsr_loop_fini(&loop);
+}
+
+static void test_timer_ends_sleep(void)
+{
+    struct letter_timer timer = { .timer = { .fired = letter_fired }, .letter = 't' };
+    uint64_t start_ns;
+
+    fixture_init();
+    start_ns = hsr_loop_clock(&loop);
+    hsr_loop_timer_set(&loop, &timer.timer, start_ns + 3 * HSR_NS_PER_MS);
+    hsr_loop_run(&loop);
+    CHECK(hsr_loop_clock(&loop) - start_ns >= 3 * HSR_NS_PER_MS);
+    CHECK(loop.stats.sleeps >= 1 && loop.stats.sleeps < 10); /* asleep, not spinning */
+    CHECK(loop.stats.sleep_ns > HSR_NS_PER_MS);
+    hsr_loop_fini(&loop);
+}
+
+struct counted_op {
+    struct hsr_op op;
+    unsigned done_count;
+    int64_t res;
+};
+
+static void counted_done(struct hsr_op *op, int64_t res, unsigned flags)
+{
+    struct counted_op *counted = hsr_container_of(op, struct counted_op, op);
+
+    CHECK_EQ(flags, 0);
+    CHECK(!op->armed);
+    CHECK(op->done == counted_done);
+    counted->done_count++;
+    counted->res = res;
+    note('o');
+}
+
+static void test_ops_complete_next_turn(void)
+{
+    struct counted_op ops[3] = {
+        { .op = { .done = counted_done, .kind = HSR_OP_NOP } },
+        { .op = { .done = counted_done, .kind = HSR_OP_SEND, .size = 99 } },
+        { .op = { .done = counted_done, .kind = HSR_OP_OPENAT2 } }
+    };
+    uint64_t hash;
+
+    fixture_init();
+    for (unsigned i = 0; i < 3; i++)
+        hsr_loop_submit(&loop, &ops[i].op);
+    CHECK_EQ(loop.armed, 3);
+    CHECK(ops[0].op.armed);
+    (void)hsr_loop_turn(&loop, true);
+    CHECK_EQ(ops[0].done_count, 0); /* submission is the end of a turn */
+    hsr_loop_cancel(&loop, &ops[0].op);
+    hash = loop.trace_hash;
+    (void)hsr_loop_turn(&loop, false);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_EQ(ops[i].done_count, 1);
+    CHECK_EQ(ops[1].res, 99);
+    CHECK(ops[2].res > 1000);
+    CHECK_EQ(loop.armed, 0);
+    CHECK(loop.trace_hash != hash);
+    hsr_loop_cancel(&loop, &ops[0].op); /* not armed: harmless */
+    CHECK_EQ(loop.stats.completions, 3);
+    CHECK_EQ(loop.stats.submits, 3);
+    hash = loop.trace_hash;
+    CHECK_EQ(hsr_loop_call(&loop, &ops[1].op), 99);
+    CHECK_EQ(ops[1].done_count, 1); /* a call says it in its result */
+    CHECK(loop.trace_hash != hash);
+    CHECK_EQ(loop.stats.calls, 1);
+    hsr_loop_fini(&loop);
+}
+
+static void test_submit_twice_aborts(void)
+{
+    struct counted_op op = { .op = { .done = counted_done, .kind = HSR_OP_NOP } };
+    int status = 0;
+    pid_t pid;
+
+    fixture_init();
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        if (freopen("/dev/null", "w", stderr) == NULL)
+            _exit(2);
+        hsr_loop_submit(&loop, &op.op);
+        hsr_loop_submit(&loop, &op.op);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    hsr_loop_fini(&loop);
+}
+
+struct letter_job {
+    struct hsr_job job;
+    enum hsr_job_result result;
+    unsigned steps_left; /* MORE until 0, then `result` */
+    unsigned steps;
+    char letter;
+    struct hsr_task *wakes;
+};
+
+static enum hsr_job_result letter_step(struct hsr_job *job, uint64_t deadline_ns)
+{
+    struct letter_job *letter = hsr_container_of(job, struct letter_job, job);
+
+    CHECK(deadline_ns > loop.now_ns);
+    letter->steps++;
+    note(letter->letter);
+    if (letter->wakes != NULL)
+        hsr_loop_wake(&loop, letter->wakes);
+    if (letter->steps_left == 0)
+        return letter->result;
+    letter->steps_left--;
+    return HSR_JOB_MORE;
+}
+
+static void test_idle_job_yields_to_tasks(void)
+{
+    struct letter_job job = {
+        .job = { .step = letter_step }, .letter = 'j', .steps_left = 100, .result = HSR_JOB_DONE
+    };
+    struct letter_task a = letter_task('a');
+
+    fixture_init();
+    hsr_task_init(&a.task, "a", letter_run);
+    job.wakes = &a.task; /* each step makes the loop busy */
+    hsr_loop_job_add(&loop, &job.job);
+    (void)hsr_loop_turn(&loop, true); /* a job exists: no sleep */
+    CHECK(strcmp(order, "j") == 0);
+    (void)hsr_loop_turn(&loop, true);
+    CHECK(strcmp(order, "jaj") == 0);
+    job.wakes = NULL;
+    (void)hsr_loop_turn(&loop, true);
+    CHECK(job.steps > 4); /* nothing else to do: many steps in a turn */
+    hsr_loop_job_remove(&loop, &job.job);
+    CHECK(hsr_list_empty(&loop.idle));
+    hsr_loop_forget(&loop, &a.task);
+    hsr_loop_fini(&loop);
+}
+
+static void test_idle_jobs_done_and_blocked(void)
+{
+    struct letter_job a = { .job = { .step = letter_step },
+                            .letter = 'a',
+                            .result = HSR_JOB_BLOCKED };
+    struct letter_job b = {
+        .job = { .step = letter_step }, .letter = 'b', .steps_left = 1, .result = HSR_JOB_DONE
+    };
+    struct letter_timer timer = { .timer = { .fired = letter_fired }, .letter = 't' };
+
+    fixture_init();
+    hsr_loop_job_add(&loop, &a.job);
+    hsr_loop_job_add(&loop, &b.job);
+    while (!hsr_list_empty(&loop.idle) && !loop.idle_blocked)
+        (void)hsr_loop_turn(&loop, false);
+    CHECK(strncmp(order, "abb", 3) == 0); /* a gave way, b finished and left */
+    CHECK(!hsr_list_linked(&b.job.node));
+    CHECK_EQ(b.steps, 2);
+    order[0] = '\0';
+    a.steps = 0;
+    hsr_loop_timer_set(&loop, &timer.timer, hsr_loop_clock(&loop) + 2 * HSR_NS_PER_MS);
+    hsr_loop_run(&loop);
+    CHECK_EQ(order[0], 't'); /* all were blocked: it slept */
+    CHECK_EQ(a.steps, 1); /* and an event is worth another try */
+    hsr_loop_job_remove(&loop, &a.job);
+    hsr_loop_fini(&loop);
+}
+
+/* ---- threads ---- */
+
+struct player {
+    struct hsr_msg msg;
+    struct hsr_loop *self;
+    struct player *other;
+    unsigned count;
+};
+
+static struct hsr_loop loops[2];
+static struct player players[2];
+static pthread_barrier_t barrier;
+static bool use_uring;
+static uint32_t use_spin_ns;
+
+static void player_got(struct hsr_msg *msg)
+{
+    struct player *player = hsr_container_of(msg, struct player, msg);
+
+    CHECK(hsr_loop_current() == player->self);
+    player->count++;
+    if (player->count == PINGS)
+        hsr_loop_stop(player->self);
+    if (player == &players[0] || player->count < PINGS)
+        hsr_loop_send(player->other->self, &player->other->msg);
+}
+
+static struct hsr_backend *backend_make(void)
+{
+    struct hsr_uring_options options = { .entries = 64, .iowq_cpu = -1, .spin_ns = use_spin_ns };
+    struct hsr_backend *backend = NULL;
+    char why[256];
+
+    if (!use_uring)
+        CHECK_EQ(hsr_null_create(&backend), 0);
+    else if (hsr_uring_create(&options, &backend, why, sizeof(why)) != 0)
+        SKIP(why);
+    return backend;
+}
+
+static void *player_main(void *arg)
+{
+    struct player *player = arg;
+
+    CHECK_EQ(hsr_loop_init(player->self, backend_make(), 0), 0);
+    pthread_barrier_wait(&barrier);
+    if (player == &players[0])
+        hsr_loop_send(players[0].self, &players[0].msg);
+    hsr_loop_run(player->self);
+    pthread_barrier_wait(&barrier); /* the other may still ring here */
+    hsr_loop_fini(player->self);
+    return NULL;
+}
+
+static void ping_pong(void)
+{
+    pthread_t threads[2];
+
+    CHECK_EQ(pthread_barrier_init(&barrier, NULL, 2), 0);
+    for (unsigned i = 0; i < 2; i++)
+        players[i] = (struct player){ .msg = { .deliver = player_got },
+                                      .self = &loops[i],
+                                      .other = &players[1 - i] };
+    for (unsigned i = 0; i < 2; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, player_main, &players[i]), 0);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    CHECK_EQ(players[0].count, PINGS);
+    CHECK_EQ(players[1].count, PINGS);
+    CHECK_EQ(pthread_barrier_destroy(&barrier), 0);
+}
+
+static void test_ping_pong_null(void)
+{
+    use_uring = false;
+    use_spin_ns = 0;
+    ping_pong();
+}
+
+static void test_ping_pong_uring(void)
+{
+    use_uring = true;
+    use_spin_ns = 0;
+    ping_pong();
+}
+
+static void test_ping_pong_uring_spinning(void)
+{
+    use_uring = true;
+    use_spin_ns = 20000;
+    ping_pong();
+}
+
+/* Three producers without a loop of their own push into one: each message arrives, each producer's
+ * in order. */
+#define FLOOD 30000u
+
+struct flood_msg {
+    struct hsr_msg msg;
+    unsigned producer;
+    unsigned number;
+};
+
+static unsigned flood_next[3];
+static unsigned flood_total;
+
+static void flood_got(struct hsr_msg *msg)
+{
+    struct flood_msg *flood = hsr_container_of(msg, struct flood_msg, msg);
+
+    CHECK_EQ(flood->number, flood_next[flood->producer]);
+    flood_next[flood->producer]++;
+    if (++flood_total == 3 * FLOOD)
+        hsr_loop_stop(&loops[0]);
+    free(flood);
+}
+
+static void *flood_main(void *arg)
+{
+    for (unsigned i = 0; i < FLOOD; i++) {
+        struct flood_msg *flood = calloc(1, sizeof(*flood));
+
+        if (flood == NULL)
+            abort();
+        flood->msg.deliver = flood_got;
+        flood->producer = (unsigned)(uintptr_t)arg;
+        flood->number = i;
+        hsr_loop_send(&loops[0], &flood->msg);
+    }
+    return NULL;
+}
+
+static void test_flood_from_three_threads(void)
+{
+    pthread_t threads[3];
+
+    use_uring = true;
+    use_spin_ns = 0;
+    flood_total = 0;
+    CHECK_EQ(hsr_loop_init(&loops[0], backend_make(), 0), 0);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, flood_main, (void *)(uintptr_t)i), 0);
+    hsr_loop_run(&loops[0]);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        CHECK_EQ(flood_next[i], FLOOD);
+    }
+    CHECK_EQ(loops[0].stats.messages, 3 * FLOOD);
+    hsr_loop_fini(&loops[0]);
+}
+
+int main(void)
+{
+    RUN(test_tasks_run_once_in_order);
+    RUN(test_task_woken_by_task_runs_next_turn);
+    RUN(test_timers_fire_in_order);
+    RUN(test_timers_random);
+    RUN(test_timer_ends_sleep);
+    RUN(test_ops_complete_next_turn);
+    RUN(test_submit_twice_aborts);
+    RUN(test_idle_job_yields_to_tasks);
+    RUN(test_idle_jobs_done_and_blocked);
+    RUN(test_ping_pong_null);
+    RUN(test_ping_pong_uring);
+    RUN(test_ping_pong_uring_spinning);
+    RUN(test_flood_from_three_threads);
+    TEST_END();
+}
