@@ -27,8 +27,9 @@ struct hsr_dir {
 #define HSR_DIRCACHE_SIZE 64u /* descriptors per shard and session */
 
 struct hsr_dircache_slot {
-    uint32_t id; /* directory id; valid while fd >= 0 */
-    int fd;      /* O_RDONLY|O_DIRECTORY, or O_PATH where reading is not allowed */
+    uint64_t key; /* directory id; a source's cache has the top of a root in the high half */
+    int fd;       /* O_RDONLY|O_DIRECTORY, or O_PATH where reading is not allowed; -1: free */
+    bool path_fd; /* it is O_PATH */
     uint64_t used;
     bool inherits;  /* has a default ACL, or set-gid: what is created inside needs a check */
     bool inherits_known;
@@ -39,6 +40,9 @@ struct hsr_dircache {
     int root_fd; /* borrowed */
     bool follow; /* --copy-links at a source: symlinks are followed, beneath the root */
     uint64_t clock;
+    uint32_t last; /* slot of the last hit: most calls ask for the same directory again */
+    bool root_inherits;
+    bool root_inherits_known;
     struct hsr_dircache_slot slots[HSR_DIRCACHE_SIZE];
 };
 
