@@ -8,7 +8,7 @@
 #include "transfer/tree/dircache.h"
 #include "transfer/tree/opener.h"
 
-#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY)
 #define DIR_MODE 0755u /* of what --mkpath-like creation makes; the umask narrows it */
 
 void hsr_dircache_init(struct hsr_dircache *cache, struct hsr_loop *loop, int root_fd, bool follow)
@@ -114,7 +114,7 @@ int hsr_dircache_get(struct hsr_dircache *cache, const struct hsr_dir *dir)
     fd = dircache_open(cache, dir, DIR_FLAGS);
     if (fd == -EACCES) { /* what may not be read may still be written into */
         path_fd = true;
-        fd = dircache_open(cache, dir, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+        fd = dircache_open(cache, dir, O_PATH | O_DIRECTORY);
     }
     if (fd >= 0)
         hsr_dircache_put(cache, dir->id, fd, path_fd);
@@ -275,7 +275,7 @@ int hsr_root_open_below(struct hsr_loop *loop, int root_fd, struct hsr_span path
     fd = root_fd;
     while (fd >= 0 && component_next(path, &offset, name)) {
         int rc = dir_mkdir(loop, fd, name);
-        uint32_t flags = offset < path.size ? O_PATH | O_DIRECTORY | O_NOFOLLOW : DIR_FLAGS;
+        uint32_t flags = offset < path.size ? O_PATH | O_DIRECTORY : DIR_FLAGS;
         int below = rc < 0 ? rc : hsr_opener_openat(loop, fd, name, flags, HSR_RESOLVE_STRICT);
 
         if (fd != root_fd)

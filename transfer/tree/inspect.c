@@ -474,7 +474,8 @@ static bool end_fill(struct hsr_walk *walk, struct hsr_walk_level *level,
         name.path_fd = false;
         name.source = outer->kind == HSR_WALK_TOP ? walk->source_name : level->record->dir.name;
     }
-    if (name_statx(walk, &name, &stx) < 0 || stx.stx_ino != level->ino ||
+    /* The number alone would not do: it is soon used again for what took the name. */
+    if (name_statx(walk, &name, &stx) < 0 || !S_ISDIR(stx.stx_mode) || stx.stx_ino != level->ino ||
         hsr_walk_dev(&stx) != level->dev)
         return false;
     item_fill(item, &stx);

@@ -166,11 +166,10 @@ static int level_open_one(struct hsr_walk *walk, uint32_t index)
         const char *source =
             outer->kind == HSR_WALK_TOP ? walk->source_name : level->record->dir.name;
 
-        fd = hsr_opener_openat(walk->loop, outer->fd, source[0] != '\0' ? source : ".",
-                               flags | O_NOFOLLOW, HSR_RESOLVE_STRICT);
+        fd = hsr_opener_openat(walk->loop, outer->fd, source[0] != '\0' ? source : ".", flags,
+                               HSR_RESOLVE_STRICT);
     } else {
-        fd = hsr_walk_record_open(walk, walk->loop, level->record, NULL, HSR_RESOLVE_STRICT,
-                                  flags | O_NOFOLLOW);
+        fd = hsr_walk_record_open(walk, walk->loop, level->record, NULL, HSR_RESOLVE_STRICT, flags);
     }
     if (fd == -ELOOP && walk->options.copy_links)
         fd = hsr_walk_record_open(walk, walk->loop, level->record, NULL,

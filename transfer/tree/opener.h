@@ -10,7 +10,8 @@
 #include "base/base.h"
 #include "ring/ring.h"
 
-/* Nothing a peer or another user may have put there is followed. */
+/* Nothing a peer or another user may have put there is followed. Without O_NOFOLLOW: a symlink is
+ * then ELOOP (openat2(2)); with it and O_DIRECTORY it would be ENOTDIR, like a file. */
 #define HSR_RESOLVE_STRICT (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
 #define HSR_OPENER_PATH_SIZE 4096u /* PATH_MAX, with the NUL */

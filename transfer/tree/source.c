@@ -75,11 +75,11 @@ int hsr_source_dir_fd(struct hsr_dircache *cache, const struct hsr_walk *walk,
     above = parent != NULL ? hsr_dircache_find(cache, source_key(parent)) : NULL;
     /* What lies in the root of a named top is that top: its name at the source is another one. */
     if (above != NULL && (dir->depth > 1 || !top_is_named(&walk->tops[record->top])))
-        fd = hsr_opener_openat(cache->loop, above->fd, dir->name,
-                               SOURCE_DIR_FLAGS | O_NOFOLLOW | O_NOATIME, HSR_RESOLVE_STRICT);
+        fd = hsr_opener_openat(cache->loop, above->fd, dir->name, SOURCE_DIR_FLAGS | O_NOATIME,
+                               HSR_RESOLVE_STRICT);
     else
         fd = hsr_walk_record_open(walk, cache->loop, record, NULL, HSR_RESOLVE_STRICT,
-                                  SOURCE_DIR_FLAGS | O_NOFOLLOW | O_NOATIME);
+                                  SOURCE_DIR_FLAGS | O_NOATIME);
     if (fd == -ELOOP && walk->options.copy_links)
         fd = hsr_walk_record_open(walk, cache->loop, record, NULL, hsr_walk_resolve_follow(walk),
                                   SOURCE_DIR_FLAGS | O_NOATIME);
@@ -119,12 +119,11 @@ int hsr_source_open(struct hsr_dircache *cache, const struct hsr_walk *walk,
 
     if (dir->parent == NULL && top_is_named(top)) {
         fd = hsr_walk_record_open(walk, cache->loop, record, name, HSR_RESOLVE_STRICT,
-                                  SOURCE_FILE_FLAGS | O_NOFOLLOW);
+                                  SOURCE_FILE_FLAGS);
     } else {
         fd = hsr_source_dir_fd(cache, walk, dir);
         if (fd >= 0)
-            fd = hsr_opener_openat(cache->loop, fd, name, SOURCE_FILE_FLAGS | O_NOFOLLOW,
-                                   HSR_RESOLVE_STRICT);
+            fd = hsr_opener_openat(cache->loop, fd, name, SOURCE_FILE_FLAGS, HSR_RESOLVE_STRICT);
     }
     if (fd == -ELOOP && follow)
         fd = hsr_walk_record_open(walk, cache->loop, record, name, hsr_walk_resolve_follow(walk),
