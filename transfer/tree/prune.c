@@ -6,7 +6,7 @@
  *
  * Older tmpfs counts positions instead of naming them: what is removed meanwhile shifts the rest,
  * and entries are skipped. So a directory in which something was removed around a return to it is
- * read once more from its start.
+ * read once more from its start; not after a failure in it, which would be reported twice.
  *
  * It never leaves the file system of the directory it started in: what is mounted at the target was
  * not put there by a transfer. */
@@ -46,7 +46,8 @@ struct frame {
     bool kept; /* something in it stays, so it stays */
     bool returned; /* continued at `offset` after a subdirectory */
     bool removed; /* something in it went since its start was read */
-    bool again; /* it was read once more already */
+    bool failed; /* something in it was reported as failed */
+    bool again; /* it was read once more already, or may not be */
 };
 
 struct hsr_prune {
@@ -81,6 +82,7 @@ static int prune_stage(struct hsr_prune *prune, struct frame *frame, const char 
 static int prune_enter(struct hsr_prune *prune, const char *name);
 static int prune_leave(struct hsr_prune *prune);
 static int prune_reopen(struct hsr_prune *prune, struct frame *frame);
+static void prune_failed(struct hsr_prune *prune, struct frame *frame, int code);
 static int prune_remove(struct hsr_prune *prune, struct frame *frame, const char *name,
                         bool is_dir);
 
@@ -287,7 +289,7 @@ int hsr_prune_step(struct hsr_prune *prune)
             }
         }
         record = (const void *)(prune->buffer + prune->buffer_at);
-        hsr_assert(record->size > sizeof(*record));
+        hsr_assert(record->size > offsetof(struct dirent_record, name));
         hsr_assert(record->size <= prune->buffer_used - prune->buffer_at);
         if (strcmp(record->name, ".") != 0 && strcmp(record->name, "..") != 0) {
             uint32_t depth = prune->depth;
@@ -370,7 +372,7 @@ static int prune_fill(struct hsr_prune *prune)
         /* Gone, or not ours to list: what is in it stays. */
         prune->path[frame->path_size] = '\0';
         if (rc != -ENOENT)
-            prune->event(prune->context, prune->path, rc);
+            prune_failed(prune, frame, rc);
         frame->kept = true;
         return prune->depth == 1 ? rc : 0;
     }
@@ -395,6 +397,16 @@ static int prune_fill(struct hsr_prune *prune)
         return res < 0 ? (int)res : prune_fill(prune); /* once: `again` is set now */
     }
     return 0;
+}
+
+/* prune->path stays where it is, and so does @frame, in which it is. */
+static void prune_failed(struct hsr_prune *prune, struct frame *frame, int code)
+{
+    hsr_assert(code < 0);
+    frame->kept = true;
+    frame->failed = true;
+    frame->again = true;
+    prune->event(prune->context, prune->path, code);
 }
 
 /* Is it a directory? 1, 0, -errno. */
@@ -460,7 +472,7 @@ static int prune_stage(struct hsr_prune *prune, struct frame *frame, const char 
         rc = hsr_at_unlink(loop, frame->fd, name, /* is_dir= */ false);
     (void)hsr_at_close(loop, fd); /* ends the lock too */
     if (rc == 0)
-        frame->removed = true;
+        frame->removed |= !prune->dry_run;
     else if (rc != -ENOENT)
         frame->kept = true; /* alive, or not ours: not this time */
     return 0;
@@ -485,11 +497,13 @@ static int prune_remove(struct hsr_prune *prune, struct frame *frame, const char
     path_size = prune_path(prune, frame, name);
     if (path_size < 0)
         return (int)path_size;
-    if (rc == 0) {
-        frame->removed = true;
-        --*prune->left;
+    if (rc < 0) {
+        prune_failed(prune, frame, rc);
+        return 0;
     }
-    prune->event(prune->context, prune->path, rc);
+    frame->removed |= !prune->dry_run;
+    --*prune->left;
+    prune->event(prune->context, prune->path, 0);
     return 0;
 }
 
@@ -544,8 +558,7 @@ static int prune_enter(struct hsr_prune *prune, const char *name)
     if (rc == -ENOENT)
         return 0;
     if (rc < 0) {
-        frame->kept = true;
-        prune->event(prune->context, prune->path, rc);
+        prune_failed(prune, frame, rc);
         return 0;
     }
     if (prune->depth == prune->frames_size) {
@@ -580,7 +593,7 @@ static int prune_leave(struct hsr_prune *prune)
     struct frame *parent = self - 1;
     char name[HSR_NAME_MAX + 1];
     uint32_t start = parent->path_size > 0 ? parent->path_size + 1 : 0;
-    bool kept = self->kept;
+    bool kept = self->kept, failed = self->failed;
     int rc;
 
     hsr_assert(prune->depth >= 2);
@@ -596,6 +609,8 @@ static int prune_leave(struct hsr_prune *prune)
     prune->buffer_at = 0;
     prune->buffer_used = 0;
     parent->kept |= kept;
+    parent->failed |= failed;
+    parent->again |= failed;
     rc = prune_reopen(prune, parent);
     if (rc < 0) {
         parent->kept = true;

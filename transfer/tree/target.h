@@ -10,24 +10,25 @@
 #include "transfer/tree/dir.h"
 #include "transfer/tree/filter.h"
 
-#define HSR_TREE_XATTR_SIZE 65536u /* bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX, the kernel's limits */
+/* Bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX, the kernel's limits. */
+#define HSR_TREE_XATTR_SIZE 65536u
 
 struct hsr_tree {
     struct hsr_loop *loop;
     struct hsr_dircache cache;
-    uint32_t options;    /* HSR_OPT_x */
-    uint32_t uid;        /* effective ids of this process */
+    uint32_t options; /* HSR_OPT_x */
+    uint32_t uid; /* effective ids of this process */
     uint32_t gid;
-    bool root;           /* may chown, mknod devices, set trusted.* and security.* */
-    bool owner_refused;  /* owners were not kept at least once (plain user): said once */
-    bool no_tmpfile;     /* this file system has no O_TMPFILE: named stages */
-    bool tmpfs;          /* valid with tmpfs_known: preallocating there only costs (see stage.c) */
+    bool root; /* may chown, mknod devices, set trusted.* and security.* */
+    bool owner_refused; /* owners were not kept at least once (plain user): said once */
+    bool no_tmpfile; /* this file system has no O_TMPFILE: named stages */
+    bool tmpfs; /* valid with tmpfs_known: preallocating there only costs (see stage.c) */
     bool tmpfs_known;
-    uint64_t nonce;      /* random: part of stage names */
+    uint64_t nonce; /* random: part of stage names */
     uint32_t stage_count;
     /* The first thing that could not be kept although the entry itself could (code 0: none): an
-     * attribute, a set-id bit. The caller reports and clears it after each call. Owners that a plain
-     * user cannot give away are not here: see owner_refused. */
+     * attribute, a set-id bit. The caller reports and clears it after each call. Owners that a
+     * plain user cannot give away are not here: see owner_refused. */
     struct {
         int code;
         const char *op; /* static: "setxattr" */
@@ -44,10 +45,10 @@ void hsr_tree_fini(struct hsr_tree *tree);
 /* ---- what is there already ---- */
 
 enum hsr_compare {
-    HSR_COMPARE_ABSENT,    /* no such name */
-    HSR_COMPARE_SAME,      /* content and metadata as the entry says */
-    HSR_COMPARE_METADATA,  /* content by the quick check the same, metadata differs */
-    HSR_COMPARE_CONTENT,   /* same type, other content */
+    HSR_COMPARE_ABSENT, /* no such name */
+    HSR_COMPARE_SAME, /* content and metadata as the entry says */
+    HSR_COMPARE_METADATA, /* content by the quick check the same, metadata differs */
+    HSR_COMPARE_CONTENT, /* same type, other content */
     HSR_COMPARE_OTHER_KIND /* another type of file has the name */
 };
 
@@ -59,16 +60,16 @@ struct hsr_existing {
 
 /** Compare one entry (not DIR_END, not LINK_NEXT) with what has its name, by the session's options
  * (quick check: size and mtime in ns; SIZE_ONLY; CHECKSUM makes same-size files CONTENT unless the
- * caller compares digests). Symlinks: by target. Metadata: mode, owner (as root), mtime, xattrs, as far
- * as the options keep them. @return enum hsr_compare or -errno */
-int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
-                     struct hsr_existing *ret_existing);
+ * caller compares digests). Symlinks: by target. Metadata: mode, owner (as root), mtime, xattrs, as
+ * far as the options keep them. @return enum hsr_compare or -errno */
+int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
+                     const struct hsr_entry *entry, struct hsr_existing *ret_existing);
 
 /* ---- entries without data ---- */
 
-/** Make sure directory @entry exists in @parent and can be filled (owner rwx meanwhile); something of
- * another kind is replaced (a non-directory is removed). *ret_created: it is new, so nothing below
- * it needs comparing. 0 or -errno. */
+/** Make sure directory @entry exists in @parent and can be filled (owner rwx meanwhile); something
+ * of another kind is replaced (a non-directory is removed). *ret_created: it is new, so nothing
+ * below it needs comparing. 0 or -errno. */
 int hsr_tree_mkdir(struct hsr_tree *tree, const struct hsr_dir *parent,
                    const struct hsr_entry *entry, bool *ret_created);
 
@@ -77,13 +78,13 @@ int hsr_tree_dir_finish(struct hsr_tree *tree, const struct hsr_dir *dir,
                         const struct hsr_entry *entry, bool *ret_changed);
 
 /** Make a symlink, FIFO, device or empty regular file with all metadata; what has the name is
- * replaced in one rename (a directory in the way: only when empty, or with OPT_DELETE its tree is the caller's
- * to prune first: -ENOTEMPTY or -EISDIR). */
+ * replaced in one rename (a directory in the way: only when empty, or with OPT_DELETE its tree is
+ * the caller's to prune first: -ENOTEMPTY or -EISDIR). */
 int hsr_tree_make(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
                   enum hsr_compare compare);
 
-/** A further name of a file: link_path (relative to the root, checked) -> dir/name. An existing name
- * is replaced in one rename. *ret_same: it already was that link. 0 or -errno. */
+/** A further name of a file: link_path (relative to the root, checked) -> dir/name. An existing
+ * name is replaced in one rename. *ret_same: it already was that link. 0 or -errno. */
 int hsr_tree_link(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
                   bool *ret_same);
 
@@ -93,10 +94,10 @@ int hsr_tree_touch(struct hsr_tree *tree, const struct hsr_dir *dir, const struc
 /* ---- regular files: stage, fill, commit ---- */
 
 struct hsr_stage {
-    int fd;       /* open for writing, or -1 */
+    int fd; /* open for writing, or -1 */
     bool unnamed; /* O_TMPFILE: a crash leaves nothing */
     bool replace; /* the name exists: commit goes through a rename */
-    uint64_t allocated;      /* bytes preallocated */
+    uint64_t allocated; /* bytes preallocated */
     const struct hsr_dir *dir; /* borrowed until commit or abort */
     char temp[48]; /* hidden name of a named stage: hsr_stage_name_is() knows it; "" if unnamed */
 };
@@ -121,7 +122,7 @@ void hsr_stage_abort(struct hsr_tree *tree, struct hsr_stage *stage);
 int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
                  const void *bytes, size_t size, bool replace);
 
-/** Does this name look like one of our stages? A source never sends it, a target never accepts it. */
+/** Does this name look like one of our stages? A source never sends it, a target never takes it. */
 bool hsr_stage_name_is(struct hsr_span name);
 
 /** Digest of the regular file that has the name now, for --checksum: a cursor, so that the caller
@@ -133,8 +134,8 @@ struct hsr_digest_cursor {
 };
 int hsr_digest_begin(struct hsr_tree *tree, const struct hsr_dir *dir, const char *name,
                      struct hsr_digest_cursor *cursor);
-int hsr_digest_step(struct hsr_tree *tree, struct hsr_digest_cursor *cursor, void *buf, size_t bytes,
-                    uint8_t out[HSR_DIGEST_SIZE]);
+int hsr_digest_step(struct hsr_tree *tree, struct hsr_digest_cursor *cursor, void *buf,
+                    size_t bytes, uint8_t out[HSR_DIGEST_SIZE]);
 void hsr_digest_end(struct hsr_tree *tree, struct hsr_digest_cursor *cursor);
 
 /* ---- pruning: --delete, stale stages, trees in the way ---- */
@@ -159,11 +160,12 @@ struct hsr_prune; /* a cursor over one directory */
 
 /** Remove what is in @dir but not in @keep (NULL: remove only stale stages), depth first, in steps.
  * Names that @filter excludes stay, and so does a directory that holds one. Stale stages (ours, not
- * locked by anyone) always go and are not counted. Stops with HSR_E_DELETE_LIMIT when *left reaches 0.
- * With OPT_DRY_RUN it reports what it would do. */
-int hsr_prune_create(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_nameset *keep,
-                     uint64_t key, const struct hsr_filter *filter, uint64_t *left,
-                     hsr_prune_event *event, void *context, struct hsr_prune **ret_prune);
+ * locked by anyone) always go and are not counted. Stops with HSR_E_DELETE_LIMIT when *left reaches
+ * 0. With OPT_DRY_RUN it reports what it would do. */
+int hsr_prune_create(struct hsr_tree *tree, const struct hsr_dir *dir,
+                     const struct hsr_nameset *keep, uint64_t key, const struct hsr_filter *filter,
+                     uint64_t *left, hsr_prune_event *event, void *context,
+                     struct hsr_prune **ret_prune);
 /** 1: more to do, 0: done, negative: it cannot go on. Some 64 names a step. */
 int hsr_prune_step(struct hsr_prune *prune);
 void hsr_prune_destroy(struct hsr_prune *prune);
