@@ -39,6 +39,8 @@ static const char *const op_names[HSR_OP_COUNT] = {
     [HSR_OP_REMOVEXATTR] = "removexattr",
     [HSR_OP_FLOCK] = "flock",
     [HSR_OP_STATFS] = "statfs",
+    [HSR_OP_SOCKET] = "socket",
+    [HSR_OP_SOCKOPT] = "setsockopt",
 };
 
 const char *hsr_op_name(enum hsr_op_kind kind)

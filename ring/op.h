@@ -66,6 +66,8 @@ enum hsr_op_kind {
     HSR_OP_REMOVEXATTR, /* fd, path, path_fd, xattr */
     HSR_OP_FLOCK, /* fd, msg_flags = LOCK_x of flock(2) */
     HSR_OP_STATFS, /* fd, statfs */
+    HSR_OP_SOCKET, /* call only: mode = domain; a TCP socket, CLOEXEC */
+    HSR_OP_SOCKOPT, /* call only: fd, mask = level, mode = option name, buf, size */
     HSR_OP_COUNT
 };
 

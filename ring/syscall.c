@@ -147,6 +147,10 @@ static int64_t syscall_meta(struct hsr_op *op)
         return flock(op->fd, (int)op->msg_flags);
     case HSR_OP_STATFS:
         return fstatfs(op->fd, op->statfs);
+    case HSR_OP_SOCKET:
+        return socket((int)op->mode, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    case HSR_OP_SOCKOPT:
+        return setsockopt(op->fd, (int)op->mask, (int)op->mode, op->buf, (socklen_t)op->size);
     default:
         hsr_unreachable("operation on metadata");
     }

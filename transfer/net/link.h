@@ -1,0 +1,54 @@
+/* One byte stream between two machines. Plain TCP now; the only place that will know about TLS. At
+ * most one send and one receive are in flight; both may be at once, so two peers that write do not
+ * deadlock. A link belongs to one loop at a time; between operations it may move to another. */
+#ifndef HSR_NET_LINK_H
+#define HSR_NET_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "ring/ring.h"
+
+struct hsr_link;
+
+struct hsr_link {
+    struct hsr_loop *loop;
+    int fd; /* -1: closed */
+    bool closing;
+    struct hsr_op send_op; /* also connect */
+    struct hsr_op recv_op;
+    uint8_t *send_ptr; /* what is left of the send in flight */
+    size_t send_left;
+    uint64_t sent_bytes, received_bytes;
+    /* Handlers, set by the owner before use; they run in the completion phase: record and wake. */
+    void (*connected)(struct hsr_link *link, int rc);
+    void (*sent)(struct hsr_link *link, int rc);              /* all of it, or an error */
+    void (*received)(struct hsr_link *link, int64_t received); /* bytes; 0: the peer closed; -errno */
+    void (*closed)(struct hsr_link *link); /* nothing is armed any more and the socket is closed */
+};
+
+/** @param fd  a connected socket (owned from here on), or -1 before hsr_link_connect() */
+void hsr_link_init(struct hsr_link *link, struct hsr_loop *loop, int fd);
+
+/** Create a socket and connect. 0: link->connected will be called; or -errno.
+ * @param address  borrowed until then */
+int hsr_link_connect(struct hsr_link *link, struct sockaddr *address, socklen_t address_size);
+
+/** Send all of @size bytes; the memory is borrowed until link->sent. */
+void hsr_link_send(struct hsr_link *link, const void *ptr, size_t size);
+
+/** Receive what there is, into @iov (borrowed until link->received; at most 4 parts). */
+void hsr_link_receive(struct hsr_link *link, const struct iovec *iov, unsigned iov_count);
+
+bool hsr_link_sending(const struct hsr_link *link);
+bool hsr_link_receiving(const struct hsr_link *link);
+
+/** Hand an idle link to another loop; its next operation runs there. */
+void hsr_link_move(struct hsr_link *link, struct hsr_loop *loop);
+
+/** Shut down both ways, end what is in flight, close; then link->closed, perhaps at once. */
+void hsr_link_close(struct hsr_link *link);
+
+#endif
