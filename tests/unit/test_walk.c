@@ -696,8 +696,87 @@ static void test_source_opens_what_the_walk_found(void)
     tree_fixture_fini(&fx);
 }
 
+/* A backend that fails one call. */
+static struct hsr_backend_ops fault_ops;
+static int64_t (*fault_call_real)(struct hsr_backend *backend, struct hsr_op *op);
+static unsigned fault_at, fault_calls;
+static int fault_code;
+static uint8_t fault_kind;
+
+static int64_t fault_call(struct hsr_backend *backend, struct hsr_op *op)
+{
+    if (++fault_calls == fault_at && op->kind != HSR_OP_CLOSE) {
+        fault_kind = op->kind;
+        return fault_code;
+    }
+    return fault_call_real(backend, op);
+}
+
+/* Goal: whatever call fails, the walk ends, and says so: a failed item, or an end that is not
+ * complete. Method: fail call 1, 2, 3 ... until a walk needs fewer. The tree is deep enough for
+ * levels to be closed and reopened. */
+static void test_walk_survives_every_fault(void)
+{
+    struct hsr_walk_options options = options_all();
+    static struct log clean;
+    struct tree_fixture fx;
+    const struct hsr_backend_ops *real;
+    unsigned fired = 0;
+    int at;
+
+    tree_fixture_init(&fx);
+    at = dup(fx.fd);
+    for (unsigned i = 0; i < 40; i++) {
+        CHECK(mkdirat(at, "d", 0755) == 0);
+        int below = openat(at, "d", O_RDONLY | O_DIRECTORY);
+
+        tree_file(at, "f", "x");
+        CHECK(symlinkat("f", at, "l") == 0);
+        close(at);
+        at = below;
+    }
+    close(at);
+    walk_contents(&fx, &options);
+    clean = walk_log;
+    CHECK_EQ(clean.count, 2 * 41 + 80);
+    real = fx.loop.backend->ops;
+    fault_ops = *real;
+    fault_call_real = fault_ops.call;
+    fault_ops.call = fault_call;
+    fx.loop.backend->ops = &fault_ops;
+    fault_code = -EIO;
+    for (fault_at = 1;; fault_at++) {
+        bool told = false, same;
+
+        fault_calls = 0;
+        fault_kind = HSR_OP_NOP;
+        walk_contents(&fx, &options);
+        if (fault_calls < fault_at)
+            break;
+        if (fault_kind == HSR_OP_NOP)
+            continue;
+        fired++;
+        for (unsigned i = 0; i < walk_log.count; i++)
+            told |= walk_log.items[i].code == -EIO ||
+                    (walk_log.items[i].entry.flags & HSR_ENTRY_INCOMPLETE) != 0;
+        /* A level that was to be opened ahead may be opened again when it is needed. */
+        same = walk_log.count == clean.count;
+        for (unsigned i = 0; same && i < clean.count; i++)
+            same = strcmp(walk_log.lines[i], clean.lines[i]) == 0;
+        told |= same && (fault_kind == HSR_OP_OPENAT2 || fault_kind == HSR_OP_STATX ||
+                         fault_kind == HSR_OP_LSEEK);
+        if (!told)
+            fprintf(stderr, "call %u, %s\n", fault_at, hsr_op_name(fault_kind));
+        CHECK(told);
+    }
+    fx.loop.backend->ops = real;
+    CHECK(fired > 500);
+    tree_fixture_fini(&fx);
+}
+
 int main(void)
 {
+    RUN(test_walk_survives_every_fault);
     RUN(test_walk_reports_every_kind);
     RUN(test_walk_odd_names);
     RUN(test_walk_deep);

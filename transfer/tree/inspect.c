@@ -280,6 +280,7 @@ static int inspect_dir(struct hsr_walk *walk, const struct hsr_walk_name *name,
 {
     struct hsr_walk_level *outer = hsr_walk_innermost(walk);
     struct hsr_walk_record *record;
+    bool told;
     int rc;
 
     if (outer->record->dir.depth == HSR_DIR_DEPTH_MAX) {
@@ -300,6 +301,7 @@ static int inspect_dir(struct hsr_walk *walk, const struct hsr_walk_name *name,
     item->entry.flags = name->dir_flags;
     item->entry.name = hsr_walk_span(record->dir.name, record->dir.name_size);
     item->self = &record->dir;
+    told = walk->queue_count > 0;
     item_queue(walk, item);
     if (walk->options.one_level) {
         hsr_walk_record_put(walk, walk->lent);
@@ -309,6 +311,7 @@ static int inspect_dir(struct hsr_walk *walk, const struct hsr_walk_name *name,
     rc = hsr_walk_level_push(walk, record, name->kind);
     if (rc == 0) {
         level_met(hsr_walk_innermost(walk), item);
+        hsr_walk_innermost(walk)->xattr_told = told;
         hsr_walk_innermost(walk)->incomplete = name->kind == HSR_WALK_LIST;
     }
     return rc;
@@ -453,6 +456,7 @@ int hsr_walk_inspect_root(struct hsr_walk *walk)
     if (rc < 0)
         hsr_walk_fail(walk, level->record, name.name, rc, "xattr", rc == HSR_E_LIMIT);
     level_met(level, &item);
+    level->xattr_told = walk->queue_count > 0;
     item_queue(walk, &item);
     return 0;
 }
@@ -465,6 +469,7 @@ static bool end_fill(struct hsr_walk *walk, struct hsr_walk_level *level,
         walk->level_count > 1 ? &walk->levels[walk->level_count - 2] : NULL;
     struct hsr_walk_name name = { .fd = level->fd, .source = "" };
     struct statx stx;
+    int rc;
 
     name.path_fd = level->kind == HSR_WALK_LIST;
     if (level->fd < 0) {
@@ -479,7 +484,11 @@ static bool end_fill(struct hsr_walk *walk, struct hsr_walk_level *level,
         hsr_walk_dev(&stx) != level->dev)
         return false;
     item_fill(item, &stx);
-    (void)xattrs_read(walk, &name, item->dev, &item->entry); /* was told with its DIR */
+    rc = xattrs_read(walk, &name, item->dev, &item->entry);
+    if (rc < 0 && !level->xattr_told) /* not twice: with its DIR, and here again */
+        hsr_walk_fail(walk, hsr_container_of(item->dir, struct hsr_walk_record, dir),
+                      hsr_walk_span(level->record->dir.name, level->record->dir.name_size), rc,
+                      "xattr", rc == HSR_E_LIMIT);
     return true;
 }
 

@@ -52,6 +52,7 @@ struct hsr_walk_level {
     bool finished; /* no further name */
     bool incomplete; /* its listing has gaps */
     bool silent; /* has no DIR and no DIR_END */
+    bool xattr_told; /* that not all of its attributes could be read */
     size_t path_size; /* bytes of walk->path that name it, with the '/' behind */
     uint64_t position; /* d_off of the last name that was used */
     uint64_t dev;
