@@ -1,0 +1,113 @@
+/* Payloads of control frames. The first byte picks the decoder; what it accepts encodes to the same
+ * bytes. */
+#include <string.h>
+
+#include "base/err.h"
+#include "tests/fuzz/fuzz.h"
+#include "transfer/proto/message.h"
+
+static uint8_t again[HSR_CONTROL_PAYLOAD_MAX];
+
+static void rc_check(int rc)
+{
+    FUZZ_CHECK(rc == 0 || rc == HSR_E_TRUNCATED || rc == HSR_E_PROTOCOL || rc == HSR_E_LIMIT ||
+               rc == HSR_E_NAME);
+}
+
+#define TRY(name)                                                                                  \
+    static void try_##name(struct hsr_span payload)                                                \
+    {                                                                                              \
+        struct hsr_##name message;                                                                 \
+        int rc = hsr_##name##_decode(payload, &message);                                           \
+                                                                                                   \
+        rc_check(rc);                                                                              \
+        if (rc != 0)                                                                               \
+            return;                                                                                \
+        FUZZ_CHECK(hsr_##name##_encode(&message, again, sizeof(again)) == (int)payload.size);      \
+        FUZZ_CHECK(memcmp(again, payload.ptr, payload.size) == 0);                                 \
+    }
+
+TRY(hello)
+TRY(hello_ack)
+TRY(open)
+TRY(open_ack)
+TRY(join)
+TRY(reject)
+TRY(note)
+TRY(done)
+TRY(walk_end)
+TRY(file_end)
+TRY(list_request)
+
+/* Lists are read item by item and written the same way. */
+static void try_list(struct hsr_span payload, uint32_t count_max,
+                     int (*copy_next)(struct hsr_list_reader *reader,
+                                      struct hsr_list_writer *writer))
+{
+    struct hsr_list_reader reader;
+    struct hsr_list_writer writer;
+    int rc = hsr_list_begin(&reader, payload, count_max);
+
+    rc_check(rc);
+    if (rc < 0)
+        return;
+    hsr_list_start(&writer, again, sizeof(again));
+    while ((rc = copy_next(&reader, &writer)) == 1)
+        FUZZ_CHECK(writer.count <= count_max);
+    rc_check(rc);
+    if (rc < 0)
+        return;
+    FUZZ_CHECK(hsr_list_finish(&writer) == (int)payload.size);
+    FUZZ_CHECK(memcmp(again, payload.ptr, payload.size) == 0);
+}
+
+static int paths_copy(struct hsr_list_reader *reader, struct hsr_list_writer *writer)
+{
+    struct hsr_span path;
+    int rc = hsr_paths_next(reader, &path);
+
+    FUZZ_CHECK(rc != 1 || hsr_paths_put(writer, path) == 0);
+    return rc;
+}
+
+static int want_copy(struct hsr_list_reader *reader, struct hsr_list_writer *writer)
+{
+    struct hsr_want_item item;
+    int rc = hsr_want_next(reader, &item);
+
+    FUZZ_CHECK(rc != 1 || hsr_want_put(writer, &item) == 0);
+    return rc;
+}
+
+static int ack_copy(struct hsr_list_reader *reader, struct hsr_list_writer *writer)
+{
+    struct hsr_ack_item item;
+    int rc = hsr_ack_next(reader, &item);
+
+    FUZZ_CHECK(rc != 1 || hsr_ack_put(writer, &item) == 0);
+    return rc;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static void (*const tries[])(struct hsr_span payload) = {
+        try_hello, try_hello_ack, try_open,     try_open_ack, try_join,         try_reject,
+        try_note,  try_done,      try_walk_end, try_file_end, try_list_request,
+    };
+    struct hsr_span payload;
+    unsigned pick;
+
+    if (size < 1 || size > HSR_CONTROL_PAYLOAD_MAX)
+        return 0;
+    payload = (struct hsr_span){ bytes + 1, size - 1 };
+    pick = bytes[0] % (HSR_ARRAY_COUNT(tries) + 3);
+    if (pick < HSR_ARRAY_COUNT(tries))
+        tries[pick](payload);
+    else if (pick == HSR_ARRAY_COUNT(tries))
+        try_list(payload, UINT32_MAX, paths_copy);
+    else if (pick == HSR_ARRAY_COUNT(tries) + 1)
+        try_list(payload, HSR_PAGE_ENTRIES_MAX, want_copy);
+    else
+        try_list(payload, HSR_PAGE_ENTRIES_MAX, ack_copy);
+    return 0;
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Writes the seed corpus: one small, valid input or more for everything that a fuzzer can reach.
+
+Usage: seed.py [DIRECTORY] (default: corpus/ beside this file).  Existing files of the same name are
+replaced; nothing is removed.
+"""
+
+import os
+import struct
+import sys
+
+ROOT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+
+
+def save(fuzzer, name, data):
+    folder = os.path.join(ROOT, fuzzer)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(data)
+
+
+def string(data):
+    return struct.pack("<H", len(data)) + data
+
+
+def frames():
+    kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
+             "page_ack note walk_end done ping pong list list_end cancel").split()
+    for kind, name in enumerate(kinds, 1):
+        page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack") else 0
+        index = 3 if name in ("same", "data", "file_end") else 0
+        data = name == "data"
+        size = 0 if name in ("same", "join_ack", "ping", "pong", "list_end") else 20
+        # The fuzzer fills in the header's check.
+        save("frame", name, struct.pack("<HHIIIIIQQQ", kind, 1 if data else 0, size, kind, page, index, 0,
+                                        65536 if data else 0, 0x1122334455667788, 9 if data else 0))
+
+
+def messages():
+    token = bytes(range(16))
+    digest = b"\xd1" * 16
+    payloads = [
+        ("hello", struct.pack("<IHHQ", 0x72735748, 1, 2, 1) + string(b"agent/1")),
+        ("hello_ack", struct.pack("<HQIII", 1, 1, 64, 256, 1 << 20) + string(b"agent/1")),
+        ("open", struct.pack("<BBBBIIIIQQI", 2, 1, 3, 0, 0x1fff, 8, 4, 65536, 0, 2**64 - 1, 2)
+         + string(b"data") + string(b"a/b") + struct.pack("<I", 4) + b"\0\1\0x"),
+        ("open_ack", token + struct.pack("<IIIIB", 8, 4, 65536, 16, 1) + string(b"top")),
+        ("join", token + struct.pack("<I", 3)),
+        ("reject", struct.pack("<i", -5010) + string(b"no such export")),
+        ("note", struct.pack("<BiQ", 1, -13, 99) + string(b"a/b") + string(b"open")),
+        ("done", struct.pack("<Bi7Q", 3, -5027, 1, 2, 3, 4, 5, 6, 7)),
+        ("walk_end", struct.pack("<4Q", 1, 2, 3, 4)),
+        ("file_end", struct.pack("<iIQQQQ", 0, 0, 65536, 4096, 1, 2)),
+        ("list_request", b"\1" + string(b"data") + string(b"a")),
+        ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
+        ("want", struct.pack("<IHBHB", 2, 0, 1, 511, 2) + digest),
+        ("page_ack", struct.pack("<IHiHi", 2, 5, -28, 6, -5017)),
+    ]
+    for pick, (name, payload) in enumerate(payloads):
+        save("message", name, bytes([pick]) + payload)
+    save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
+    save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
+    save("message", "want_empty", b"\x0c" + struct.pack("<I", 0))
+
+
+def entry(kind, flags=0, name=b"name", parent=1, parts=b""):
+    return struct.pack("<BBIB", kind, flags, parent, len(name)) + name + parts
+
+
+def entries():
+    meta = struct.pack("<HIIqI", 0o6755, 1000, 100, 1700000000, 123456789)
+    none = struct.pack("<HI", 0, 0)
+    xattrs = b"".join(struct.pack("<BI", len(n), len(v)) + n + v for n, v in ((b"user.a", b"1"), (b"user.b", b"")))
+    some = struct.pack("<HI", 2, len(xattrs)) + xattrs
+    kinds = {
+        "file": entry(1, 1, parts=meta + struct.pack("<Q", 12345) + some),
+        "file_first": entry(1, 2, parts=meta + struct.pack("<QI", 5, 77) + none),
+        "file_next": entry(1, 4, parts=meta + struct.pack("<QI", 5, 77) + string(b"a/first") + none),
+        "dir": entry(2, parts=struct.pack("<I", 2) + meta + some),
+        "dir_implied": entry(2, 16, parts=struct.pack("<I", 2) + meta + none),
+        "dir_root": entry(2, name=b"", parent=0, parts=struct.pack("<I", 0) + meta + none),
+        "symlink": entry(3, parts=meta + string(b"../x") + none),
+        "fifo": entry(4, parts=meta + none),
+        "char": entry(5, parts=meta + struct.pack("<II", 1, 3) + none),
+        "block": entry(6, 2, parts=meta + struct.pack("<III", 8, 1, 4) + none),
+        "socket": entry(7, parts=meta),
+        "dir_end": entry(8, 8, parts=struct.pack("<I", 2) + meta + none),
+    }
+    for name, data in kinds.items():
+        save("entry", name, data)
+    save("entry", "page", b"".join(kinds.values()))
+
+
+def packs():
+    def member(page, index, code, size):
+        return struct.pack("<IHHiI", page, index, 0, code, size) + (b"\0" if code else b"\xdd") * 16
+
+    for name, members in {
+        "one": [(0, 0, 0, 5)],
+        "empty_file": [(0, 1, 0, 0)],
+        "failed": [(1, 2, -2, 0)],
+        "mixed": [(1, 0, 0, 100), (1, 1, -13, 0), (2, 511, 0, 60000)],
+    }.items():
+        tail = sum(size for _, _, _, size in members)
+        save("pack", name, struct.pack("<HII", tail, len(members), 0) + b"".join(member(*m) for m in members))
+
+
+def paths():
+    for name, data in {
+        "empty": b"", "name": b"a", "path": b"a/b/c", "dot": b".", "dots": b"..", "inner": b"a/../b", "twice": b"a//b",
+        "lead": b"/a", "tail": b"a/", "nul": b"a\0b", "hidden": b".a/...", "name_255": b"n" * 255, "name_256": b"n" * 256,
+        "long": b"/".join([b"n" * 255] * 4),
+    }.items():
+        save("path", name, data)
+
+
+def filters():
+    rules = ["*.o", "/a/b", "a/b", "d/", "**/x", "a/**/b", "dir/***", "[!a-c]x", "[[:alpha:]-]*", "a\\*b?", "*a*b**c*d",
+             "[]a]", "[z-a]", "[", "***", "/", "a**"]
+    path = b"a/bc/x"
+    for number, rule in enumerate(rules):
+        pattern = rule.encode()
+        save("filter", f"text_{number:02}", bytes([len(path) | (number & 1) << 7]) + path + pattern)
+        save("filter", f"rules_{number:02}", bytes([len(path)]) + path + b"\1\3\0a/x"
+             + struct.pack("<BH", 0, len(pattern)) + pattern)
+
+
+for make in (frames, messages, entries, packs, paths, filters):
+    make()
