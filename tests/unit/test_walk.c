@@ -145,7 +145,7 @@ static void check_lines(const char *const *lines, int line)
     if (!same || count != walk_log.count) {
         fprintf(stderr, "at line %d:\n", line);
         log_print();
-        CHECK(!"lines as expected");
+        CHECK(false);
     }
 }
 #define LINES(...) check_lines((const char *const[]){ __VA_ARGS__, NULL }, __LINE__)
