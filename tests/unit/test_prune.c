@@ -380,6 +380,7 @@ static void test_nameset(void)
 {
     struct hsr_nameset set = { 0 };
     size_t budget = 8 * HSR_MIB, empty = 0;
+    unsigned wrong = 0;
     char name[32];
     int rc = 0;
 
@@ -395,11 +396,9 @@ static void test_nameset(void)
     CHECK_EQ(budget, 8 * HSR_MIB - set.size * sizeof(uint64_t));
     for (unsigned i = 0; i < 200000; i++) {
         snprintf(name, sizeof(name), "name-%u", i);
-        if (hsr_nameset_has(&set, 7, span_of(name)) != (i < 100000)) {
-            CHECK(!"membership");
-            break;
-        }
+        wrong += hsr_nameset_has(&set, 7, span_of(name)) != (i < 100000);
     }
+    CHECK_EQ(wrong, 0);
     CHECK(!hsr_nameset_has(&set, 8, span_of("name-5"))); /* keyed */
     for (unsigned i = 100000; i < 1000000 && rc == 0; i++) {
         snprintf(name, sizeof(name), "name-%u", i);

@@ -222,10 +222,6 @@ static int meta_mode(struct hsr_tree *tree, int fd, bool path_fd, const struct h
     if ((now->mode & 07777u) == mode && !acl)
         return 0;
     rc = hsr_at_chmod(tree->loop, fd, path_fd, mode);
-    if (rc == -EPERM && (mode & S_ISVTX) != 0 && !S_ISDIR(now->mode)) {
-        hsr_meta_warn(tree, rc, "chmod"); /* a sticky file needs root on some systems */
-        rc = hsr_at_chmod(tree->loop, fd, path_fd, mode & ~(uint32_t)S_ISVTX);
-    }
     return rc < 0 ? rc : 1;
 }
 
