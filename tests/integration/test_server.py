@@ -350,7 +350,7 @@ def test_mutated_sessions(t):
         elif kind == 4:
             data[at:at + 8] = b"\xff" * 8  # lengths and counts become huge
         else:
-            data += data  # the whole session twice
+            data = data * 2  # the whole session twice
         raw(server.port, bytes(data), linger=0.02)
     works(t, server, src)
     works(t, server, src, "recorded")
