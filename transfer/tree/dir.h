@@ -1,7 +1,7 @@
 /* Directories by held descriptors. A transfer names a directory by its record (name and parent
  * record); each shard turns records into descriptors through a small cache, component by component
- * with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS) from the session's root, so no symlink
- * and no ".." is ever followed and a path may be longer than PATH_MAX. */
+ * with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS) from the session's
+ * root, so no symlink and no ".." is ever followed and a path may be longer than PATH_MAX. */
 #ifndef HSR_TREE_DIR_H
 #define HSR_TREE_DIR_H
 
@@ -28,10 +28,10 @@ struct hsr_dir {
 
 struct hsr_dircache_slot {
     uint64_t key; /* directory id; a source's cache has the top of a root in the high half */
-    int fd;       /* O_RDONLY|O_DIRECTORY, or O_PATH where reading is not allowed; -1: free */
+    int fd; /* O_RDONLY|O_DIRECTORY, or O_PATH where reading is not allowed; -1: free */
     bool path_fd; /* it is O_PATH */
     uint64_t used;
-    bool inherits;  /* has a default ACL, or set-gid: what is created inside needs a check */
+    bool inherits; /* has a default ACL, or set-gid: what is created inside needs a check */
     bool inherits_known;
 };
 
@@ -51,8 +51,8 @@ void hsr_dircache_init(struct hsr_dircache *cache, struct hsr_loop *loop, int ro
 void hsr_dircache_fini(struct hsr_dircache *cache);
 
 /** Descriptor of @dir. Valid until HSR_DIRCACHE_SIZE further directories were asked for, so two
- * may be held at once. @return descriptor >= 0 (borrowed), or -errno (-ELOOP or -EXDEV: a symlink or an
- * escape was there; -ENOENT: it is gone) */
+ * may be held at once. @return descriptor >= 0 (borrowed), or -errno (-ELOOP or -EXDEV: a symlink
+ * or an escape was there; -ENOENT: it is gone) */
 int hsr_dircache_get(struct hsr_dircache *cache, const struct hsr_dir *dir);
 
 /** Does what is created in @dir inherit an ACL or a group? Asks once. */
