@@ -296,7 +296,7 @@ def stage_files(root):
     """Hidden files of ours below @root: what an interrupted transfer leaves, a finished one not."""
     found = []
     for folder, folders, files in os.walk(os.fsencode(root)):
-        found += [os.path.join(folder, n) for n in folders + files if n.startswith(b".hawser")]
+        found += [os.path.join(folder, n) for n in folders + files if n.startswith(b".hawser.")]
     return found
 
 

@@ -292,7 +292,7 @@ def interrupted(t, direction, how, victim):
         t.until(lambda: not hawser_test.stage_files(dst), 20, "end of the stage files")
     t.check(open(dst + "/big", "rb").read() == old, "the old content changed")
     for name in os.listdir(dst):
-        if not name.startswith(".hawser"):
+        if not name.startswith(".hawser."):
             t.check(os.path.exists(src + "/" + name)
                     and os.path.getsize(dst + "/" + name) == os.path.getsize(src + "/" + name),
                     "a part is visible: %s" % name)

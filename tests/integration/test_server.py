@@ -118,7 +118,7 @@ def test_sigterm_drains(t):
     else:
         t.check(r.rc in (1, 3, 4) and r.err, "the client says what happened:", r)
     for name in os.listdir(dst):
-        t.check(name.startswith(".hawser") or os.path.getsize(dst + "/" + name)
+        t.check(name.startswith(".hawser.") or os.path.getsize(dst + "/" + name)
                 == os.path.getsize(src + "/" + name), "a part is visible: %s" % name)
     t.no_stage_files(dst)
     t.run("push", src + "/", server.url(), rc=3)
@@ -388,7 +388,7 @@ def corrupted(t, direction, way):
             t.check(r.err, "no message:", r)
         if os.path.isdir(target):
             for name in os.listdir(target):
-                if not name.startswith(".hawser"):
+                if not name.startswith(".hawser."):
                     same = open(target + "/" + name, "rb").read() == open(src + "/" + name,
                                                                           "rb").read()
                     t.check(same, "wrong content was committed: %s (bit at %d)" % (name, at))
@@ -422,7 +422,7 @@ def test_connection_cut(t):
         t.check(r.rc in (1, 3, 4) and r.err, "cut at %d:" % at, r)
         folder = dst + "/cut%d" % at
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
-            t.check(name.startswith(".hawser") or os.path.getsize(folder + "/" + name)
+            t.check(name.startswith(".hawser.") or os.path.getsize(folder + "/" + name)
                     == os.path.getsize(src + "/" + name), "a part is visible: %s" % name)
     t.until(lambda: not hawser_test.stage_files(dst), 60, "end of the stage files")
     works(t, server, src)
