@@ -1,5 +1,6 @@
 /* Entries without data, comparing and metadata, on a real file system. */
 #include <grp.h>
+#include <signal.h>
 
 #include "tree_fixture.h"
 
@@ -543,8 +544,85 @@ static void test_unkept_attribute_is_a_warning(void)
     fixture_fini(&fx);
 }
 
+static void race_ignore(void *context, const char *path, int code)
+{
+    (void)context, (void)path, (void)code;
+}
+
+/* One of each thing a target does, in the directory that is being swapped. Returns how many of
+ * them found the real directory. */
+static unsigned race_round(struct fixture *fx, const struct hsr_dir *way)
+{
+    struct hsr_entry file = entry_of(HSR_ENTRY_FILE, "canary");
+    struct hsr_entry fifo = entry_of(HSR_ENTRY_FIFO, "fifo");
+    struct hsr_entry below = entry_of(HSR_ENTRY_DIR, "below");
+    struct hsr_nameset keep = { 0 };
+    struct hsr_prune *prune;
+    uint64_t left = 100;
+    unsigned done = 0;
+    bool flag;
+
+    file.size = 3;
+    done += hsr_tree_put(&fx->tree, way, &file, "new", 3, true) == 0;
+    hsr_dircache_drop(&fx->tree.cache, way->id);
+    file.mode = 0777;
+    done += hsr_tree_touch(&fx->tree, way, &file) == 0;
+    hsr_dircache_drop(&fx->tree.cache, way->id);
+    done += hsr_tree_make(&fx->tree, way, &fifo, HSR_COMPARE_ABSENT) == 0;
+    hsr_dircache_drop(&fx->tree.cache, way->id);
+    done += hsr_tree_mkdir(&fx->tree, way, &below, &flag) == 0;
+    hsr_dircache_drop(&fx->tree.cache, way->id);
+    if (hsr_prune_create(&fx->tree, way, &keep, 1, NULL, &left, race_ignore, NULL, &prune) == 0) {
+        done++;
+        while (hsr_prune_step(prune) == 1)
+            ;
+        hsr_prune_destroy(prune);
+    }
+    hsr_dircache_drop(&fx->tree.cache, way->id);
+    return done;
+}
+
+/* Goal: a directory that is swapped for a symlink to the outside at any moment never leads there.
+ * Method: a child swaps the two as fast as it can; what is outside must not change. */
+static void test_swapped_directory_never_leads_out(void)
+{
+    unsigned done = 0, rounds = 3000;
+    struct hsr_dir way;
+    struct fixture fx;
+    struct stat before, after;
+    int status;
+    pid_t child;
+
+    fixture_init(&fx, 0);
+    way = dir_of(&fx.root, 9, "way");
+    CHECK_EQ(mkdirat(fx.base_fd, "outside", 0755), 0);
+    write_at(fx.base_fd, "outside/canary", "alive");
+    CHECK_EQ(mkdirat(fx.root_fd, "way", 0755), 0);
+    CHECK_EQ(symlinkat("../outside", fx.root_fd, "evil"), 0);
+    before = stat_at(fx.base_fd, "outside/canary");
+    child = fork();
+    if (child == 0) {
+        for (;;)
+            (void)renameat2(fx.root_fd, "way", fx.root_fd, "evil", RENAME_EXCHANGE);
+    }
+    for (unsigned i = 0; i < rounds; i++)
+        done += race_round(&fx, &way);
+    CHECK_EQ(kill(child, SIGKILL), 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(done > 0 && done < 5 * rounds); /* else nothing was raced */
+    after = stat_at(fx.base_fd, "outside/canary");
+    CHECK(holds(fx.base_fd, "outside/canary", "alive"));
+    CHECK_EQ(count_names(fx.base_fd, "outside"), 1);
+    CHECK_EQ(after.st_mode, before.st_mode);
+    CHECK_EQ(after.st_uid, before.st_uid);
+    CHECK_EQ(after.st_ctim.tv_sec, before.st_ctim.tv_sec);
+    CHECK_EQ(after.st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+    fixture_fini(&fx);
+}
+
 int main(void)
 {
+    RUN(test_swapped_directory_never_leads_out);
     RUN(test_target_every_kind_over_every_kind);
     RUN(test_compare_finds_each_difference);
     RUN(test_compare_links_and_devices);
