@@ -308,6 +308,15 @@ def find_binary(folder, name):
     return None
 
 
+def is_sanitized(path):
+    """Built with a sanitizer: its shadow memory and speed say nothing about ours."""
+    if not path:
+        return False
+    with open(path, "rb") as f:
+        text = f.read()
+    return b"__asan_init" in text or b"__tsan_init" in text
+
+
 def _parse(argv):
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=None, help="meson build folder")
@@ -320,6 +329,7 @@ def _parse(argv):
     options.hawser = find_binary(folder, "hawser")
     options.hawserd = find_binary(folder, "hawserd")
     options.bin_dir = folder
+    options.sanitized = is_sanitized(options.hawserd)
     return options
 
 

@@ -286,6 +286,8 @@ def test_ignore_existing(t):
 
 def test_bwlimit(t):
     """Within 5 % over 10 s: 100 MiB at 10 MiB/s.  Units are rsync's: K and M are powers of 1024."""
+    if t.options.sanitized:
+        raise Skip("a sanitizer build is not timed")
     src, dst = t.dir("src"), t.dir("dst")
     tree.Builder(src).random_file("f", 100 * tree.MIB)
     server = t.server({"x": dst})
