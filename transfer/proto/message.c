@@ -430,7 +430,7 @@ static int file_end_check(const struct hsr_file_end *end)
     if (end->code == 0)
         return 0;
     hsr_require(wire_code_failed(end->code), HSR_E_PROTOCOL);
-    hsr_require(end->size == 0 && end->bytes == 0, HSR_E_PROTOCOL);
+    hsr_require(end->size == 0, HSR_E_PROTOCOL);
     hsr_require(end->sum.low == 0 && end->sum.high == 0, HSR_E_PROTOCOL);
     return 0;
 }

@@ -1,0 +1,79 @@
+/* A shard: one thread, one loop, one buffer pool, and what lives on it. Private to the engine. */
+#ifndef HSR_ENGINE_SHARD_H
+#define HSR_ENGINE_SHARD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "numa/numa.h"
+#include "ring/buf.h"
+#include "ring/ring.h"
+#include "transfer/engine/engine.h"
+
+struct hsr_conn;
+struct hsr_session;
+
+#define HSR_LISTENERS_MAX 16u /* of one server: each costs one armed accept per shard */
+
+struct hsr_shard;
+
+/* One armed accept of one shard on one listener. */
+struct hsr_acceptor {
+    struct hsr_shard *shard;
+    int fd; /* listening; borrowed */
+    bool closed;
+    struct hsr_op op;
+    struct hsr_timer retry; /* out of descriptors: try again later */
+    struct sockaddr_storage address;
+    socklen_t address_size;
+};
+
+struct hsr_shard {
+    struct hsr_engine *engine;
+    unsigned index;
+    struct hsr_loop loop;
+    bool loop_ready;
+    struct hsr_bufpool pool;
+    struct hsr_mem mem;
+    struct hsr_list conns;    /* hsr_conn.node: every connection here */
+    struct hsr_list sessions; /* hsr_session.node: those whose home this is */
+    unsigned conn_count;
+    struct hsr_acceptor acceptors[HSR_LISTENERS_MAX];
+    unsigned acceptor_count;
+    pthread_t thread;
+    bool thread_started;
+    int start_rc;
+    char start_why[256];
+};
+
+/* What other threads ask of a shard. Heap cells, freed when delivered. */
+enum hsr_ask_kind { HSR_ASK_LISTEN, HSR_ASK_DRAIN, HSR_ASK_RUN, HSR_ASK_CANCEL, HSR_ASK_STOP };
+
+struct hsr_ask {
+    struct hsr_msg msg;
+    struct hsr_shard *shard;
+    enum hsr_ask_kind kind;
+    int fd;
+    struct hsr_job_spec spec;
+};
+
+struct hsr_engine {
+    struct hsr_engine_config config;
+    struct hsr_shard *shards;
+    unsigned shard_count;
+    atomic_uint sessions;
+    atomic_ullong session_next; /* number of the next session */
+    atomic_bool cancel_async;   /* set by hsr_engine_cancel_async() */
+    atomic_bool draining;
+    atomic_uint started; /* shard threads that are up, or gave up */
+    pthread_mutex_t start_lock; /* only while starting: waits for the threads */
+    pthread_cond_t start_cond;
+};
+
+/** Emit an event, if anybody listens. */
+void hsr_engine_event(struct hsr_engine *engine, const struct hsr_event *event);
+
+/** A connection was accepted, or failed: arm the next. */
+void hsr_acceptor_arm(struct hsr_acceptor *acceptor);
+
+#endif

@@ -1,0 +1,31 @@
+/* The source machine, at its session's home: walks, sends pages, hears what is wanted, deals ranges
+ * and packs to the streams, checks files after their last read. Steps are bounded slices. */
+#ifndef HSR_ENGINE_SOURCE_H
+#define HSR_ENGINE_SOURCE_H
+
+#include "transfer/engine/stream.h"
+
+int hsr_source_create(struct hsr_session *session);
+/** Server: a PATHS frame of a pull, or all of them are there. */
+int hsr_source_paths(struct hsr_session *session, struct hsr_span payload);
+void hsr_source_step(struct hsr_session *session);
+int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
+                     struct hsr_span payload);
+/** A work came back. */
+void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work);
+/** All lent work is home. */
+void hsr_source_destroy(struct hsr_session *session);
+
+/* for streams: opens one pack member or reads an entry's identity */
+struct hsr_source_view {
+    const struct hsr_walk *walk;
+    const struct hsr_dir *dir;
+    const char *name;
+    struct hsr_source_identity identity;
+    uint32_t page;
+    uint64_t size;
+};
+void hsr_source_view(const struct hsr_source_page *page, uint16_t index,
+                     struct hsr_source_view *ret_view);
+
+#endif

@@ -1,0 +1,175 @@
+/* A stream: one data connection of a session, on the shard that owns it for life. At a source it
+ * takes work (a range of a large file, or a pack of small ones) that the home grants, reads it into
+ * its chunks and sends them in order; at a target it receives frames into its chunks, verifies and
+ * writes them. Its `depth` chunks are the only queue for file data anywhere.
+ *
+ * Messages: home -> stream: START, GRANT, CLOSE; stream -> home: READY, DONE, ASK, GONE. Every cell is
+ * embedded in what it is about, lent until it comes back. */
+#ifndef HSR_ENGINE_STREAM_H
+#define HSR_ENGINE_STREAM_H
+
+#include "transfer/engine/session.h"
+#include "transfer/tree/dir.h"
+#include "transfer/tree/target.h"
+#include "transfer/tree/walk.h"
+
+enum hsr_work_kind { HSR_WORK_RANGE, HSR_WORK_PACK };
+
+struct hsr_source_file;
+struct hsr_source_page;
+
+struct hsr_source_member {
+    struct hsr_source_page *page; /* stays while the work is lent */
+    uint16_t index;
+    int32_t code; /* result: why it was not sent */
+};
+
+/* Work lent by a source's home to one stream. */
+struct hsr_work {
+    struct hsr_msg msg;   /* GRANT there, DONE back */
+    struct hsr_list node; /* home: free list; stream: its queue */
+    struct hsr_session *session;
+    struct hsr_stream *stream;
+    uint8_t kind;
+    int rc; /* result: first error of this work */
+    /* RANGE: bytes [start, end) of an open file */
+    struct hsr_source_file *file;
+    int fd;
+    uint32_t page, index;
+    uint64_t start, end, file_size;
+    uint64_t bytes; /* result: sent */
+    struct hsr_digest_sum sum; /* result */
+    uint64_t next; /* stream: next offset to read */
+    uint32_t busy; /* stream: chunks in the pipeline */
+    /* PACK */
+    uint32_t member_count;
+    struct hsr_source_member *members; /* HSR_PACK_MEMBERS_MAX */
+};
+
+enum hsr_chunk_state {
+    HSR_CHUNK_FREE,
+    HSR_CHUNK_READING,   /* source: file -> buffer */
+    HSR_CHUNK_READY,     /* source: hashed, waits for its turn to be sent */
+    HSR_CHUNK_SENDING,
+    HSR_CHUNK_RECEIVING, /* target */
+    HSR_CHUNK_WAITING,   /* target: verified, waits for the home's grant */
+    HSR_CHUNK_WRITING,
+    HSR_CHUNK_STATE_COUNT
+};
+
+/* One member of a pack at the target, as the home resolved it. */
+struct hsr_pack_item {
+    struct hsr_pack_member member;
+    const uint8_t *entry;      /* encoded entry in the page, which is held */
+    size_t entry_size;
+    const struct hsr_dir *dir; /* held */
+    const char *name;          /* NUL-ended when it differs from the entry's; else NULL */
+    bool replace;
+    int32_t code; /* result */
+};
+
+struct hsr_target_file;
+
+/* A range on its way in, or a pack: what a target's stream lends to the home and gets back. */
+struct hsr_intake {
+    struct hsr_msg msg;
+    struct hsr_list node; /* stream: free or active */
+    struct hsr_stream *stream;
+    bool pack;
+    bool granted, asked;
+    bool ended;       /* RANGE_END was seen */
+    bool home;        /* lent to the home now */
+    uint32_t page, index;
+    uint32_t busy;    /* chunks of this range being received or written */
+    int rc;           /* grant: why it is refused; later: first error */
+    int fd;
+    bool sparse;
+    bool call;        /* write by plain calls (tmpfs) */
+    uint64_t file_size;
+    uint64_t bytes;
+    struct hsr_digest_sum sum;
+    struct hsr_target_file *file; /* home's */
+    struct hsr_chunk *chunk;      /* pack */
+};
+
+struct hsr_chunk {
+    struct hsr_op op;
+    struct hsr_list node; /* source: send order; target: waiting for a grant */
+    struct hsr_stream *stream;
+    struct hsr_buf *buf;
+    uint8_t state;
+    uint32_t size; /* payload bytes */
+    uint32_t done; /* of which read or written so far */
+    uint64_t offset;
+    uint64_t since_ns; /* when it entered its state */
+    struct hsr_frame frame;
+    struct hsr_work *work;     /* source */
+    struct hsr_intake *intake; /* target */
+    struct hsr_pack_item *items; /* target: HSR_PACK_MEMBERS_MAX, made on first use */
+    uint32_t item_count, item_next;
+    uint64_t item_offset;
+};
+
+struct hsr_stream {
+    struct hsr_session *session;
+    struct hsr_shard *shard; /* for life */
+    uint32_t index;
+    struct hsr_conn *conn; /* NULL before and after */
+    struct hsr_task task;
+    struct hsr_timer timer; /* --bwlimit */
+    struct hsr_buf_waiter waiter;
+    struct hsr_msg start_msg, ready_msg, close_msg, gone_msg;
+    bool joined, closing, gone;
+    int rc;
+    uint32_t chunk_count; /* depth */
+    struct hsr_chunk *chunks;
+    uint32_t seq_out, seq_in;
+    /* source */
+    struct hsr_list works;   /* granted, oldest first */
+    struct hsr_list sending; /* chunks in the order they must leave */
+    uint32_t works_lent;     /* home's count */
+    struct hsr_dircache *caches;
+    bool paced;              /* waits for the timer */
+    struct hsr_chunk *packing; /* being filled, member by member */
+    /* target */
+    struct hsr_tree tree;
+    bool tree_ready;
+    struct hsr_list intakes_free, intakes_active;
+    struct hsr_intake *intakes; /* chunk_count + 1 */
+    struct hsr_list waiting;    /* chunks that wait for a grant or a slice of time */
+    uint8_t header[HSR_FRAME_HEADER_SIZE];
+    uint32_t header_have;
+    struct hsr_chunk *receiving;
+    uint32_t received; /* of receiving->size */
+    struct iovec iov[2];
+};
+
+/** Make stream @index of @session, to live on @shard. Home thread. NULL: no memory. */
+struct hsr_stream *hsr_stream_create(struct hsr_session *session, uint32_t index,
+                                     struct hsr_shard *shard);
+
+/** Client: tell the stream's shard to connect and join. Home thread. */
+void hsr_stream_connect(struct hsr_stream *stream);
+
+/** Server: the joined connection has arrived on the stream's shard. Its thread. Queues JOIN_ACK. */
+void hsr_stream_adopt(struct hsr_stream *stream, struct hsr_conn *conn);
+
+/** Tell the stream to close; hsr_session_stream_gone() answers. Home thread. */
+void hsr_stream_close(struct hsr_stream *stream);
+
+/** Lend work. Home thread. */
+void hsr_stream_grant(struct hsr_stream *stream, struct hsr_work *work);
+
+void hsr_stream_free(struct hsr_stream *stream);
+
+/* the two halves: stream_source.c and stream_target.c; on the stream's thread */
+void hsr_stream_source_step(struct hsr_stream *stream);
+void hsr_stream_source_granted(struct hsr_msg *msg);
+bool hsr_stream_source_idle(const struct hsr_stream *stream);
+void hsr_stream_source_drop(struct hsr_stream *stream); /* after an error: give work back */
+void hsr_stream_target_step(struct hsr_stream *stream);
+bool hsr_stream_target_idle(const struct hsr_stream *stream);
+void hsr_stream_target_drop(struct hsr_stream *stream);
+void hsr_stream_fail(struct hsr_stream *stream, int rc);
+
+#endif

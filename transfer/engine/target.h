@@ -1,0 +1,17 @@
+/* The target machine, at its session's home: compares pages with its own tree, makes what needs no
+ * data, asks for the rest, resolves packs and ranges for the streams, commits, prunes, finishes
+ * directories, acknowledges pages and ends with DONE. Steps are bounded slices. */
+#ifndef HSR_ENGINE_TARGET_H
+#define HSR_ENGINE_TARGET_H
+
+#include "transfer/engine/stream.h"
+
+int hsr_target_create(struct hsr_session *session);
+void hsr_target_step(struct hsr_session *session);
+int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
+                     struct hsr_span payload);
+/** A stream asks for a grant, or gives an intake back. */
+void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);
+void hsr_target_destroy(struct hsr_session *session);
+
+#endif
