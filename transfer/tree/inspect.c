@@ -461,9 +461,9 @@ int hsr_walk_inspect_root(struct hsr_walk *walk)
     return 0;
 }
 
-/* Ask the directory again: filling it took time. One that cannot be opened is asked by name. */
-static bool end_fill(struct hsr_walk *walk, struct hsr_walk_level *level,
-                     struct hsr_walk_item *item)
+/* Ask the directory again: filling it took time. One that cannot be opened is asked by name. 0, or
+ * why it cannot be asked. */
+static int end_fill(struct hsr_walk *walk, struct hsr_walk_level *level, struct hsr_walk_item *item)
 {
     const struct hsr_walk_level *outer =
         walk->level_count > 1 ? &walk->levels[walk->level_count - 2] : NULL;
@@ -474,22 +474,24 @@ static bool end_fill(struct hsr_walk *walk, struct hsr_walk_level *level,
     name.path_fd = level->kind == HSR_WALK_LIST;
     if (level->fd < 0) {
         if (outer == NULL || outer->fd < 0)
-            return false;
+            return HSR_E_VANISHED;
         name.fd = outer->fd;
         name.path_fd = false;
         name.source = outer->kind == HSR_WALK_TOP ? walk->source_name : level->record->dir.name;
     }
+    rc = name_statx(walk, &name, &stx);
+    if (rc < 0)
+        return rc;
     /* The number alone would not do: it is soon used again for what took the name. */
-    if (name_statx(walk, &name, &stx) < 0 || !S_ISDIR(stx.stx_mode) || stx.stx_ino != level->ino ||
-        hsr_walk_dev(&stx) != level->dev)
-        return false;
+    if (!S_ISDIR(stx.stx_mode) || stx.stx_ino != level->ino || hsr_walk_dev(&stx) != level->dev)
+        return HSR_E_VANISHED;
     item_fill(item, &stx);
     rc = xattrs_read(walk, &name, item->dev, &item->entry);
     if (rc < 0 && !level->xattr_told) /* not twice: with its DIR, and here again */
         hsr_walk_fail(walk, hsr_container_of(item->dir, struct hsr_walk_record, dir),
                       hsr_walk_span(level->record->dir.name, level->record->dir.name_size), rc,
                       "xattr", rc == HSR_E_LIMIT);
-    return true;
+    return 0;
 }
 
 void hsr_walk_inspect_end(struct hsr_walk *walk)
@@ -497,8 +499,14 @@ void hsr_walk_inspect_end(struct hsr_walk *walk)
     struct hsr_walk_level *level = hsr_walk_innermost(walk);
     struct hsr_dir *dir = &level->record->dir;
     struct hsr_walk_item item = { .dir = dir->parent != NULL ? dir->parent : dir, .self = dir };
+    int rc = end_fill(walk, level, &item);
 
-    if (!end_fill(walk, level, &item)) {
+    if (rc < 0) {
+        /* Its attributes do not arrive and nothing is deleted in it: that must not pass in
+         * silence, unless this directory has its failure already. */
+        if (!level->incomplete)
+            hsr_walk_fail(walk, hsr_container_of(item.dir, struct hsr_walk_record, dir),
+                          hsr_walk_span(dir->name, dir->name_size), rc, "stat", false);
         level->incomplete = true;
         item.entry.mode = level->meta.mode;
         item.entry.uid = level->meta.uid;

@@ -1,0 +1,144 @@
+/* What must hold after every run, however it went. */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tests/sim/fs.h"
+#include "tests/sim/scenario.h"
+
+struct check {
+    const struct sim_scenario *scenario;
+    struct sim_world *world;
+    struct sim_host *source, *target;
+    const struct sim_outcome *outcome;
+};
+
+static struct sim_inode *find_below(struct sim_host *host, const char *root, const char *path)
+{
+    char whole[8192];
+
+    snprintf(whole, sizeof(whole), "%s/%s", root, path);
+    return sim_find(host, whole);
+}
+
+/* A name at the target holds the whole old or the whole new content, never a part. */
+static void check_name(void *context, const char *path, struct sim_inode *dir,
+                       struct sim_name *entry)
+{
+    struct check *check = context;
+    struct hsr_span name = { .ptr = (const uint8_t *)entry->name, .size = entry->size };
+    struct sim_inode *now = find_below(check->source, SIM_DATA, path);
+    struct sim_inode *old = find_below(check->target, SIM_OLD, path);
+
+    (void)dir;
+    if (check->world->stage_name_is(name)) {
+        if (!check->outcome->unlink_failed)
+            sim_violation(check->world, "stage \"%s\" is left", path);
+        return;
+    }
+    if (now == NULL && old == NULL) {
+        sim_violation(check->world, "\"%s\" came from nowhere", path);
+        return;
+    }
+    if (!S_ISREG(entry->inode->live.attrs.mode))
+        return;
+    if (now != NULL && S_ISREG(now->live.attrs.mode) && sim_same_bytes(now, entry->inode))
+        return;
+    if (old != NULL && S_ISREG(old->live.attrs.mode) && sim_same_bytes(old, entry->inode))
+        return;
+    sim_violation(check->world, "\"%s\" holds neither the old nor the new content", path);
+}
+
+/* What was there before is still there, unless it was to be deleted or changes its kind. */
+static void check_old(void *context, const char *path, struct sim_inode *dir,
+                      struct sim_name *entry)
+{
+    struct check *check = context;
+    struct sim_inode *now = find_below(check->source, SIM_DATA, path);
+    bool was_dir = S_ISDIR(entry->inode->live.attrs.mode);
+
+    (void)dir;
+    if (find_below(check->target, SIM_DATA, path) != NULL)
+        return;
+    if (now == NULL && check->scenario->delete)
+        return;
+    if (now != NULL && S_ISDIR(now->live.attrs.mode) != was_dir)
+        return; /* no call replaces a directory with something else in one step */
+    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        char parent[1024];
+
+        snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+        now = find_below(check->source, SIM_DATA, parent);
+        if (now == NULL ? check->scenario->delete : !S_ISDIR(now->live.attrs.mode))
+            return; /* it went with a parent that had to go */
+    }
+    sim_violation(check->world, "\"%s\" was there before and is gone", path);
+}
+
+/* Without --delete, what only the old tree has stays: the trees are equal but for those. */
+static void extras_add(void *context, const char *path, struct sim_inode *dir,
+                       struct sim_name *entry)
+{
+    struct check *check = context;
+    struct sim_inode *twin;
+    char parent[1024];
+    const char *slash = strrchr(path, '/');
+
+    (void)dir;
+    if (find_below(check->source, SIM_DATA, path) != NULL)
+        return;
+    snprintf(parent, sizeof(parent), "%.*s", slash != NULL ? (int)(slash - path) : 0, path);
+    twin = find_below(check->source, SIM_DATA, parent);
+    if (twin != NULL && S_ISDIR(twin->live.attrs.mode) &&
+        sim_name_find(twin, entry->name, entry->size) == NULL) {
+        struct timespec mtime = twin->live.attrs.mtime;
+
+        sim_name_add(twin, entry->name, entry->size, entry->inode); /* for the comparison only */
+        twin->live.attrs.mtime = mtime;
+    }
+}
+
+static void check_equal(struct check *check, const char *when)
+{
+    FILE *out = check->world->violation_count == 0 ? stderr : NULL;
+    unsigned count = sim_tree_diff(check->source, SIM_DATA, check->target, SIM_DATA, out);
+
+    if (count > 0)
+        sim_violation(check->world, "%s: success was reported and %u things differ", when, count);
+}
+
+void sim_scenario_before(struct sim_world *world, unsigned source, unsigned target,
+                         struct sim_outcome *outcome)
+{
+    outcome->source_hash = sim_host_hash(&world->hosts[source], NULL);
+    outcome->target_hash = sim_host_hash(&world->hosts[target], SIM_DATA);
+}
+
+void sim_scenario_check(const struct sim_scenario *scenario, struct sim_world *world,
+                        unsigned source, unsigned target, const struct sim_outcome *outcome)
+{
+    struct check check = { .scenario = scenario,
+                           .world = world,
+                           .source = &world->hosts[source],
+                           .target = &world->hosts[target],
+                           .outcome = outcome };
+
+    if (sim_host_hash(check.source, NULL) != outcome->source_hash)
+        sim_violation(world, "the source's host changed");
+    if (sim_host_hash(check.target, SIM_DATA) != outcome->target_hash)
+        sim_violation(world, "something outside of the target changed");
+    for (unsigned i = 0; i < SIM_HOSTS; i++) {
+        if (sim_fd_count(&world->hosts[i], true) > 0)
+            sim_violation(world, "host %u has open descriptors", i);
+    }
+    sim_tree_visit(check.target, SIM_DATA, check_name, &check);
+    sim_tree_visit(check.target, SIM_OLD, check_old, &check);
+    if (outcome->failed)
+        return;
+    if (!scenario->delete)
+        sim_tree_visit(check.target, SIM_DATA, extras_add, &check);
+    check_equal(&check, "after the run");
+    if (!outcome->durable || world->violation_count > 0)
+        return;
+    sim_fs_crash(check.target);
+    check_equal(&check, "after a power cut");
+}

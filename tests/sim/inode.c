@@ -1,0 +1,326 @@
+/* Inodes of the simulated file system: names, attributes, and the two states of each. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/sim/fs.h"
+
+/* Time stamps are as coarse as the kernel's (CONFIG_HZ 250). */
+#define TICK_NS (4 * HSR_NS_PER_MS)
+
+#define COOKIE_FIRST 3u /* 1 and 2 are "." and ".." */
+
+struct timespec sim_time(const struct sim_world *world)
+{
+    uint64_t wall_ns = SIM_WALL_NS + world->now_ns / TICK_NS * TICK_NS;
+
+    return (struct timespec){ .tv_sec = (time_t)(wall_ns / HSR_NS_PER_S),
+                              .tv_nsec = (long)(wall_ns % HSR_NS_PER_S) };
+}
+
+struct sim_inode *sim_inode_create(struct sim_host *host, uint32_t mode,
+                                   const struct sim_inode *parent)
+{
+    struct sim_inode *inode = calloc(1, sizeof(*inode));
+    struct sim_attrs *attrs;
+
+    hsr_assert(inode != NULL);
+    inode->host = host;
+    inode->ino = host->ino_next++;
+    inode->next = host->inodes;
+    host->inodes = inode;
+    inode->dirty = true;
+    attrs = &inode->live.attrs;
+    attrs->mode = mode;
+    attrs->uid = host->uid;
+    attrs->gid = host->gid;
+    if (parent != NULL && (parent->live.attrs.mode & S_ISGID)) {
+        attrs->gid = parent->live.attrs.gid;
+        if (S_ISDIR(mode))
+            attrs->mode |= S_ISGID;
+    }
+    attrs->atime = attrs->mtime = attrs->ctime = sim_time(host->world);
+    return inode;
+}
+
+void sim_inode_changed(struct sim_inode *inode, bool content)
+{
+    inode->live.attrs.ctime = sim_time(inode->host->world);
+    if (content)
+        inode->live.attrs.mtime = inode->live.attrs.ctime;
+    inode->dirty = true;
+}
+
+/* ---- names ---- */
+
+struct sim_name *sim_name_find(struct sim_inode *dir, const char *name, size_t size)
+{
+    struct sim_names *names = &dir->live.names;
+
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (names->list[i].size == size && memcmp(names->list[i].name, name, size) == 0)
+            return &names->list[i];
+    }
+    return NULL;
+}
+
+/* Names come out in the order of a hash, as on ext4; it differs from seed to seed. */
+static uint64_t name_cookie(const struct sim_inode *dir, const char *name, size_t size)
+{
+    uint64_t hash = dir->host->world->seed ^ 0xcbf29ce484222325ull;
+
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (uint8_t)name[i]) * 0x100000001b3ull;
+    return (hash >> 4) + COOKIE_FIRST;
+}
+
+static bool name_counts(const struct sim_inode *dir, const char *name, size_t size)
+{
+    bool (*is)(struct hsr_span) = dir->host->world->stage_name_is;
+
+    return is == NULL || !is((struct hsr_span){ .ptr = (const void *)name, .size = size });
+}
+
+void sim_name_add(struct sim_inode *dir, const char *name, size_t size, struct sim_inode *inode)
+{
+    struct sim_names *names = &dir->live.names;
+    uint64_t cookie = name_cookie(dir, name, size);
+    uint32_t at = 0;
+
+    hsr_assert(S_ISDIR(dir->live.attrs.mode));
+    hsr_assert(size > 0 && size < 256);
+    if (names->count == names->room) {
+        names->room = names->room == 0 ? 8 : names->room * 2;
+        names->list = realloc(names->list, names->room * sizeof(*names->list));
+        hsr_assert(names->list != NULL);
+    }
+    while (at < names->count && names->list[at].cookie <= cookie) {
+        if (names->list[at].cookie == cookie)
+            cookie++;
+        at++;
+    }
+    memmove(&names->list[at + 1], &names->list[at], (names->count - at) * sizeof(*names->list));
+    names->list[at] = (struct sim_name){ .size = (uint32_t)size, .cookie = cookie, .inode = inode };
+    names->list[at].name = calloc(1, size + 1);
+    hsr_assert(names->list[at].name != NULL);
+    memcpy(names->list[at].name, name, size);
+    names->count++;
+    inode->nlink++;
+    inode->linkable = false;
+    if (name_counts(dir, name, size))
+        inode->named++;
+    if (S_ISDIR(inode->live.attrs.mode))
+        inode->parent = dir;
+    sim_inode_changed(dir, true);
+    sim_inode_changed(inode, false);
+}
+
+void sim_name_remove(struct sim_inode *dir, struct sim_name *entry)
+{
+    struct sim_names *names = &dir->live.names;
+    struct sim_inode *inode = entry->inode;
+    uint32_t at = (uint32_t)(entry - names->list);
+
+    hsr_assert(at < names->count);
+    if (name_counts(dir, entry->name, entry->size))
+        inode->named--;
+    inode->nlink--;
+    free(entry->name);
+    memmove(&names->list[at], &names->list[at + 1], (names->count - at - 1) * sizeof(*names->list));
+    names->count--;
+    sim_inode_changed(dir, true);
+    sim_inode_changed(inode, false);
+}
+
+/* ---- extended attributes ---- */
+
+struct sim_xattr *sim_xattr_find(struct sim_inode *inode, const char *name)
+{
+    struct sim_attrs *attrs = &inode->live.attrs;
+
+    for (uint32_t i = 0; i < attrs->xattr_count; i++) {
+        if (strcmp(attrs->xattrs[i].name, name) == 0)
+            return &attrs->xattrs[i];
+    }
+    return NULL;
+}
+
+int sim_xattr_set(struct sim_inode *inode, const char *name, const void *value, uint64_t size)
+{
+    struct sim_attrs *attrs = &inode->live.attrs;
+    struct sim_xattr *xattr = sim_xattr_find(inode, name);
+
+    if (size > 65536)
+        return -E2BIG;
+    if (xattr == NULL) {
+        attrs->xattrs = realloc(attrs->xattrs, (attrs->xattr_count + 1u) * sizeof(*attrs->xattrs));
+        hsr_assert(attrs->xattrs != NULL);
+        xattr = &attrs->xattrs[attrs->xattr_count++];
+        *xattr = (struct sim_xattr){ .name = strdup(name) };
+        hsr_assert(xattr->name != NULL);
+    }
+    free(xattr->value);
+    xattr->value = malloc((size_t)size + 1);
+    hsr_assert(xattr->value != NULL);
+    if (size > 0)
+        memcpy(xattr->value, value, (size_t)size);
+    xattr->size = (uint32_t)size;
+    sim_inode_changed(inode, false);
+    return 0;
+}
+
+int sim_xattr_remove(struct sim_inode *inode, const char *name)
+{
+    struct sim_attrs *attrs = &inode->live.attrs;
+    struct sim_xattr *xattr = sim_xattr_find(inode, name);
+
+    if (xattr == NULL)
+        return -ENODATA;
+    free(xattr->name);
+    free(xattr->value);
+    *xattr = attrs->xattrs[--attrs->xattr_count];
+    sim_inode_changed(inode, false);
+    return 0;
+}
+
+/* ---- states ---- */
+
+static void attrs_free(struct sim_attrs *attrs)
+{
+    for (uint32_t i = 0; i < attrs->xattr_count; i++) {
+        free(attrs->xattrs[i].name);
+        free(attrs->xattrs[i].value);
+    }
+    free(attrs->xattrs);
+    attrs->xattrs = NULL;
+    attrs->xattr_count = 0;
+}
+
+static void attrs_copy(struct sim_attrs *to, const struct sim_attrs *from)
+{
+    *to = *from;
+    to->xattrs = calloc(from->xattr_count + 1u, sizeof(*to->xattrs));
+    hsr_assert(to->xattrs != NULL);
+    for (uint32_t i = 0; i < from->xattr_count; i++) {
+        const struct sim_xattr *xattr = &from->xattrs[i];
+
+        to->xattrs[i] = (struct sim_xattr){ .name = strdup(xattr->name),
+                                            .value = malloc(xattr->size + 1u),
+                                            .size = xattr->size };
+        hsr_assert(to->xattrs[i].name != NULL && to->xattrs[i].value != NULL);
+        memcpy(to->xattrs[i].value, xattr->value, xattr->size);
+    }
+}
+
+static void names_free(struct sim_names *names)
+{
+    for (uint32_t i = 0; i < names->count; i++)
+        free(names->list[i].name);
+    free(names->list);
+    *names = (struct sim_names){ 0 };
+}
+
+static void names_copy(struct sim_names *to, const struct sim_names *from)
+{
+    *to = (struct sim_names){ .count = from->count, .room = from->count };
+    if (from->count == 0)
+        return;
+    to->list = malloc(from->count * sizeof(*to->list));
+    hsr_assert(to->list != NULL);
+    for (uint32_t i = 0; i < from->count; i++) {
+        to->list[i] = from->list[i];
+        to->list[i].name = calloc(1, from->list[i].size + 1u);
+        hsr_assert(to->list[i].name != NULL);
+        memcpy(to->list[i].name, from->list[i].name, from->list[i].size);
+    }
+}
+
+static void state_free(struct sim_state *state)
+{
+    sim_data_free(&state->data);
+    attrs_free(&state->attrs);
+    names_free(&state->names);
+}
+
+static void state_copy(struct sim_state *to, const struct sim_state *from)
+{
+    state_free(to);
+    sim_data_copy(&to->data, &from->data);
+    attrs_copy(&to->attrs, &from->attrs);
+    names_copy(&to->names, &from->names);
+}
+
+/* fdatasync(2) keeps what is needed to read the data back; of a file that was never synced that is
+ * its type only. */
+void sim_inode_sync(struct sim_inode *inode, bool data_only)
+{
+    if (!inode->dirty)
+        return;
+    if (data_only) {
+        sim_data_free(&inode->durable.data);
+        sim_data_copy(&inode->durable.data, &inode->live.data);
+        if (!inode->durable_known)
+            inode->durable.attrs.mode = inode->live.attrs.mode & S_IFMT;
+    } else {
+        state_copy(&inode->durable, &inode->live);
+        inode->dirty = false;
+    }
+    inode->durable_known = true;
+}
+
+void sim_fs_init(struct sim_host *host)
+{
+    host->ino_next = 2;
+    host->uid = geteuid(); /* transfer/tree asks the real kernel who it is */
+    host->gid = getegid();
+    host->root = sim_inode_create(host, S_IFDIR | 0755, NULL);
+    host->root->parent = host->root;
+    host->root->nlink = 1;
+    sim_fs_sync(host);
+}
+
+void sim_fs_fini(struct sim_host *host)
+{
+    while (host->inodes != NULL) {
+        struct sim_inode *inode = host->inodes;
+
+        host->inodes = inode->next;
+        state_free(&inode->live);
+        state_free(&inode->durable);
+        free(inode->link);
+        free(inode);
+    }
+}
+
+void sim_fs_sync(struct sim_host *host)
+{
+    for (struct sim_inode *inode = host->inodes; inode != NULL; inode = inode->next)
+        sim_inode_sync(inode, false);
+}
+
+void sim_fs_crash(struct sim_host *host)
+{
+    hsr_assert(sim_fd_count(host, true) == 0);
+    for (struct sim_inode *inode = host->inodes; inode != NULL; inode = inode->next) {
+        uint32_t type = inode->live.attrs.mode & S_IFMT;
+
+        if (!inode->durable_known) /* a name may be there already: then of an empty inode */
+            inode->durable.attrs.mode = type;
+        state_copy(&inode->live, &inode->durable);
+        inode->dirty = false;
+        inode->nlink = inode == host->root ? 1 : 0;
+        inode->named = inode->nlink;
+        inode->flocks = 0;
+    }
+    for (struct sim_inode *dir = host->inodes; dir != NULL; dir = dir->next) {
+        for (uint32_t i = 0; i < dir->live.names.count; i++) {
+            struct sim_inode *inode = dir->live.names.list[i].inode;
+
+            inode->nlink++;
+            inode->named++;
+            if (S_ISDIR(inode->live.attrs.mode))
+                inode->parent = dir;
+        }
+    }
+}

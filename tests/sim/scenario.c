@@ -1,0 +1,274 @@
+/* See scenario.h. */
+#include "tests/sim/scenario.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "transfer/tree/target.h"
+
+#define OLD_TIME 1500000000 /* of what was at the target before */
+#define NEW_TIME 1600000000
+#define BIG_SIZE (1536 * HSR_KIB + 777) /* many chunks of 64 KiB, several ranges, and a tail */
+#define SMALL_COUNT 40u
+#define SMALL_SIZE_MAX 3000u
+
+/* ---- naming and making ---- */
+
+struct place {
+    struct sim_host *host;
+    const char *root;
+    int64_t time;
+    char path[1024];
+};
+
+static const char *at(struct place *place, const char *fmt, ...) HSR_PRINTF(2, 3);
+
+static const char *at(struct place *place, const char *fmt, ...)
+{
+    va_list args;
+    int size = snprintf(place->path, sizeof(place->path), "%s/", place->root);
+
+    va_start(args, fmt);
+    (void)vsnprintf(place->path + size, sizeof(place->path) - (size_t)size, fmt, args); /* fits */
+    va_end(args);
+    return place->path;
+}
+
+static void owner(struct place *place, const char *path, uint32_t id)
+{
+    if (geteuid() == 0) /* a plain user keeps no owners */
+        sim_owner(place->host, path, id, id + 1);
+}
+
+static void file(struct place *place, const char *name, uint32_t mode, uint64_t seed, uint64_t size,
+                 bool holes)
+{
+    const char *path = at(place, "%s", name);
+
+    sim_file(place->host, path, mode, seed, size, holes);
+    sim_mtime(place->host, path, place->time, 123456789 + (uint32_t)(seed % 1000));
+}
+
+static void stamp_dir(struct place *place, const char *name)
+{
+    sim_mtime(place->host, name[0] == '\0' ? place->root : at(place, "%s", name), place->time, 42);
+}
+
+/* ---- one large file ---- */
+
+static void large_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+
+    file(&place, "big", 0640, seed + 1, BIG_SIZE, false);
+    sim_xattr(host, at(&place, "big"), "user.kind", "large");
+    owner(&place, at(&place, "big"), 1000);
+    file(&place, "sparse", 0600, seed + 2, 600 * HSR_KIB + 5, true);
+    stamp_dir(&place, "");
+}
+
+static void large_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = OLD_TIME };
+
+    file(&place, "big", 0600, seed + 77, 300 * HSR_KIB, false);
+    stamp_dir(&place, "");
+}
+
+/* ---- a pack of small files ---- */
+
+static void pack_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+    char name[32];
+
+    sim_mkdir(host, at(&place, "sub"), 0755);
+    for (unsigned i = 0; i < SMALL_COUNT; i++) {
+        snprintf(name, sizeof(name), "%sfile%02u", i % 2 ? "sub/" : "", i);
+        file(&place, name, i % 5 == 0 ? 0755 : 0644, seed + i, i * 7919u % SMALL_SIZE_MAX, false);
+    }
+    owner(&place, at(&place, "file04"), 1000);
+    stamp_dir(&place, "sub");
+    stamp_dir(&place, "");
+}
+
+static void pack_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = OLD_TIME };
+
+    for (unsigned i = 0; i < 6; i += 2) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "file%02u", i);
+        file(&place, name, 0644, seed + 1000 + i, 500 + i, false);
+    }
+    stamp_dir(&place, "");
+}
+
+/* ---- a tree of all kinds, with --delete ---- */
+
+static void tree_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+
+    sim_mkdir(host, at(&place, "a"), 0755);
+    sim_mkdir(host, at(&place, "a/deep"), 02775);
+    sim_mkdir(host, at(&place, "empty"), 0500);
+    file(&place, "a/one", 04755, seed + 1, 5000, false);
+    file(&place, "a/deep/two", 0444, seed + 2, 9001, false);
+    file(&place, "a/nothing", 0600, 0, 0, false);
+    file(&place, "middle", 0644, seed + 3, 150 * HSR_KIB + 3, false);
+    sim_xattr(host, at(&place, "a/one"), "user.note", "set-id and attributes");
+    sim_xattr(host, at(&place, "a"), "user.dir", "of a directory");
+    sim_symlink(host, at(&place, "dangling"), "no/such/place");
+    sim_symlink(host, at(&place, "outward"), "../beside/canary");
+    sim_mtime(host, at(&place, "dangling"), NEW_TIME, 5);
+    sim_mtime(host, at(&place, "outward"), NEW_TIME, 6);
+    file(&place, "link1", 0644, seed + 4, 1234, false);
+    char first[64];
+    snprintf(first, sizeof(first), "%s/link1", root);
+    sim_link(host, at(&place, "a/link2"), first);
+    sim_link(host, at(&place, "a/deep/link3"), first);
+    sim_special(host, at(&place, "fifo"), S_IFIFO | 0640, 0);
+    sim_mtime(host, at(&place, "fifo"), NEW_TIME, 7);
+    if (geteuid() == 0) {
+        sim_special(host, at(&place, "device"), S_IFCHR | 0600, makedev(1, 3));
+        sim_mtime(host, at(&place, "device"), NEW_TIME, 8);
+    }
+    file(&place, "was_dir", 0644, seed + 5, 700, false);
+    sim_mkdir(host, at(&place, "was_file"), 0755);
+    file(&place, "was_file/inside", 0644, seed + 6, 10, false);
+    file(&place, "was_link", 0644, seed + 7, 20, false);
+    file(&place, "touched", 0600, seed + 8, 300, false);
+    file(&place, "same", 0644, seed + 9, 400, false);
+    owner(&place, at(&place, "a/one"), 1000);
+    owner(&place, at(&place, "a/deep"), 1001);
+    for (unsigned i = 0; i < 6; i++)
+        stamp_dir(&place, ((const char *[]){ "a/deep", "a", "empty", "was_file", "", "" })[i]);
+}
+
+static void tree_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = OLD_TIME };
+
+    sim_mkdir(host, at(&place, "a"), 0700);
+    file(&place, "a/one", 0644, seed + 21, 4000, false);
+    sim_xattr(host, at(&place, "a/one"), "user.gone", "must go");
+    sim_mkdir(host, at(&place, "was_dir"), 0755);
+    sim_mkdir(host, at(&place, "was_dir/x"), 0755);
+    file(&place, "was_dir/x/f", 0644, seed + 22, 50, false);
+    file(&place, "was_file", 0644, seed + 23, 60, false);
+    sim_symlink(host, at(&place, "was_link"), "../beside/canary");
+    sim_mkdir(host, at(&place, "extra"), 0755);
+    file(&place, "extra/f1", 0644, seed + 24, 70, false);
+    sim_symlink(host, at(&place, "extra/out"), "/beside");
+    file(&place, "extra2", 0644, seed + 25, 80, false);
+    file(&place, "link1", 0644, seed + 26, 90, false);
+    char first[64];
+    snprintf(first, sizeof(first), "%s/link1", root);
+    sim_link(host, at(&place, "extra3"), first);
+    sim_symlink(host, at(&place, "dangling"), "another/place");
+    place.time = NEW_TIME;
+    file(&place, "touched", 0644, seed + 8, 300, false);
+    file(&place, "same", 0644, seed + 9, 400, false);
+}
+
+/* ---- random small trees ---- */
+
+static void random_fill(struct place *place, struct hsr_prng *prng, unsigned depth, const char *dir)
+{
+    unsigned count = (unsigned)hsr_prng_below(prng, depth == 0 ? 12 : 6);
+    char name[200];
+
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t pick = hsr_prng_below(prng, 12);
+        uint64_t size = hsr_prng_below(prng, 4) == 0 ? hsr_prng_below(prng, 400 * HSR_KIB)
+                                                     : hsr_prng_below(prng, 6000);
+
+        snprintf(name, sizeof(name), "%s%s%c%u", dir, dir[0] != '\0' ? "/" : "",
+                 "ndsf"[hsr_prng_below(prng, 4)], i);
+        if (sim_find(place->host, at(place, "%s", name)) != NULL)
+            continue;
+        if (pick < 2 && depth < 3) {
+            sim_mkdir(place->host, at(place, "%s", name), 0755);
+            random_fill(place, prng, depth + 1, name);
+            stamp_dir(place, name);
+        } else if (pick == 2) {
+            sim_symlink(place->host, at(place, "%s", name), "../beside/canary");
+            sim_mtime(place->host, at(place, "%s", name), place->time, i);
+        } else {
+            file(place, name, 0600 | (uint32_t)(pick * 8), hsr_prng_next(prng), size, pick == 3);
+        }
+    }
+}
+
+static void random_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+    struct hsr_prng prng = hsr_prng_init(seed * 2 + 1);
+
+    random_fill(&place, &prng, 0, "");
+    stamp_dir(&place, "");
+}
+
+/* Half of the time what is there is much like what comes. */
+static void random_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = seed % 2 ? NEW_TIME : OLD_TIME };
+    struct hsr_prng prng = hsr_prng_init(seed % 4 < 2 ? seed * 2 + 1 : seed * 2 + 2);
+
+    random_fill(&place, &prng, 0, "");
+    stamp_dir(&place, "");
+}
+
+const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
+    { .name = "large", .streams = 2, .shards = 2, .source = large_source, .old = large_old },
+    { .name = "pack", .streams = 1, .shards = 1, .source = pack_source, .old = pack_old },
+    { .name = "tree",
+      .streams = 2,
+      .shards = 1,
+      .delete = true,
+      .source = tree_source,
+      .old = tree_old },
+    { .name = "checksum",
+      .streams = 1,
+      .shards = 1,
+      .checksum = true,
+      .source = tree_source,
+      .old = tree_old },
+};
+
+void sim_scenario_random(uint64_t seed, struct sim_scenario *ret_scenario)
+{
+    struct hsr_prng prng = hsr_prng_init(seed);
+
+    *ret_scenario = (struct sim_scenario){ .name = "swarm",
+                                           .delete = hsr_prng_below(&prng, 2) == 0,
+                                           .checksum = hsr_prng_below(&prng, 4) == 0,
+                                           .streams = 1 + (unsigned)hsr_prng_below(&prng, 4),
+                                           .shards = 1 + (unsigned)hsr_prng_below(&prng, 2),
+                                           .source = random_source,
+                                           .old = random_old };
+}
+
+void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *world,
+                        unsigned source, unsigned target, uint64_t seed)
+{
+    world->stage_name_is = hsr_stage_name_is;
+    for (unsigned i = 0; i < SIM_HOSTS; i++) {
+        sim_mkdir(&world->hosts[i], SIM_BESIDE, 0755);
+        sim_file(&world->hosts[i], SIM_BESIDE "/canary", 0644, 99, 5000, false);
+        sim_mkdir(&world->hosts[i], SIM_DATA, 0755);
+    }
+    scenario->source(&world->hosts[source], SIM_DATA, seed);
+    sim_mkdir(&world->hosts[target], SIM_OLD, 0755);
+    scenario->old(&world->hosts[target], SIM_DATA, seed);
+    scenario->old(&world->hosts[target], SIM_OLD, seed);
+    for (unsigned i = 0; i < SIM_HOSTS; i++)
+        sim_fs_sync(&world->hosts[i]);
+    world->hosts[target].no_named_writes = true;
+}

@@ -1,0 +1,53 @@
+/* What the drivers transfer: trees on the source host, and what is at the target before. The same
+ * on every run, or a function of a seed.
+ *
+ *   /data     the tree; on the target host it is the export or the directory pulled into
+ *   /old      target host: a second copy of what /data held before
+ *   /beside   both hosts: what must never change */
+#ifndef HSR_SIM_SCENARIO_H
+#define HSR_SIM_SCENARIO_H
+
+#include "tests/sim/tree.h"
+
+#define SIM_DATA "/data"
+#define SIM_OLD "/old"
+#define SIM_BESIDE "/beside"
+
+struct sim_scenario {
+    const char *name;
+    bool delete; /* with --delete */
+    bool checksum; /* with --checksum */
+    unsigned streams, shards;
+    /** Fill /data at the source, and /data at the target through @old, called for /data and again
+     * for /old. */
+    void (*source)(struct sim_host *host, const char *root, uint64_t seed);
+    void (*old)(struct sim_host *host, const char *root, uint64_t seed);
+};
+
+#define SIM_SCENARIO_COUNT 4u
+extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
+
+/** A scenario that is a function of @seed. */
+void sim_scenario_random(uint64_t seed, struct sim_scenario *ret_scenario);
+
+/** Build it on a fresh world: everything durable, violations of the target watched. */
+void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *world,
+                        unsigned source, unsigned target, uint64_t seed);
+
+struct sim_outcome {
+    bool failed; /* the run reported an error, or a failure or warning of some path */
+    bool durable; /* it promised that a power cut loses nothing */
+    bool unlink_failed; /* a fault hit unlink(2): hidden stage files may be left */
+    uint64_t source_hash, target_hash; /* of all outside of /data before the run */
+};
+
+/** Fingerprints of what must not change, before the run. */
+void sim_scenario_before(struct sim_world *world, unsigned source, unsigned target,
+                         struct sim_outcome *outcome);
+
+/** Everything that must hold after a run; what does not is a violation of @world. Descriptors must
+ * be closed. Ends with a power cut when the outcome is durable. */
+void sim_scenario_check(const struct sim_scenario *scenario, struct sim_world *world,
+                        unsigned source, unsigned target, const struct sim_outcome *outcome);
+
+#endif

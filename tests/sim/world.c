@@ -1,0 +1,484 @@
+/* The clock, the event heap and the backends of the simulated world. */
+#include "tests/sim/world.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_NS 100u /* what a look at the clock costs: code takes time too */
+#define CALL_NS_MIN 500u
+#define CALL_NS_MAX 3000u
+#define PIPE_BYTES_MIN (16 * HSR_KIB)
+#define PIPE_BYTES_MAX (256 * HSR_KIB)
+
+static const struct hsr_backend_ops sim_ops;
+
+static struct sim_backend *sim_of(struct hsr_backend *backend)
+{
+    hsr_assert(backend->ops == &sim_ops);
+    return hsr_container_of(backend, struct sim_backend, backend);
+}
+
+struct sim_world *sim_world_create(uint64_t seed)
+{
+    struct sim_world *world = calloc(1, sizeof(*world));
+
+    hsr_assert(world != NULL);
+    world->seed = seed;
+    world->prng = hsr_prng_init(seed);
+    world->now_ns = HSR_NS_PER_S;
+    world->pipe_bytes = (uint32_t)sim_between(world, PIPE_BYTES_MIN, PIPE_BYTES_MAX);
+    for (unsigned i = 0; i < SIM_HOSTS; i++) {
+        world->hosts[i].world = world;
+        world->hosts[i].index = i;
+        sim_fs_init(&world->hosts[i]);
+    }
+    return world;
+}
+
+void sim_world_destroy(struct sim_world *world)
+{
+    if (world == NULL)
+        return;
+    hsr_assert(world->backend_count == 0);
+    hsr_assert(world->event_count == 0 || world->sockets != NULL); /* only pumps may be left */
+    for (unsigned h = 0; h < SIM_HOSTS; h++) {
+        for (unsigned i = 0; i < SIM_FDS_MAX; i++) {
+            if (world->hosts[h].files[i] != NULL)
+                sim_file_release(&world->hosts[h], world->hosts[h].files[i]);
+        }
+        sim_fs_fini(&world->hosts[h]);
+    }
+    sim_net_fini(world);
+    free(world->events);
+    free(world->records);
+    free(world);
+}
+
+uint64_t sim_between(struct sim_world *world, uint64_t low, uint64_t high)
+{
+    hsr_assert(low <= high);
+    return low + hsr_prng_below(&world->prng, high - low + 1);
+}
+
+void sim_violation(struct sim_world *world, const char *fmt, ...)
+{
+    va_list args;
+
+    if (world->violation_count < SIM_VIOLATIONS_MAX) {
+        char *text = world->violations[world->violation_count];
+
+        va_start(args, fmt);
+        (void)vsnprintf(text, sizeof(world->violations[0]), fmt, args); /* cut is fine */
+        va_end(args);
+        if (world->trace != NULL)
+            fprintf(world->trace, "%12.6f VIOLATION %s\n", (double)world->now_ns / 1e9, text);
+    }
+    world->violation_count++;
+}
+
+/* ---- events ---- */
+
+static bool event_before(const struct sim_event *a, const struct sim_event *b)
+{
+    return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->sequence < b->sequence;
+}
+
+void sim_event_add(struct sim_world *world, uint64_t delay_ns, enum sim_event_kind kind, void *what)
+{
+    struct sim_event event = {
+        .at_ns = world->now_ns + delay_ns, .sequence = world->sequence++, .kind = kind, .what = what
+    };
+    uint32_t at = world->event_count++;
+
+    if (at == world->event_room) {
+        world->event_room = world->event_room == 0 ? 64 : world->event_room * 2;
+        world->events = realloc(world->events, world->event_room * sizeof(*world->events));
+        hsr_assert(world->events != NULL);
+    }
+    while (at > 0 && event_before(&event, &world->events[(at - 1) / 2])) {
+        world->events[at] = world->events[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    world->events[at] = event;
+}
+
+static struct sim_event event_pop(struct sim_world *world)
+{
+    struct sim_event first = world->events[0];
+    struct sim_event last = world->events[--world->event_count];
+    uint32_t at = 0;
+
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+
+        if (child >= world->event_count)
+            break;
+        if (child + 1 < world->event_count &&
+            event_before(&world->events[child + 1], &world->events[child]))
+            child++;
+        if (!event_before(&world->events[child], &last))
+            break;
+        world->events[at] = world->events[child];
+        at = child;
+    }
+    if (world->event_count > 0)
+        world->events[at] = last;
+    return first;
+}
+
+static void event_op(struct sim_pending *pending)
+{
+    struct sim_host *host = &pending->backend->world->hosts[pending->backend->host];
+    int64_t res;
+
+    if (pending->canceled) {
+        sim_complete(pending, -ECANCELED);
+        return;
+    }
+    if (pending->op->kind == HSR_OP_CONNECT && pending->error == 0) {
+        sim_net_connect(pending);
+        return;
+    }
+    host->bound_fd = pending->op->fd;
+    host->bound_file = pending->op->kind == HSR_OP_CLOSE ? NULL : pending->file;
+    if (pending->error != 0) {
+        res = -pending->error;
+        if (pending->op->kind == HSR_OP_CLOSE)
+            (void)sim_fs_run(host, pending->op, 0); /* close(2) closes, whatever it says */
+    } else {
+        res = pending->ended ? 0 : sim_fs_run(host, pending->op, pending->cut);
+    }
+    host->bound_file = NULL;
+    sim_complete(pending, res);
+}
+
+unsigned sim_world_step(struct sim_world *world)
+{
+    unsigned count = 0;
+
+    while (world->event_count > 0 && world->events[0].at_ns <= world->now_ns) {
+        struct sim_event event = event_pop(world);
+
+        if (event.kind == SIM_EVENT_OP)
+            event_op(event.what);
+        else
+            sim_net_pump(event.what);
+        count++;
+    }
+    return count;
+}
+
+uint64_t sim_world_next(const struct sim_world *world)
+{
+    return world->event_count > 0 ? world->events[0].at_ns : UINT64_MAX;
+}
+
+void sim_world_jump(struct sim_world *world, uint64_t at_ns)
+{
+    hsr_assert(at_ns != UINT64_MAX);
+    world->now_ns = HSR_MAX(world->now_ns, at_ns);
+}
+
+/* ---- completions ---- */
+
+static void hash_add(struct sim_world *world, uint64_t value)
+{
+    uint64_t hash = (world->trace_hash ^ value) * 0xbf58476d1ce4e5b9ull;
+
+    world->trace_hash = hash ^ (hash >> 29);
+}
+
+void sim_trace(struct sim_world *world, const struct sim_backend *backend, const char *how,
+               const struct hsr_op *op, int64_t res)
+{
+    char path[96];
+    char result[32];
+
+    hash_add(world, world->now_ns);
+    hash_add(world, ((uint64_t)backend->host << 40) ^ ((uint64_t)backend->shard << 32) ^ op->kind);
+    hash_add(world, (uint64_t)res);
+    if (world->trace == NULL)
+        return;
+    path[0] = '\0';
+    if (op->path != NULL && op->kind >= HSR_OP_OPENAT2)
+        (void)hsr_escape(op->path, strlen(op->path), path, sizeof(path));
+    if (res < 0)
+        (void)snprintf(result, sizeof(result), "%s", hsr_err_name((int)res));
+    else
+        (void)snprintf(result, sizeof(result), "%lld", (long long)res);
+    fprintf(world->trace, "%12.6f %s.%u %-6s %-10s fd %d", (double)world->now_ns / 1e9,
+            backend->host == 0 ? "server" : "client", backend->shard, how, hsr_op_name(op->kind),
+            op->fd);
+    if (op->kind >= HSR_OP_OPENAT2)
+        fprintf(world->trace, " \"%s\"%s%s", path, op->path2 != NULL ? " " : "",
+                op->path2 != NULL ? op->path2 : "");
+    else
+        fprintf(world->trace, " size %llu offset %llu", (unsigned long long)op->size,
+                (unsigned long long)op->offset);
+    fprintf(world->trace, " = %s\n", result);
+}
+
+void sim_complete(struct sim_pending *pending, int64_t res)
+{
+    struct sim_backend *backend = pending->backend;
+    struct hsr_op *op = pending->op;
+
+    hsr_assert(!pending->queued);
+    hsr_assert(backend->in_flight > 0);
+    if (pending->error != 0 || pending->ended || pending->cut != 0)
+        sim_trace(backend->world, backend, "FAULT", op, res);
+    else
+        sim_trace(backend->world, backend, "done", op, res);
+    if (pending->file != NULL)
+        sim_file_release(&backend->world->hosts[backend->host], pending->file);
+    op->res = res;
+    op->msghdr.msg_control = NULL;
+    hsr_list_init(&op->node);
+    hsr_list_push_tail(&backend->completed, &op->node);
+    backend->in_flight--;
+    free(pending);
+}
+
+/* ---- the backend ---- */
+
+static void registered_check(const struct sim_backend *backend, const struct hsr_op *op)
+{
+    const struct iovec *iov;
+    const uint8_t *start = op->buf;
+
+    if (op->kind != HSR_OP_READ && op->kind != HSR_OP_WRITE)
+        return;
+    if (op->buf_index < 0)
+        return;
+    hsr_assert((unsigned)op->buf_index < backend->registered_count);
+    iov = &backend->registered[op->buf_index];
+    hsr_assert(start >= (const uint8_t *)iov->iov_base);
+    hsr_assert(start + op->size <= (const uint8_t *)iov->iov_base + iov->iov_len);
+}
+
+static int64_t sim_call(struct hsr_backend *base, struct hsr_op *op)
+{
+    struct sim_backend *backend = sim_of(base);
+    struct sim_world *world = backend->world;
+    struct sim_host *host = &world->hosts[backend->host];
+    struct sim_pending pending = { .op = op, .backend = backend };
+    uint64_t index = world->op_count;
+    int64_t res;
+
+    hsr_assert(op->kind < HSR_OP_COUNT);
+    world->now_ns += sim_between(world, CALL_NS_MIN, CALL_NS_MAX);
+    sim_fault_decide(world, backend->host, op, false, &pending);
+    if (pending.error != 0) {
+        res = -pending.error;
+        if (op->kind == HSR_OP_CLOSE)
+            (void)sim_fs_run(host, op, 0); /* close(2) closes, whatever it says */
+    } else if (pending.ended) {
+        res = 0;
+    } else if (sim_net_kind(op->kind)) {
+        res = sim_net_call(host, op);
+    } else {
+        res = sim_fs_run(host, op, pending.cut);
+    }
+    sim_fault_record(world, index, res);
+    sim_trace(world, backend,
+              pending.error != 0 || pending.ended || pending.cut != 0 ? "FAULT" : "call", op, res);
+    return res;
+}
+
+/* How long a submitted operation takes: mostly about what a drive needs, sometimes far longer. */
+static uint64_t op_delay(struct sim_world *world)
+{
+    if (sim_between(world, 0, 63) == 0)
+        return sim_between(world, HSR_NS_PER_MS, 20 * HSR_NS_PER_MS);
+    return sim_between(world, 5 * HSR_NS_PER_US, 300 * HSR_NS_PER_US);
+}
+
+static void submit_one(struct sim_backend *backend, struct hsr_op *op)
+{
+    struct sim_world *world = backend->world;
+    struct sim_host *host = &world->hosts[backend->host];
+    struct sim_pending *pending;
+
+    registered_check(backend, op);
+    if (op->call) {
+        hsr_assert(!sim_net_kind(op->kind));
+        op->res = sim_call(&backend->backend, op);
+        hsr_list_push_tail(&backend->completed, &op->node);
+        return;
+    }
+    pending = calloc(1, sizeof(*pending));
+    hsr_assert(pending != NULL);
+    pending->op = op;
+    pending->backend = backend;
+    hsr_list_init(&pending->node);
+    op->msghdr.msg_control = pending; /* the backend's scratch: for cancel */
+    backend->in_flight++;
+    if (op->kind != HSR_OP_NOP && op->kind != HSR_OP_CLOSE && op->fd != AT_FDCWD)
+        pending->file = sim_fd_get(host, op->fd);
+    if (pending->file != NULL)
+        pending->file->refs++;
+    sim_fault_decide(world, backend->host, op, true, pending);
+    if (sim_net_kind(op->kind) && op->kind != HSR_OP_CONNECT)
+        sim_net_submit(pending);
+    else
+        sim_event_add(world, op_delay(world), SIM_EVENT_OP, pending);
+}
+
+static void sim_submit(struct hsr_backend *base, struct hsr_list *ops)
+{
+    struct sim_backend *backend = sim_of(base);
+    struct hsr_list *node;
+
+    while ((node = hsr_list_pop_head(ops)) != NULL)
+        submit_one(backend, hsr_container_of(node, struct hsr_op, node));
+}
+
+static void sim_wait(struct hsr_backend *base, uint64_t deadline_ns)
+{
+    struct sim_backend *backend = sim_of(base);
+    struct sim_world *world = backend->world;
+
+    backend->deadline_ns = deadline_ns;
+    if (world->driven || deadline_ns == 0)
+        return;
+    while (hsr_list_empty(&backend->completed) && !backend->rung && world->now_ns < deadline_ns) {
+        uint64_t next_ns = HSR_MIN(sim_world_next(world), deadline_ns);
+
+        if (next_ns == UINT64_MAX) {
+            sim_violation(world, "host %u shard %u sleeps for ever", backend->host, backend->shard);
+            break;
+        }
+        sim_world_jump(world, next_ns);
+        (void)sim_world_step(world); /* what it did shows in `completed` */
+    }
+    backend->rung = false;
+}
+
+static unsigned sim_reap(struct hsr_backend *base, unsigned max)
+{
+    struct sim_backend *backend = sim_of(base);
+    struct hsr_list *node;
+    unsigned count = 0;
+
+    (void)sim_world_step(backend->world); /* what it did shows in `completed` */
+    while (count < max && (node = hsr_list_pop_head(&backend->completed)) != NULL) {
+        struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
+
+        op->done(op, op->res, 0);
+        count++;
+    }
+    return count;
+}
+
+static uint64_t sim_now(struct hsr_backend *base)
+{
+    struct sim_world *world = sim_of(base)->world;
+
+    world->now_ns += LOOK_NS;
+    return world->now_ns;
+}
+
+static uint64_t sim_wall(struct hsr_backend *base)
+{
+    return SIM_WALL_NS + sim_of(base)->world->now_ns;
+}
+
+static void sim_cancel(struct hsr_backend *base, struct hsr_op *op)
+{
+    struct sim_backend *backend = sim_of(base);
+    struct sim_pending *pending = op->msghdr.msg_control;
+
+    if (pending == NULL)
+        return; /* it has completed */
+    hsr_assert(pending->op == op);
+    if (pending->queued) {
+        int64_t res = pending->progress > 0 ? (int64_t)pending->progress : -ECANCELED;
+
+        sim_net_cancel(pending);
+        sim_complete(pending, res);
+    } else if (op->kind == HSR_OP_CONNECT || sim_between(backend->world, 0, 1) == 0) {
+        pending->canceled = true; /* the other half was too late and ends as if nothing was said */
+    }
+}
+
+static bool sim_pending_any(struct hsr_backend *base)
+{
+    return !hsr_list_empty(&sim_of(base)->completed);
+}
+
+static void sim_wake(struct hsr_backend *base)
+{
+    sim_of(base)->rung = true;
+}
+
+static int sim_register(struct hsr_backend *base, const struct iovec *iov, unsigned count)
+{
+    struct sim_backend *backend = sim_of(base);
+    struct iovec *copy = malloc(count * sizeof(*copy));
+
+    hsr_assert(copy != NULL && backend->registered == NULL);
+    memcpy(copy, iov, count * sizeof(*copy));
+    backend->registered = copy;
+    backend->registered_count = count;
+    return 0;
+}
+
+static void sim_random(struct hsr_backend *base, void *out, size_t size)
+{
+    struct sim_backend *backend = sim_of(base);
+    uint8_t *bytes = out;
+
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)hsr_prng_next(&backend->random);
+}
+
+static void sim_fini(struct hsr_backend *base)
+{
+    struct sim_backend *backend = sim_of(base);
+    struct sim_world *world = backend->world;
+
+    hsr_assert(hsr_list_empty(&backend->completed));
+    hsr_assert(backend->in_flight == 0);
+    for (unsigned i = 0; i < world->backend_count; i++) {
+        if (world->backends[i] == backend)
+            world->backends[i--] = world->backends[--world->backend_count];
+    }
+    free((void *)backend->registered);
+    free(backend);
+}
+
+static const struct hsr_backend_ops sim_ops = {
+    .name = "sim",
+    .submit = sim_submit,
+    .wait = sim_wait,
+    .reap = sim_reap,
+    .now = sim_now,
+    .wall = sim_wall,
+    .call = sim_call,
+    .cancel = sim_cancel,
+    .pending = sim_pending_any,
+    .wake = sim_wake,
+    .register_buffers = sim_register,
+    .random = sim_random,
+    .fini = sim_fini,
+};
+
+int sim_backend_create(struct sim_world *world, unsigned host, unsigned shard,
+                       struct hsr_backend **ret_backend)
+{
+    struct sim_backend *backend = calloc(1, sizeof(*backend));
+
+    hsr_assert(backend != NULL);
+    hsr_assert(host < SIM_HOSTS && world->backend_count < SIM_BACKENDS_MAX);
+    backend->backend.ops = &sim_ops;
+    backend->world = world;
+    backend->host = host;
+    backend->shard = shard;
+    backend->random = hsr_prng_init(world->seed ^ ((uint64_t)host << 32) ^ (shard + 1));
+    hsr_list_init(&backend->completed);
+    world->backends[world->backend_count++] = backend;
+    *ret_backend = &backend->backend;
+    return 0;
+}
