@@ -27,7 +27,6 @@ static void conn_received(struct hsr_link *link, int64_t received);
 static void conn_closed(struct hsr_link *link);
 static void conn_timer(struct hsr_timer *timer);
 static void conn_tick(struct hsr_conn *conn);
-static void conn_peer_text(struct hsr_conn *conn);
 static void conn_report(struct hsr_conn *conn, int code, const char *text);
 
 struct hsr_conn *hsr_conn_accept(struct hsr_shard *shard, int fd, const struct sockaddr *address,
@@ -213,7 +212,7 @@ static struct hsr_conn *conn_create(struct hsr_shard *shard, int fd, const struc
         address_size = sizeof(conn->address);
     memcpy(&conn->address, address, address_size);
     conn->address_size = address_size;
-    conn_peer_text(conn);
+    hsr_peer_text(&conn->address, conn->peer, sizeof(conn->peer));
     hsr_list_push_tail(&shard->conns, &conn->node);
     shard->conn_count++;
     return conn;
@@ -244,6 +243,8 @@ static void conn_run(struct hsr_task *task)
     conn_flush(conn);
     if (conn->state != HSR_CONN_CLOSING && !conn->close_flushed)
         conn_receive(conn);
+    if (conn->state == HSR_CONN_JOINING)
+        hsr_handshake_join(conn); /* it may be another shard's from here on */
 }
 
 /* Take frames off the input, as long as handlers take them. */
@@ -443,20 +444,20 @@ static void conn_tick(struct hsr_conn *conn)
     hsr_loop_timer_set(&shard->loop, &conn->timer, now + HSR_MIN(HSR_NS_PER_S, idle_ns / 4));
 }
 
-static void conn_peer_text(struct hsr_conn *conn)
+void hsr_peer_text(const struct sockaddr_storage *address, char *buf, size_t size)
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&conn->address;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&conn->address;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
     char host[INET6_ADDRSTRLEN] = "?";
 
-    if (conn->address.ss_family == AF_INET) {
+    if (address->ss_family == AF_INET) {
         (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-        (void)snprintf(conn->peer, sizeof(conn->peer), "%s:%u", host, ntohs(v4->sin_port));
-    } else if (conn->address.ss_family == AF_INET6) {
+        (void)snprintf(buf, size, "%s:%u", host, ntohs(v4->sin_port));
+    } else if (address->ss_family == AF_INET6) {
         (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-        (void)snprintf(conn->peer, sizeof(conn->peer), "[%s]:%u", host, ntohs(v6->sin6_port));
+        (void)snprintf(buf, size, "[%s]:%u", host, ntohs(v6->sin6_port));
     } else {
-        (void)snprintf(conn->peer, sizeof(conn->peer), "?");
+        (void)snprintf(buf, size, "?");
     }
 }
 

@@ -113,6 +113,12 @@ void hsr_conn_attach(struct hsr_conn *conn, struct hsr_shard *shard);
 int hsr_handshake_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
                         struct hsr_span payload);
 
+/** Go on with a JOIN when nothing is in flight; the last thing that touches @conn on its thread. */
+void hsr_handshake_join(struct hsr_conn *conn);
+
+/** "addr:port" of @address. */
+void hsr_peer_text(const struct sockaddr_storage *address, char *buf, size_t size);
+
 /** Arm the timer for @state's rules: handshake deadline, or silence and heartbeat. */
 void hsr_conn_timer_start(struct hsr_conn *conn);
 

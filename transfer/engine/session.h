@@ -64,6 +64,7 @@ struct hsr_session {
     uint64_t bwlimit, delete_max;
     _Atomic uint64_t send_due_ns; /* --bwlimit: when the next byte may leave; all streams share it */
     struct hsr_filter *filter; /* NULL: none */
+    bool call_io;      /* tmpfs: file data by plain calls, which are faster there than io-wq */
     int root_fd;       /* source: where paths start (server); target: where they go */
     bool root_owned;   /* close it at the end */
     struct hsr_stream *streams[HSR_STREAMS_MAX]; /* NULL: not joined, or gone */

@@ -44,6 +44,14 @@ struct hsr_shard {
     bool thread_started;
     int start_rc;
     char start_why[256];
+    /* the end */
+    bool stopping;           /* nothing new begins here */
+    uint64_t stop_ns;        /* since when */
+    struct hsr_timer stop_timer;
+    atomic_bool quiet;       /* stopping, and nothing is left; taken back when a connection arrives */
+    /* shard 0 of a client: a signal handler rings */
+    struct hsr_op cancel_op;
+    uint64_t cancel_value;
 };
 
 /* What other threads ask of a shard. Heap cells, freed when delivered. */
@@ -68,6 +76,9 @@ struct hsr_engine {
     atomic_uint started; /* shard threads that are up, or gave up */
     pthread_mutex_t start_lock; /* only while starting: waits for the threads */
     pthread_cond_t start_cond;
+    atomic_uint listeners;
+    atomic_uint joining; /* connections on their way between shards */
+    int cancel_fd;       /* eventfd of hsr_engine_cancel_async(); -1: none */
 };
 
 /** Emit an event, if anybody listens. */

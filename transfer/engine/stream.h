@@ -44,6 +44,7 @@ struct hsr_work {
     /* PACK */
     uint32_t member_count;
     struct hsr_source_member *members; /* HSR_PACK_MEMBERS_MAX */
+    struct hsr_pack_member *table;     /* the same number; what goes out */
 };
 
 enum hsr_chunk_state {
@@ -66,6 +67,7 @@ struct hsr_pack_item {
     const char *name;          /* NUL-ended when it differs from the entry's; else NULL */
     bool replace;
     int32_t code; /* result */
+    int32_t warning; /* result: kept, but not all of its metadata */
 };
 
 struct hsr_target_file;
@@ -90,6 +92,7 @@ struct hsr_intake {
     struct hsr_digest_sum sum;
     struct hsr_target_file *file; /* home's */
     struct hsr_chunk *chunk;      /* pack */
+    bool done;                    /* stream -> home: finished, not asking */
 };
 
 struct hsr_chunk {
@@ -123,25 +126,35 @@ struct hsr_stream {
     int rc;
     uint32_t chunk_count; /* depth */
     struct hsr_chunk *chunks;
-    uint32_t seq_out, seq_in;
     /* source */
     struct hsr_list works;   /* granted, oldest first */
     struct hsr_list sending; /* chunks in the order they must leave */
     uint32_t works_lent;     /* home's count */
-    struct hsr_dircache *caches;
+    struct hsr_dircache cache;
     bool paced;              /* waits for the timer */
+    uint64_t pace_ns;        /* when the head of `sending` may leave; 0: not asked yet */
+    struct hsr_chunk *flying; /* being sent */
+    bool cache_ready;
     struct hsr_chunk *packing; /* being filled, member by member */
     /* target */
     struct hsr_tree tree;
     bool tree_ready;
     struct hsr_list intakes_free, intakes_active;
-    struct hsr_intake *intakes; /* chunk_count + 1 */
+    struct hsr_intake *intakes; /* intake_count */
+    uint32_t intake_count;
     struct hsr_list waiting;    /* chunks that wait for a grant or a slice of time */
     uint8_t header[HSR_FRAME_HEADER_SIZE];
     uint32_t header_have;
     struct hsr_chunk *receiving;
     uint32_t received; /* of receiving->size */
+    int64_t arrived;   /* result of the last receive, not looked at yet */
+    bool has_arrived;
+    bool taken;        /* header[] holds a decoded header that waits for a chunk */
+    struct hsr_frame next; /* that header */
     struct iovec iov[2];
+    /* what it waits for, for "what limits it" */
+    atomic_ullong *waits;
+    uint64_t waits_since_ns;
 };
 
 /** Make stream @index of @session, to live on @shard. Home thread. NULL: no memory. */
@@ -171,5 +184,15 @@ void hsr_stream_target_step(struct hsr_stream *stream);
 bool hsr_stream_target_idle(const struct hsr_stream *stream);
 void hsr_stream_target_drop(struct hsr_stream *stream);
 void hsr_stream_fail(struct hsr_stream *stream, int rc);
+
+/** Home -> stream: the answer to an ASK, or the return of a finished intake. */
+void hsr_stream_answer(struct hsr_intake *intake);
+
+/** A free chunk with a buffer (state FREE, buf set), or NULL: woken when there is one. */
+struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream);
+void hsr_stream_chunk_free(struct hsr_chunk *chunk);
+
+/** From now on the stream waits for this (NULL: for nothing). */
+void hsr_stream_waits(struct hsr_stream *stream, atomic_ullong *counter);
 
 #endif

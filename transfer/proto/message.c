@@ -442,7 +442,7 @@ int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size)
     int rc;
 
     if (copy.code != 0) /* what was read of a failed file means nothing to the target */
-        copy = (struct hsr_file_end){ .code = end->code };
+        copy = (struct hsr_file_end){ .code = end->code, .bytes = end->bytes };
     rc = file_end_check(&copy);
     if (rc < 0)
         return rc;

@@ -1,0 +1,422 @@
+/* Sessions; see session.h. Opening lives in opening.c. */
+#include "transfer/engine/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "transfer/engine/opening.h"
+#include "transfer/engine/source.h"
+#include "transfer/engine/stream.h"
+#include "transfer/engine/target.h"
+
+#define SESSION_TICK_NS (100 * HSR_NS_PER_MS)
+
+static void session_run(struct hsr_task *task);
+static void session_tick(struct hsr_timer *timer);
+static void session_close(struct hsr_session *session);
+static void session_free(struct hsr_session *session);
+static void session_say_closed(struct hsr_session *session);
+static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
+                                 struct hsr_span payload);
+static void session_control_writable(struct hsr_conn *conn);
+static void session_control_closed(struct hsr_conn *conn);
+static int session_done(struct hsr_session *session, struct hsr_span payload);
+static int session_heard_note(struct hsr_session *session, struct hsr_span payload);
+
+struct hsr_session *hsr_session_create(struct hsr_shard *home, bool client)
+{
+    struct hsr_engine *engine = home->engine;
+    struct hsr_session *session = calloc(1, sizeof(*session));
+
+    if (session == NULL)
+        return NULL;
+    session->home = home;
+    session->engine = engine;
+    session->client = client;
+    session->root_fd = -1;
+    session->id = atomic_fetch_add(&engine->session_next, 1) + 1;
+    session->started_ns = hsr_loop_clock(&home->loop);
+    hsr_list_init(&session->node);
+    hsr_task_init(&session->task, "session", session_run);
+    session->tick.fired = session_tick;
+    hsr_list_push_tail(&home->sessions, &session->node);
+    atomic_fetch_add(&engine->sessions, 1);
+    hsr_loop_timer_set(&home->loop, &session->tick, session->started_ns + SESSION_TICK_NS);
+    return session;
+}
+
+void hsr_session_control(struct hsr_session *session, struct hsr_conn *conn)
+{
+    session->control = conn;
+    conn->session = session;
+    conn->on_frame = session_control_frame;
+    conn->on_writable = session_control_writable;
+    conn->on_closed = session_control_closed;
+    memcpy(session->peer, conn->peer, sizeof(session->peer));
+}
+
+int hsr_session_start(struct hsr_session *session)
+{
+    int rc = session->role == HSR_ROLE_SOURCE ? hsr_source_create(session)
+                                              : hsr_target_create(session);
+    struct hsr_event event = { .kind = HSR_EVENT_OPENED,
+                               .session = session->id,
+                               .peer = session->peer,
+                               .export_name = session->export_name,
+                               .path = session->path,
+                               .role = session->role };
+
+    if (rc < 0)
+        return rc;
+    session->state = HSR_SESSION_MOVING;
+    hsr_engine_event(session->engine, &event);
+    hsr_session_wake(session);
+    return 0;
+}
+
+struct hsr_session *hsr_session_find(struct hsr_shard *shard, const uint8_t token[HSR_TOKEN_SIZE])
+{
+    for (struct hsr_list *node = shard->sessions.next; node != &shard->sessions;
+         node = node->next) {
+        struct hsr_session *session = hsr_container_of(node, struct hsr_session, node);
+
+        if (!session->client && memcmp(session->token, token, HSR_TOKEN_SIZE) == 0)
+            return session;
+    }
+    return NULL;
+}
+
+int hsr_session_admit(struct hsr_session *session, uint32_t index, struct hsr_shard **ret_shard,
+                      struct hsr_stream **ret_stream)
+{
+    struct hsr_engine *engine = session->engine;
+    struct hsr_shard *shard;
+
+    hsr_require(session->state == HSR_SESSION_MOVING && session->rc == 0, HSR_E_SHUTDOWN);
+    hsr_require(index < session->streams_count, HSR_E_PROTOCOL);
+    hsr_require(session->streams[index] == NULL, HSR_E_PROTOCOL);
+    shard = &engine->shards[(session->home->index + index) % engine->shard_count];
+    session->streams[index] = hsr_stream_create(session, index, shard);
+    if (session->streams[index] == NULL)
+        return -ENOMEM;
+    session->streams_open++;
+    *ret_shard = shard;
+    *ret_stream = session->streams[index];
+    return 0;
+}
+
+void hsr_session_end(struct hsr_session *session, int rc, const char *why)
+{
+    if (session->rc == 0 && rc < 0) {
+        session->rc = rc;
+        (void)strncpy(session->why, why != NULL ? why : "", sizeof(session->why) - 1);
+        if (session->control != NULL)
+            hsr_conn_fail(session->control, rc, session->why);
+    } else if (session->control != NULL) {
+        hsr_conn_finish(session->control);
+    }
+    session->state = HSR_SESSION_CLOSING;
+    hsr_session_wake(session);
+}
+
+void hsr_session_wake(struct hsr_session *session)
+{
+    hsr_loop_wake(&session->home->loop, &session->task);
+}
+
+void hsr_session_note(struct hsr_session *session, enum hsr_note_event event, int code,
+                      const char *op, const char *path, uint64_t size)
+{
+    struct hsr_event out = { .kind = HSR_EVENT_NOTE,
+                             .session = session->id,
+                             .peer = session->peer,
+                             .role = session->role,
+                             .note = event,
+                             .code = code,
+                             .path = path,
+                             .text = op,
+                             .size = size };
+    struct hsr_note note = { .event = (uint8_t)event,
+                             .code = code,
+                             .size = size,
+                             .path = { (const uint8_t *)path, strlen(path) },
+                             .text = { (const uint8_t *)op, strlen(op) } };
+    uint8_t *at;
+
+    if (event == HSR_NOTE_FAILED)
+        session->failed++;
+    hsr_engine_event(session->engine, &out);
+    if (session->client || session->control == NULL)
+        return;
+    at = hsr_conn_begin(session->control, HSR_PATH_WIRE_MAX + 2048);
+    if (at == NULL)
+        return; /* the client does not read: it still learns of failures by DONE's count */
+    if (note.path.size > HSR_PATH_WIRE_MAX)
+        note.path.size = HSR_PATH_WIRE_MAX;
+    int encoded = hsr_note_encode(&note, at, HSR_PATH_WIRE_MAX + 2048);
+
+    if (encoded > 0)
+        hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_NOTE },
+                        (size_t)encoded);
+}
+
+void hsr_session_stream_ready(struct hsr_session *session, struct hsr_stream *stream)
+{
+    hsr_assert(session->streams[stream->index] == stream);
+    session->streams_joined++;
+    hsr_session_wake(session);
+}
+
+void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *stream, int rc)
+{
+    hsr_assert(session->streams_open > 0);
+    session->streams_open--;
+    session->streams[stream->index] = NULL;
+    hsr_stream_free(stream);
+    if (session->state != HSR_SESSION_CLOSING)
+        hsr_session_end(session, rc < 0 ? rc : HSR_E_CLOSED, "a data connection ended");
+    hsr_session_wake(session);
+}
+
+uint64_t hsr_session_pace(struct hsr_session *session, uint64_t now_ns, uint64_t size)
+{
+    uint64_t cost, due, next;
+
+    if (session->bwlimit == 0)
+        return now_ns;
+    cost = (uint64_t)((unsigned __int128)size * HSR_NS_PER_S / session->bwlimit);
+    due = atomic_load_explicit(&session->send_due_ns, memory_order_relaxed);
+    do { /* time not used is lost, but for a tenth of a second: no long burst after a pause */
+        uint64_t floor = now_ns > HSR_NS_PER_S / 10 ? now_ns - HSR_NS_PER_S / 10 : 0;
+
+        next = HSR_MAX(due, floor) + cost;
+    } while (!atomic_compare_exchange_weak_explicit(&session->send_due_ns, &due, next,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return next - cost;
+}
+
+const struct hsr_progress *hsr_session_progress(struct hsr_session *session)
+{
+    struct hsr_progress *progress = &session->progress;
+    struct hsr_session_counts *counts = &session->counts;
+
+    progress->bytes_done = atomic_load_explicit(&counts->bytes, memory_order_relaxed);
+    progress->wire_sent = atomic_load_explicit(&counts->sent, memory_order_relaxed);
+    progress->wire_received = atomic_load_explicit(&counts->received, memory_order_relaxed);
+    if (session->control != NULL) {
+        progress->wire_sent += session->control->link.sent_bytes;
+        progress->wire_received += session->control->link.received_bytes;
+    }
+    progress->wait_disk_ns = atomic_load_explicit(&counts->wait_disk_ns, memory_order_relaxed);
+    progress->wait_network_ns =
+        atomic_load_explicit(&counts->wait_network_ns, memory_order_relaxed);
+    progress->wait_peer_ns = atomic_load_explicit(&counts->wait_peer_ns, memory_order_relaxed);
+    progress->elapsed_ns = hsr_loop_clock(&session->home->loop) - session->started_ns;
+    return progress;
+}
+
+static void session_run(struct hsr_task *task)
+{
+    struct hsr_session *session = hsr_container_of(task, struct hsr_session, task);
+
+    if (session->ticked) {
+        session->ticked = false;
+        hsr_loop_timer_set(&session->home->loop, &session->tick,
+                           session->home->loop.now_ns + SESSION_TICK_NS);
+        if (session->client && session->state == HSR_SESSION_MOVING) {
+            struct hsr_event event = { .kind = HSR_EVENT_PROGRESS,
+                                       .session = session->id,
+                                       .role = session->role,
+                                       .progress = hsr_session_progress(session) };
+            hsr_engine_event(session->engine, &event);
+        }
+    }
+    if (session->state == HSR_SESSION_MOVING) {
+        if (session->source != NULL)
+            hsr_source_step(session);
+        else
+            hsr_target_step(session);
+    }
+    if (session->state == HSR_SESSION_CLOSING)
+        session_close(session);
+}
+
+static void session_tick(struct hsr_timer *timer)
+{
+    struct hsr_session *session = hsr_container_of(timer, struct hsr_session, tick);
+
+    session->ticked = true;
+    hsr_session_wake(session);
+}
+
+/* Everything that was lent comes back first: streams, then the control connection. */
+static void session_close(struct hsr_session *session)
+{
+    for (uint32_t i = 0; i < HSR_STREAMS_MAX; i++)
+        if (session->streams[i] != NULL)
+            hsr_stream_close(session->streams[i]);
+    if (session->streams_open > 0)
+        return;
+    session_say_closed(session);
+    if (session->control != NULL) {
+        if (session->rc == 0 && !session->control->close_flushed)
+            hsr_conn_finish(session->control);
+        return; /* session_control_closed() comes back here */
+    }
+    session_free(session);
+}
+
+static void session_free(struct hsr_session *session)
+{
+    struct hsr_engine *engine = session->engine;
+
+    if (session->source != NULL)
+        hsr_source_destroy(session);
+    if (session->target != NULL)
+        hsr_target_destroy(session);
+    hsr_loop_timer_clear(&session->home->loop, &session->tick);
+    hsr_loop_forget(&session->home->loop, &session->task);
+    hsr_list_remove(&session->node);
+    if (session->root_owned && session->root_fd >= 0) {
+        struct hsr_op op = { .kind = HSR_OP_CLOSE, .fd = session->root_fd };
+
+        (void)hsr_loop_call(&session->home->loop, &op);
+    }
+    hsr_filter_destroy(session->filter);
+    free(session->path);
+    atomic_fetch_sub(&engine->sessions, 1);
+    free(session);
+}
+
+static void session_say_closed(struct hsr_session *session)
+{
+    struct hsr_event event = { .kind = HSR_EVENT_CLOSED,
+                               .session = session->id,
+                               .peer = session->peer,
+                               .export_name = session->export_name,
+                               .path = session->path != NULL ? session->path : "",
+                               .role = session->role,
+                               .code = session->rc,
+                               .text = session->why,
+                               .durability = session->done_durability,
+                               .totals = &session->totals };
+
+    if (session->closed_said)
+        return;
+    session->closed_said = true;
+    if (event.code == 0 && (session->failed > 0 || session->totals.failed > 0))
+        event.code = HSR_E_PARTIAL;
+    event.progress = hsr_session_progress(session);
+    hsr_engine_event(session->engine, &event);
+}
+
+static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
+                                 struct hsr_span payload)
+{
+    struct hsr_session *session = conn->session;
+    struct hsr_reject reject;
+    int rc;
+
+    switch (frame->kind) {
+    case HSR_FRAME_NOTE:
+        return session_heard_note(session, payload);
+    case HSR_FRAME_CANCEL:
+    case HSR_FRAME_REJECT:
+        rc = hsr_reject_decode(payload, &reject);
+        if (rc < 0)
+            return rc;
+        if (session->rc == 0) {
+            session->rc = reject.code;
+            memcpy(session->why, reject.text.ptr,
+                   HSR_MIN(reject.text.size, sizeof(session->why) - 1));
+        }
+        hsr_session_end(session, 0, NULL);
+        return 0;
+    case HSR_FRAME_DONE:
+        return session->role == HSR_ROLE_SOURCE && session->state == HSR_SESSION_MOVING
+                   ? session_done(session, payload)
+                   : HSR_E_PROTOCOL;
+    default:
+        break;
+    }
+    if (session->state == HSR_SESSION_CLOSING)
+        return 0; /* what was under way when the session ended */
+    if (session->state == HSR_SESSION_OPENING)
+        return hsr_opening_frame(session, frame, payload);
+    return session->role == HSR_ROLE_SOURCE ? hsr_source_frame(session, frame, payload)
+                                            : hsr_target_frame(session, frame, payload);
+}
+
+static void session_control_writable(struct hsr_conn *conn)
+{
+    hsr_session_wake(conn->session);
+}
+
+static void session_control_closed(struct hsr_conn *conn)
+{
+    struct hsr_session *session = conn->session;
+
+    session->counts.sent += conn->link.sent_bytes;
+    session->counts.received += conn->link.received_bytes;
+    session->control = NULL;
+    if (session->state != HSR_SESSION_CLOSING) {
+        int rc = conn->rc < 0 ? conn->rc : HSR_E_CLOSED;
+
+        hsr_session_end(session, rc, "the control connection ended");
+    }
+    hsr_session_wake(session);
+}
+
+/* The target says that all is settled. */
+static int session_done(struct hsr_session *session, struct hsr_span payload)
+{
+    struct hsr_done done;
+    int rc = hsr_done_decode(payload, &done);
+
+    if (rc < 0)
+        return rc;
+    session->totals = done.totals;
+    session->done_durability = done.durability;
+    if (done.code < 0 && done.code != HSR_E_PARTIAL) {
+        session->rc = done.code;
+        (void)strncpy(session->why, hsr_err_text(done.code), sizeof(session->why) - 1);
+    } else if (!(session->options & HSR_OPT_DRY_RUN) && done.durability < session->durability) {
+        session->rc = HSR_E_PROTOCOL;
+        (void)strncpy(session->why, "the target promises less than was asked",
+                      sizeof(session->why) - 1);
+    }
+    hsr_session_end(session, 0, NULL);
+    return 0;
+}
+
+static int session_heard_note(struct hsr_session *session, struct hsr_span payload)
+{
+    struct hsr_note note;
+    char path[HSR_PATH_WIRE_MAX + 1];
+    char text[HSR_TEXT_MAX + 1];
+    struct hsr_event event = { .kind = HSR_EVENT_NOTE,
+                               .session = session->id,
+                               .peer = session->peer,
+                               .role = session->role,
+                               .path = path,
+                               .text = text };
+    int rc = hsr_note_decode(payload, &note);
+
+    if (rc < 0)
+        return rc;
+    if (!session->client)
+        return 0; /* a client's remarks are for itself */
+    memcpy(path, note.path.ptr, note.path.size);
+    path[note.path.size] = '\0';
+    memcpy(text, note.text.ptr, note.text.size);
+    text[note.text.size] = '\0';
+    event.note = (enum hsr_note_event)note.event;
+    event.code = note.code;
+    event.size = note.size;
+    if (note.event == HSR_NOTE_FAILED)
+        session->failed++;
+    hsr_engine_event(session->engine, &event);
+    return 0;
+}

@@ -1,0 +1,323 @@
+/* What both halves of a stream share: its connection, its chunks, its birth and end. See stream.h. */
+#include "transfer/engine/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+
+static void stream_run(struct hsr_task *task);
+static void stream_shut(struct hsr_stream *stream);
+static void stream_start(struct hsr_msg *msg);
+static void stream_ready(struct hsr_msg *msg);
+static void stream_close(struct hsr_msg *msg);
+static void stream_gone(struct hsr_msg *msg);
+static void stream_timer(struct hsr_timer *timer);
+static int stream_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
+                        struct hsr_span payload);
+static int stream_join(struct hsr_stream *stream, struct hsr_span payload);
+static void stream_begin(struct hsr_stream *stream);
+static void stream_conn_closed(struct hsr_conn *conn);
+
+struct hsr_stream *hsr_stream_create(struct hsr_session *session, uint32_t index,
+                                     struct hsr_shard *shard)
+{
+    struct hsr_stream *stream = calloc(1, sizeof(*stream));
+
+    if (stream == NULL)
+        return NULL;
+    stream->session = session;
+    stream->shard = shard;
+    stream->index = index;
+    stream->chunk_count = session->depth;
+    stream->intake_count = session->depth + 2;
+    hsr_task_init(&stream->task, session->role == HSR_ROLE_SOURCE ? "source stream"
+                                                                   : "target stream",
+                  stream_run);
+    stream->timer.fired = stream_timer;
+    stream->waiter.task = &stream->task;
+    hsr_list_init(&stream->waiter.node);
+    hsr_list_init(&stream->works);
+    hsr_list_init(&stream->sending);
+    hsr_list_init(&stream->intakes_free);
+    hsr_list_init(&stream->intakes_active);
+    hsr_list_init(&stream->waiting);
+    stream->chunks = calloc(stream->chunk_count, sizeof(*stream->chunks));
+    stream->intakes = calloc(stream->intake_count, sizeof(*stream->intakes));
+    if (stream->chunks == NULL || stream->intakes == NULL) {
+        hsr_stream_free(stream);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < stream->chunk_count; i++) {
+        stream->chunks[i].stream = stream;
+        hsr_list_init(&stream->chunks[i].node);
+    }
+    for (uint32_t i = 0; i < stream->intake_count; i++) {
+        stream->intakes[i].stream = stream;
+        hsr_list_init(&stream->intakes[i].node);
+        hsr_list_push_tail(&stream->intakes_free, &stream->intakes[i].node);
+    }
+    return stream;
+}
+
+void hsr_stream_free(struct hsr_stream *stream)
+{
+    if (stream->chunks != NULL)
+        for (uint32_t i = 0; i < stream->chunk_count; i++)
+            free(stream->chunks[i].items);
+    free(stream->chunks);
+    free(stream->intakes);
+    free(stream);
+}
+
+void hsr_stream_connect(struct hsr_stream *stream)
+{
+    stream->start_msg.deliver = stream_start;
+    hsr_loop_send(&stream->shard->loop, &stream->start_msg);
+}
+
+void hsr_stream_adopt(struct hsr_stream *stream, struct hsr_conn *conn)
+{
+    stream->conn = conn;
+    conn->stream = stream;
+    conn->on_frame = stream_frame;
+    conn->on_closed = stream_conn_closed;
+    if (!hsr_conn_put(conn, HSR_FRAME_JOIN_ACK)) {
+        hsr_stream_fail(stream, HSR_E_INTERNAL);
+        return;
+    }
+    stream_begin(stream);
+}
+
+void hsr_stream_close(struct hsr_stream *stream)
+{
+    if (stream->close_msg.deliver != NULL)
+        return;
+    stream->close_msg.deliver = stream_close;
+    hsr_loop_send(&stream->shard->loop, &stream->close_msg);
+}
+
+void hsr_stream_grant(struct hsr_stream *stream, struct hsr_work *work)
+{
+    work->stream = stream;
+    work->msg.deliver = hsr_stream_source_granted;
+    stream->works_lent++;
+    hsr_loop_send(&stream->shard->loop, &work->msg);
+}
+
+void hsr_stream_fail(struct hsr_stream *stream, int rc)
+{
+    hsr_assert(rc < 0);
+    if (stream->rc == 0)
+        stream->rc = rc;
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream)
+{
+    struct hsr_chunk *chunk = NULL;
+
+    for (uint32_t i = 0; i < stream->chunk_count && chunk == NULL; i++)
+        if (stream->chunks[i].state == HSR_CHUNK_FREE)
+            chunk = &stream->chunks[i];
+    if (chunk == NULL || hsr_list_linked(&stream->waiter.node))
+        return NULL;
+    chunk->buf = hsr_buf_take(&stream->shard->pool, &stream->waiter);
+    if (chunk->buf == NULL)
+        return NULL;
+    chunk->size = 0;
+    chunk->done = 0;
+    chunk->work = NULL;
+    chunk->intake = NULL;
+    chunk->frame = (struct hsr_frame){ 0 };
+    return chunk;
+}
+
+void hsr_stream_chunk_free(struct hsr_chunk *chunk)
+{
+    hsr_assert(!chunk->op.armed);
+    hsr_list_remove(&chunk->node);
+    hsr_buf_give(&chunk->stream->shard->pool, chunk->buf);
+    chunk->buf = NULL;
+    chunk->state = HSR_CHUNK_FREE;
+}
+
+void hsr_stream_waits(struct hsr_stream *stream, atomic_ullong *counter)
+{
+    uint64_t now = stream->shard->loop.now_ns;
+
+    if (stream->waits != NULL && now > stream->waits_since_ns)
+        atomic_fetch_add_explicit(stream->waits, now - stream->waits_since_ns,
+                                  memory_order_relaxed);
+    stream->waits = counter;
+    stream->waits_since_ns = now;
+}
+
+static void stream_run(struct hsr_task *task)
+{
+    struct hsr_stream *stream = hsr_container_of(task, struct hsr_stream, task);
+
+    hsr_assert(!stream->gone);
+    hsr_stream_waits(stream, NULL);
+    if (stream->rc == 0 && !stream->closing && stream->joined) {
+        if (stream->session->role == HSR_ROLE_SOURCE)
+            hsr_stream_source_step(stream);
+        else
+            hsr_stream_target_step(stream);
+    }
+    if (stream->rc < 0 || stream->closing)
+        stream_shut(stream);
+}
+
+/* End: the connection first, then what it held, then what the disk still does; then say so. */
+static void stream_shut(struct hsr_stream *stream)
+{
+    bool source = stream->session->role == HSR_ROLE_SOURCE;
+
+    hsr_loop_timer_clear(&stream->shard->loop, &stream->timer);
+    if (stream->conn != NULL) {
+        hsr_conn_close(stream->conn);
+        return; /* stream_conn_closed() comes back */
+    }
+    hsr_buf_waiter_cancel(&stream->shard->pool, &stream->waiter);
+    if (source)
+        hsr_stream_source_drop(stream);
+    else
+        hsr_stream_target_drop(stream);
+    if (source ? !hsr_stream_source_idle(stream) : !hsr_stream_target_idle(stream))
+        return;
+    if (stream->close_msg.deliver == NULL || stream->closing) {
+        stream->gone = true;
+        if (stream->cache_ready)
+            hsr_dircache_fini(&stream->cache);
+        if (stream->tree_ready)
+            hsr_tree_fini(&stream->tree);
+        hsr_loop_forget(&stream->shard->loop, &stream->task);
+        stream->gone_msg.deliver = stream_gone;
+        hsr_loop_send(&stream->session->home->loop, &stream->gone_msg);
+    }
+}
+
+static void stream_start(struct hsr_msg *msg)
+{
+    struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, start_msg);
+    const struct hsr_job_spec *spec = &stream->session->spec;
+
+    stream->conn = hsr_conn_connect(stream->shard, (const struct sockaddr *)&spec->address,
+                                    spec->address_size,
+                                    spec->connect_ns ? spec->connect_ns : 10 * HSR_NS_PER_S);
+    if (stream->conn == NULL) {
+        hsr_stream_fail(stream, -ENOMEM);
+        return;
+    }
+    stream->conn->stream = stream;
+    stream->conn->on_frame = stream_frame;
+    stream->conn->on_closed = stream_conn_closed;
+    if (stream->closing)
+        hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+static void stream_ready(struct hsr_msg *msg)
+{
+    struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, ready_msg);
+
+    hsr_session_stream_ready(stream->session, stream);
+}
+
+static void stream_close(struct hsr_msg *msg)
+{
+    struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, close_msg);
+
+    if (stream->gone)
+        return; /* it ended by itself, and its message is on the way */
+    stream->closing = true;
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+static void stream_gone(struct hsr_msg *msg)
+{
+    struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, gone_msg);
+
+    hsr_session_stream_gone(stream->session, stream, stream->rc);
+}
+
+static void stream_timer(struct hsr_timer *timer)
+{
+    struct hsr_stream *stream = hsr_container_of(timer, struct hsr_stream, timer);
+
+    stream->paced = false;
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+/* A client's handshake on a data connection; a server's connection comes here joined. */
+static int stream_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
+                        struct hsr_span payload)
+{
+    struct hsr_stream *stream = conn->stream;
+    struct hsr_reject reject;
+
+    if (frame->kind == HSR_FRAME_REJECT && hsr_reject_decode(payload, &reject) >= 0) {
+        hsr_stream_fail(stream, reject.code);
+        return 0;
+    }
+    if (conn->state == HSR_CONN_GREETING && frame->kind == HSR_FRAME_HELLO_ACK)
+        return stream_join(stream, payload);
+    if (conn->state == HSR_CONN_WAITING && frame->kind == HSR_FRAME_JOIN_ACK) {
+        conn->state = HSR_CONN_STREAM;
+        stream_begin(stream);
+        return 0;
+    }
+    return HSR_E_PROTOCOL;
+}
+
+static int stream_join(struct hsr_stream *stream, struct hsr_span payload)
+{
+    struct hsr_hello_ack ack;
+    struct hsr_join join = { .stream = stream->index };
+    uint8_t *out;
+    int rc = hsr_hello_ack_decode(payload, &ack);
+
+    if (rc < 0)
+        return rc;
+    hsr_require(ack.version == HSR_PROTO_VERSION, HSR_E_VERSION);
+    memcpy(join.token, stream->session->token, HSR_TOKEN_SIZE);
+    out = hsr_conn_begin(stream->conn, 64);
+    hsr_assert(out != NULL); /* only HELLO was queued before */
+    rc = hsr_join_encode(&join, out, 64);
+    hsr_assert(rc > 0);
+    hsr_conn_commit(stream->conn, (struct hsr_frame){ .kind = HSR_FRAME_JOIN }, (size_t)rc);
+    stream->conn->state = HSR_CONN_WAITING;
+    return 0;
+}
+
+/* Joined: the machine takes over the link; the connection keeps only its output of the handshake. */
+static void stream_begin(struct hsr_stream *stream)
+{
+    struct hsr_conn *conn = stream->conn;
+
+    conn->in_stopped = true;
+    hsr_loop_timer_clear(&stream->shard->loop, &conn->timer);
+    stream->joined = true;
+    stream->ready_msg.deliver = stream_ready;
+    hsr_loop_send(&stream->session->home->loop, &stream->ready_msg);
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+static void stream_conn_closed(struct hsr_conn *conn)
+{
+    struct hsr_stream *stream = conn->stream;
+    struct hsr_session_counts *counts = &stream->session->counts;
+
+    atomic_fetch_add_explicit(&counts->sent, conn->link.sent_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counts->received, conn->link.received_bytes, memory_order_relaxed);
+    stream->conn = NULL;
+    if (stream->flying != NULL) { /* the link has let go of its buffer */
+        hsr_buf_return(stream->flying->buf);
+        stream->flying->state = HSR_CHUNK_READY;
+        stream->flying = NULL;
+    }
+    if (stream->rc == 0 && !stream->closing)
+        stream->rc = conn->rc < 0 ? conn->rc : HSR_E_CLOSED;
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}

@@ -1,0 +1,406 @@
+/* A source's stream: granted work -> chunks -> the wire, in order. See stream.h.
+ *
+ *   chunk: FREE -> READING -> READY -> SENDING -> FREE */
+#include "transfer/engine/stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "transfer/engine/source.h"
+
+#define PACK_SLICE 32u /* members read before others get a turn: about 100 us */
+
+static bool source_fill(struct hsr_stream *stream);
+static struct hsr_work *source_next_work(struct hsr_stream *stream);
+static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct hsr_chunk *chunk);
+static void source_read_submit(struct hsr_chunk *chunk);
+static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags);
+static void source_settle_reads(struct hsr_stream *stream);
+static void source_hash(struct hsr_chunk *chunk);
+static void source_cut(struct hsr_chunk *chunk);
+static bool source_pack(struct hsr_stream *stream, struct hsr_work *work);
+static int source_member(struct hsr_stream *stream, struct hsr_source_member *member, uint8_t *out,
+                         struct hsr_pack_member *ret_member);
+static void source_pack_end(struct hsr_chunk *chunk);
+static void source_send(struct hsr_stream *stream);
+static void source_sent(struct hsr_link *link, int rc);
+static void source_chunk_done(struct hsr_chunk *chunk);
+static void source_work_return(struct hsr_work *work);
+static void source_work_home(struct hsr_msg *msg);
+
+void hsr_stream_source_granted(struct hsr_msg *msg)
+{
+    struct hsr_work *work = hsr_container_of(msg, struct hsr_work, msg);
+    struct hsr_stream *stream = work->stream;
+
+    work->rc = 0;
+    work->busy = 0;
+    work->next = work->start;
+    work->bytes = 0;
+    work->sum = (struct hsr_digest_sum){ 0 };
+    hsr_list_push_tail(&stream->works, &work->node);
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+void hsr_stream_source_step(struct hsr_stream *stream)
+{
+    struct hsr_session_counts *counts = &stream->session->counts;
+
+    if (!stream->cache_ready) {
+        hsr_dircache_init(&stream->cache, &stream->shard->loop, -1,
+                          (stream->session->options & HSR_OPT_COPY_LINKS) != 0);
+        stream->cache_ready = true;
+        stream->conn->link.sent = source_sent;
+        if (stream->conn->in_start != stream->conn->in_end) {
+            hsr_stream_fail(stream, HSR_E_PROTOCOL); /* a target says nothing on a stream */
+            return;
+        }
+    }
+    source_settle_reads(stream);
+    while (source_fill(stream))
+        continue;
+    source_send(stream);
+    if (stream->flying != NULL)
+        hsr_stream_waits(stream, &counts->wait_network_ns);
+    else if (!hsr_list_empty(&stream->sending) && !stream->paced)
+        hsr_stream_waits(stream, &counts->wait_disk_ns);
+}
+
+bool hsr_stream_source_idle(const struct hsr_stream *stream)
+{
+    for (uint32_t i = 0; i < stream->chunk_count; i++)
+        if (stream->chunks[i].state != HSR_CHUNK_FREE)
+            return false;
+    return hsr_list_empty(&stream->works);
+}
+
+/* The connection is gone: what is not in the kernel's hands goes back. */
+void hsr_stream_source_drop(struct hsr_stream *stream)
+{
+    stream->packing = NULL;
+    for (uint32_t i = 0; i < stream->chunk_count; i++) {
+        struct hsr_chunk *chunk = &stream->chunks[i];
+
+        if (chunk->state == HSR_CHUNK_FREE || chunk->op.armed)
+            continue;
+        chunk->work->busy--;
+        hsr_stream_chunk_free(chunk);
+    }
+    for (struct hsr_list *node = stream->works.next, *next; node != &stream->works; node = next) {
+        struct hsr_work *work = hsr_container_of(node, struct hsr_work, node);
+
+        next = node->next;
+        if (work->rc == 0)
+            work->rc = HSR_E_CANCELED;
+        if (work->busy == 0)
+            source_work_return(work);
+    }
+}
+
+/* Start one chunk; false when nothing can be started now. */
+static bool source_fill(struct hsr_stream *stream)
+{
+    struct hsr_work *work = source_next_work(stream);
+    struct hsr_chunk *chunk;
+
+    if (work == NULL)
+        return false;
+    if (work->kind == HSR_WORK_PACK)
+        return source_pack(stream, work);
+    chunk = hsr_stream_chunk(stream);
+    if (chunk == NULL)
+        return false;
+    source_read(stream, work, chunk);
+    return true;
+}
+
+/* The oldest work that has something left to read. */
+static struct hsr_work *source_next_work(struct hsr_stream *stream)
+{
+    for (struct hsr_list *node = stream->works.next; node != &stream->works; node = node->next) {
+        struct hsr_work *work = hsr_container_of(node, struct hsr_work, node);
+
+        if (work->next < work->end)
+            return work;
+    }
+    return NULL;
+}
+
+static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct hsr_chunk *chunk)
+{
+    chunk->work = work;
+    chunk->offset = work->next;
+    chunk->size = (uint32_t)HSR_MIN((uint64_t)stream->session->chunk, work->end - work->next);
+    chunk->state = HSR_CHUNK_READING;
+    chunk->frame = (struct hsr_frame){ .kind = HSR_FRAME_DATA,
+                                       .page = work->page,
+                                       .index = work->index,
+                                       .offset = chunk->offset,
+                                       .size = chunk->size };
+    work->next += chunk->size;
+    if (work->next == work->end)
+        chunk->frame.flags = HSR_FRAME_RANGE_END;
+    work->busy++;
+    hsr_list_push_tail(&stream->sending, &chunk->node);
+    source_read_submit(chunk);
+}
+
+static void source_read_submit(struct hsr_chunk *chunk)
+{
+    struct hsr_stream *stream = chunk->stream;
+
+    chunk->op = (struct hsr_op){ .kind = HSR_OP_READ,
+                                 .done = source_chunk_read,
+                                 .fd = chunk->work->fd,
+                                 .buf = chunk->buf->payload + chunk->done,
+                                 .size = chunk->size - chunk->done,
+                                 .offset = chunk->offset + chunk->done,
+                                 .buf_index = chunk->buf->index,
+                                 .call = stream->session->call_io };
+    hsr_buf_lend(chunk->buf);
+    hsr_loop_submit(&stream->shard->loop, &chunk->op);
+}
+
+static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags)
+{
+    struct hsr_chunk *chunk = hsr_container_of(op, struct hsr_chunk, op);
+    struct hsr_work *work = chunk->work;
+
+    if (flags & HSR_CQE_MORE)
+        return;
+    hsr_assert(chunk->state == HSR_CHUNK_READING);
+    hsr_buf_return(chunk->buf);
+    if (res > 0)
+        chunk->done += (uint32_t)res;
+    else if (res != -EINTR && res != -EAGAIN && work->rc == 0)
+        work->rc = res == 0 ? HSR_E_CHANGED : (int)res; /* shorter than it was: changed */
+    if (work->rc == 0 && chunk->done < chunk->size)
+        source_read_submit(chunk);
+    else
+        hsr_loop_wake(&chunk->stream->shard->loop, &chunk->stream->task);
+}
+
+/* Hash what was read, in the order it will leave. */
+static void source_settle_reads(struct hsr_stream *stream)
+{
+    for (struct hsr_list *node = stream->sending.next, *next; node != &stream->sending;
+         node = next) {
+        struct hsr_chunk *chunk = hsr_container_of(node, struct hsr_chunk, node);
+
+        next = node->next;
+        if (chunk->state != HSR_CHUNK_READING || chunk->op.armed || chunk == stream->packing)
+            continue;
+        if (chunk->work->rc < 0)
+            source_cut(chunk);
+        else
+            source_hash(chunk);
+    }
+}
+
+static void source_hash(struct hsr_chunk *chunk)
+{
+    hsr_assert(chunk->done == chunk->size);
+    chunk->frame.check = hsr_digest_piece(chunk->buf->payload, chunk->size, chunk->offset,
+                                          chunk->stream->session->leaf);
+    hsr_digest_add(&chunk->work->sum, chunk->frame.check);
+    chunk->work->bytes += chunk->size;
+    chunk->state = HSR_CHUNK_READY;
+}
+
+/* The range failed: its first chunk that cannot be sent becomes an empty end of the range, so that
+ * the target lets go of it; those after it are dropped. */
+static void source_cut(struct hsr_chunk *chunk)
+{
+    struct hsr_work *work = chunk->work;
+
+    work->next = work->end;
+    if (work->start != work->end) {
+        work->start = work->end; /* the end goes out once */
+        chunk->size = 0;
+        chunk->frame.size = 0;
+        chunk->frame.flags = HSR_FRAME_RANGE_END;
+        chunk->frame.check = (struct hsr_digest_sum){ 0 };
+        chunk->state = HSR_CHUNK_READY;
+        return;
+    }
+    source_chunk_done(chunk);
+}
+
+/* Fill a pack, a slice at a time. Returns true when the pack is complete and more may be started. */
+static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
+{
+    struct hsr_chunk *chunk = stream->packing;
+    struct hsr_pack_member *table;
+    unsigned slice = 0;
+
+    if (chunk == NULL) {
+        chunk = hsr_stream_chunk(stream);
+        if (chunk == NULL)
+            return false;
+        chunk->work = work;
+        chunk->state = HSR_CHUNK_READING;
+        chunk->size = (uint32_t)hsr_pack_table_size(work->member_count);
+        chunk->done = 0; /* members so far */
+        work->busy++;
+        work->next = work->start;
+        stream->packing = chunk;
+        hsr_list_push_tail(&stream->sending, &chunk->node);
+    }
+    table = work->table;
+    while (chunk->done < work->member_count) {
+        uint32_t i = chunk->done;
+
+        if (slice++ >= PACK_SLICE && hsr_loop_pressed(&stream->shard->loop)) {
+            hsr_loop_wake(&stream->shard->loop, &stream->task);
+            return false;
+        }
+        work->members[i].code = source_member(stream, &work->members[i],
+                                              chunk->buf->payload + chunk->size, &table[i]);
+        chunk->size += table[i].size;
+        work->bytes += table[i].size;
+        chunk->done++;
+    }
+    stream->packing = NULL;
+    work->next = work->end;
+    source_pack_end(chunk);
+    return true;
+}
+
+/* Open, read, look again, close: the whole life of a small file at the source. */
+static int source_member(struct hsr_stream *stream, struct hsr_source_member *member, uint8_t *out,
+                         struct hsr_pack_member *ret_member)
+{
+    struct hsr_loop *loop = &stream->shard->loop;
+    struct hsr_source_view view;
+    struct hsr_op op;
+    uint64_t have = 0;
+    int64_t res = 0;
+    int fd, rc = 0;
+
+    hsr_source_view(member->page, member->index, &view);
+    *ret_member = (struct hsr_pack_member){ .page = view.page, .index = member->index };
+    fd = hsr_source_open(&stream->cache, view.walk, view.dir, view.name,
+                         (stream->session->options & HSR_OPT_COPY_LINKS) != 0);
+    if (fd < 0)
+        return ret_member->code = fd;
+    while (have < view.size) {
+        op = (struct hsr_op){ .kind = HSR_OP_READ,
+                              .fd = fd,
+                              .buf = out + have,
+                              .size = view.size - have,
+                              .offset = have,
+                              .buf_index = -1 };
+        res = hsr_loop_call(loop, &op);
+        if (res <= 0)
+            break;
+        have += (uint64_t)res;
+    }
+    if (have < view.size)
+        rc = res < 0 ? (int)res : HSR_E_CHANGED;
+    if (rc == 0)
+        rc = hsr_source_check(loop, fd, &view.identity);
+    op = (struct hsr_op){ .kind = HSR_OP_CLOSE, .fd = fd };
+    (void)hsr_loop_call(loop, &op); /* read only: a failed close loses nothing */
+    ret_member->code = rc;
+    if (rc == 0) {
+        ret_member->size = (uint32_t)view.size;
+        hsr_digest_final(hsr_digest_piece(out, view.size, 0, stream->session->leaf), view.size,
+                         stream->session->leaf, ret_member->digest);
+    }
+    return rc;
+}
+
+static void source_pack_end(struct hsr_chunk *chunk)
+{
+    struct hsr_work *work = chunk->work;
+    size_t table_size = hsr_pack_table_size(work->member_count);
+
+    hsr_pack_encode(work->table, work->member_count, chunk->buf->payload);
+    chunk->frame = (struct hsr_frame){ .kind = HSR_FRAME_PACK,
+                                       .size = chunk->size,
+                                       .check.low = hsr_hash64(chunk->buf->payload, table_size) };
+    chunk->state = HSR_CHUNK_READY;
+}
+
+/* One send at a time, oldest chunk first, when --bwlimit allows. */
+static void source_send(struct hsr_stream *stream)
+{
+    struct hsr_loop *loop = &stream->shard->loop;
+    struct hsr_conn *conn = stream->conn;
+    struct hsr_chunk *chunk;
+    uint8_t *header;
+    size_t size;
+
+    if (stream->flying != NULL || hsr_link_sending(&conn->link) || conn->out_size > 0 ||
+        hsr_list_empty(&stream->sending) || stream->paced)
+        return;
+    chunk = hsr_container_of(stream->sending.next, struct hsr_chunk, node);
+    if (chunk->state != HSR_CHUNK_READY)
+        return;
+    size = HSR_FRAME_HEADER_SIZE + (size_t)chunk->size;
+    if (stream->pace_ns == 0)
+        stream->pace_ns = hsr_session_pace(stream->session, hsr_loop_clock(loop), size);
+    if (stream->pace_ns > hsr_loop_clock(loop)) {
+        stream->paced = true;
+        hsr_loop_timer_set(loop, &stream->timer, stream->pace_ns);
+        return;
+    }
+    stream->pace_ns = 0;
+    header = chunk->buf->payload - HSR_FRAME_HEADER_SIZE;
+    chunk->frame.seq = conn->seq_out++;
+    hsr_frame_encode(&chunk->frame, header);
+    chunk->state = HSR_CHUNK_SENDING;
+    stream->flying = chunk;
+    hsr_buf_lend(chunk->buf);
+    hsr_link_send(&conn->link, header, size);
+}
+
+static void source_sent(struct hsr_link *link, int rc)
+{
+    struct hsr_conn *conn = hsr_container_of(link, struct hsr_conn, link);
+    struct hsr_stream *stream = conn->stream;
+    struct hsr_chunk *chunk = stream->flying;
+
+    if (rc < 0)
+        hsr_stream_fail(stream, rc);
+    if (chunk != NULL) {
+        stream->flying = NULL;
+        hsr_buf_return(chunk->buf);
+        if (rc == 0)
+            atomic_fetch_add_explicit(
+                &stream->session->counts.bytes,
+                chunk->work->kind == HSR_WORK_PACK ? chunk->work->bytes : chunk->size,
+                memory_order_relaxed);
+        source_chunk_done(chunk);
+    } else {
+        hsr_loop_wake(&conn->shard->loop, &conn->task); /* the end of the handshake was sent */
+    }
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+static void source_chunk_done(struct hsr_chunk *chunk)
+{
+    struct hsr_work *work = chunk->work;
+
+    hsr_stream_chunk_free(chunk);
+    hsr_assert(work->busy > 0);
+    work->busy--;
+    if (work->busy == 0 && work->next >= work->end)
+        source_work_return(work);
+}
+
+static void source_work_return(struct hsr_work *work)
+{
+    hsr_list_remove(&work->node);
+    work->msg.deliver = source_work_home;
+    hsr_loop_send(&work->session->home->loop, &work->msg);
+}
+
+static void source_work_home(struct hsr_msg *msg)
+{
+    struct hsr_work *work = hsr_container_of(msg, struct hsr_work, msg);
+
+    work->stream->works_lent--;
+    hsr_source_work_done(work->session, work);
+}

@@ -1,0 +1,538 @@
+/* A target's stream: frames -> chunks -> verified -> files. See stream.h.
+ *
+ *   chunk:  FREE -> RECEIVING -> WAITING -> WRITING -> FREE
+ *   intake: free -> active (asked, granted) -> done (lent to the home) -> free */
+#include "transfer/engine/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "transfer/engine/target.h"
+
+#define PACK_SLICE 16u /* members made before others get a turn: about 200 us */
+#define ZERO_BLOCK 4096u
+
+static void target_take(struct hsr_stream *stream);
+static bool target_begin_frame(struct hsr_stream *stream);
+static void target_receive(struct hsr_stream *stream);
+static void target_received(struct hsr_link *link, int64_t received);
+static int target_arrived(struct hsr_stream *stream, struct hsr_chunk *chunk);
+static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk);
+static int target_pack(struct hsr_stream *stream, struct hsr_chunk *chunk);
+static struct hsr_intake *target_intake_find(struct hsr_stream *stream, uint32_t page,
+                                             uint32_t index);
+static struct hsr_intake *target_intake_new(struct hsr_stream *stream);
+static void target_intake_send(struct hsr_intake *intake);
+static void target_intake_home(struct hsr_msg *msg);
+static void target_intake_back(struct hsr_msg *msg);
+static void target_intake_check(struct hsr_intake *intake);
+static void target_write_waiting(struct hsr_stream *stream);
+static bool target_make(struct hsr_stream *stream, struct hsr_chunk *chunk);
+static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
+                           struct hsr_pack_item *item);
+static void target_write(struct hsr_chunk *chunk);
+static bool target_skip_zeros(struct hsr_chunk *chunk, uint32_t *ret_size);
+static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags);
+static void target_chunk_done(struct hsr_chunk *chunk);
+
+void hsr_stream_target_step(struct hsr_stream *stream)
+{
+    struct hsr_session_counts *counts = &stream->session->counts;
+
+    if (!stream->tree_ready) {
+        hsr_tree_init(&stream->tree, &stream->shard->loop, stream->session->root_fd,
+                      stream->session->options);
+        stream->tree_ready = true;
+        stream->conn->link.received = target_received;
+    }
+    target_write_waiting(stream);
+    for (;;) {
+        if (stream->has_arrived)
+            target_take(stream);
+        if (stream->rc < 0)
+            return;
+        if (stream->taken && !target_begin_frame(stream)) {
+            hsr_stream_waits(stream, &counts->wait_disk_ns); /* no chunk: the disk has them all */
+            return;
+        }
+        target_receive(stream);
+        if (!stream->has_arrived)
+            break;
+    }
+    hsr_stream_waits(stream, &counts->wait_peer_ns);
+}
+
+bool hsr_stream_target_idle(const struct hsr_stream *stream)
+{
+    for (uint32_t i = 0; i < stream->chunk_count; i++)
+        if (stream->chunks[i].state != HSR_CHUNK_FREE)
+            return false;
+    for (uint32_t i = 0; i < stream->intake_count; i++)
+        if (stream->intakes[i].home || stream->intakes[i].granted || stream->intakes[i].busy > 0)
+            return false;
+    return true;
+}
+
+/* The connection is gone: what no system call and no message holds goes back. */
+void hsr_stream_target_drop(struct hsr_stream *stream)
+{
+    stream->receiving = NULL;
+    for (uint32_t i = 0; i < stream->chunk_count; i++) {
+        struct hsr_chunk *chunk = &stream->chunks[i];
+        struct hsr_intake *intake = chunk->intake;
+
+        if (chunk->state == HSR_CHUNK_FREE || chunk->op.armed)
+            continue;
+        if (intake != NULL && intake->home)
+            continue; /* the home still looks at it */
+        if (intake != NULL) {
+            if (intake->rc == 0)
+                intake->rc = HSR_E_CANCELED;
+            if (intake->pack)
+                for (uint32_t k = chunk->item_next; k < chunk->item_count; k++)
+                    if (chunk->items[k].code == 0)
+                        chunk->items[k].code = HSR_E_CANCELED;
+            target_chunk_done(chunk);
+        } else {
+            hsr_stream_chunk_free(chunk);
+        }
+    }
+    for (uint32_t i = 0; i < stream->intake_count; i++) {
+        struct hsr_intake *intake = &stream->intakes[i];
+
+        if (!intake->home && intake->granted && !intake->ended) {
+            intake->ended = true;
+            if (intake->rc == 0)
+                intake->rc = HSR_E_CANCELED;
+            target_intake_check(intake);
+        }
+    }
+}
+
+void hsr_stream_answer(struct hsr_intake *intake)
+{
+    intake->msg.deliver = target_intake_back;
+    hsr_loop_send(&intake->stream->shard->loop, &intake->msg);
+}
+
+/* Share out what the last receive brought: the rest of a payload, then of the next header. */
+static void target_take(struct hsr_stream *stream)
+{
+    int64_t arrived = stream->arrived;
+    struct hsr_chunk *chunk = stream->receiving;
+    int rc = 0;
+
+    stream->has_arrived = false;
+    if (arrived <= 0) {
+        hsr_stream_fail(stream, arrived < 0 ? (int)arrived : HSR_E_CLOSED);
+        return;
+    }
+    if (chunk != NULL) {
+        uint32_t part = (uint32_t)HSR_MIN((uint64_t)arrived, chunk->size - stream->received);
+
+        stream->received += part;
+        arrived -= part;
+        if (stream->received == chunk->size) {
+            stream->receiving = NULL;
+            rc = target_arrived(stream, chunk);
+        }
+    }
+    stream->header_have += (uint32_t)arrived;
+    hsr_assert(stream->header_have <= HSR_FRAME_HEADER_SIZE);
+    if (rc == 0 && stream->header_have == HSR_FRAME_HEADER_SIZE) {
+        rc = hsr_frame_decode(stream->header, &stream->next);
+        if (rc == 0 && (!hsr_frame_is_bulk(stream->next.kind) ||
+                        stream->next.seq != stream->conn->seq_in))
+            rc = HSR_E_PROTOCOL;
+        if (rc == 0 && stream->next.size > stream->session->chunk)
+            rc = HSR_E_LIMIT;
+        stream->conn->seq_in++;
+        stream->header_have = 0;
+        stream->taken = true;
+    }
+    if (rc < 0)
+        hsr_stream_fail(stream, rc);
+}
+
+/* A header is there: find a chunk for its payload. False: none is free. */
+static bool target_begin_frame(struct hsr_stream *stream)
+{
+    struct hsr_chunk *chunk;
+
+    if (hsr_list_empty(&stream->intakes_free))
+        return false;
+    chunk = hsr_stream_chunk(stream);
+    if (chunk == NULL)
+        return false;
+    chunk->state = HSR_CHUNK_RECEIVING;
+    chunk->frame = stream->next;
+    chunk->size = stream->next.size;
+    chunk->offset = stream->next.offset;
+    stream->taken = false;
+    stream->received = 0;
+    if (chunk->size == 0) {
+        int rc = target_arrived(stream, chunk);
+
+        if (rc < 0)
+            hsr_stream_fail(stream, rc);
+        return true;
+    }
+    stream->receiving = chunk;
+    return true;
+}
+
+static void target_receive(struct hsr_stream *stream)
+{
+    struct hsr_conn *conn = stream->conn;
+    struct hsr_chunk *chunk = stream->receiving;
+    unsigned count = 0;
+
+    if (stream->rc < 0 || hsr_link_receiving(&conn->link) || stream->has_arrived || stream->taken)
+        return;
+    if (chunk != NULL)
+        stream->iov[count++] = (struct iovec){ chunk->buf->payload + stream->received,
+                                               chunk->size - stream->received };
+    stream->iov[count++] = (struct iovec){ stream->header + stream->header_have,
+                                           HSR_FRAME_HEADER_SIZE - stream->header_have };
+    if (conn->in_start < conn->in_end) { /* came together with the end of the handshake */
+        size_t before = conn->in_start;
+
+        for (unsigned i = 0; i < count; i++) {
+            size_t part = HSR_MIN(stream->iov[i].iov_len, conn->in_end - conn->in_start);
+
+            memcpy(stream->iov[i].iov_base, conn->in + conn->in_start, part);
+            conn->in_start += part;
+        }
+        stream->arrived = (int64_t)(conn->in_start - before);
+        stream->has_arrived = true;
+        return;
+    }
+    if (chunk != NULL)
+        hsr_buf_lend(chunk->buf);
+    hsr_link_receive(&conn->link, stream->iov, count);
+}
+
+static void target_received(struct hsr_link *link, int64_t received)
+{
+    struct hsr_conn *conn = hsr_container_of(link, struct hsr_conn, link);
+    struct hsr_stream *stream = conn->stream;
+
+    if (stream->receiving != NULL)
+        hsr_buf_return(stream->receiving->buf);
+    stream->arrived = received;
+    stream->has_arrived = true;
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+/* A whole frame is there. */
+static int target_arrived(struct hsr_stream *stream, struct hsr_chunk *chunk)
+{
+    int rc;
+
+    rc = chunk->frame.kind == HSR_FRAME_PACK ? target_pack(stream, chunk)
+                                             : target_data(stream, chunk);
+    if (rc < 0 && chunk->intake == NULL)
+        hsr_stream_chunk_free(chunk);
+    return rc;
+}
+
+static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk)
+{
+    const struct hsr_frame *frame = &chunk->frame;
+    uint32_t leaf = stream->session->leaf;
+    struct hsr_digest_sum sum;
+    struct hsr_intake *intake;
+
+    hsr_require(frame->offset % leaf == 0, HSR_E_PROTOCOL);
+    sum = hsr_digest_piece(chunk->buf->payload, chunk->size, frame->offset, leaf);
+    hsr_require(hsr_digest_same(sum, frame->check), HSR_E_CHECK);
+    intake = target_intake_find(stream, frame->page, frame->index);
+    if (intake == NULL) {
+        intake = target_intake_new(stream);
+        intake->page = frame->page;
+        intake->index = frame->index;
+        target_intake_send(intake);
+    }
+    hsr_require(!(intake->granted && intake->rc == 0) ||
+                    (frame->offset + frame->size <= intake->file_size &&
+                     (frame->size % leaf == 0 ||
+                      frame->offset + frame->size == intake->file_size)),
+                HSR_E_PROTOCOL);
+    chunk->intake = intake;
+    chunk->done = 0;
+    intake->busy++;
+    intake->bytes += chunk->size;
+    hsr_digest_add(&intake->sum, sum);
+    if (frame->flags & HSR_FRAME_RANGE_END)
+        intake->ended = true;
+    atomic_fetch_add_explicit(&stream->session->counts.bytes, chunk->size, memory_order_relaxed);
+    chunk->state = HSR_CHUNK_WAITING;
+    hsr_list_push_tail(&stream->waiting, &chunk->node);
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+    return 0;
+}
+
+static int target_pack(struct hsr_stream *stream, struct hsr_chunk *chunk)
+{
+    struct hsr_span payload = { chunk->buf->payload, chunk->size };
+    struct hsr_pack_member members[HSR_PACK_MEMBERS_MAX];
+    struct hsr_intake *intake;
+    size_t table_size;
+    uint32_t count;
+    int rc = hsr_pack_decode(payload, members, &count);
+
+    if (rc < 0)
+        return rc;
+    table_size = hsr_pack_table_size(count);
+    hsr_require(hsr_hash64(payload.ptr, table_size) == chunk->frame.check.low, HSR_E_CHECK);
+    if (chunk->items == NULL)
+        chunk->items = calloc(HSR_PACK_MEMBERS_MAX, sizeof(*chunk->items));
+    if (chunk->items == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        chunk->items[i] = (struct hsr_pack_item){ .member = members[i] };
+    chunk->item_count = count;
+    chunk->item_next = 0;
+    chunk->item_offset = table_size;
+    intake = target_intake_new(stream);
+    intake->pack = true;
+    intake->chunk = chunk;
+    intake->ended = true;
+    intake->busy = 1;
+    chunk->intake = intake;
+    chunk->state = HSR_CHUNK_WAITING;
+    hsr_list_push_tail(&stream->waiting, &chunk->node);
+    target_intake_send(intake);
+    return 0;
+}
+
+static struct hsr_intake *target_intake_find(struct hsr_stream *stream, uint32_t page,
+                                             uint32_t index)
+{
+    for (struct hsr_list *node = stream->intakes_active.next; node != &stream->intakes_active;
+         node = node->next) {
+        struct hsr_intake *intake = hsr_container_of(node, struct hsr_intake, node);
+
+        if (!intake->pack && !intake->ended && intake->page == page && intake->index == index)
+            return intake;
+    }
+    return NULL;
+}
+
+static struct hsr_intake *target_intake_new(struct hsr_stream *stream)
+{
+    struct hsr_list *node = hsr_list_pop_head(&stream->intakes_free);
+    struct hsr_intake *intake;
+
+    hsr_assert(node != NULL); /* target_begin_frame() saw one */
+    intake = hsr_container_of(node, struct hsr_intake, node);
+    memset(intake, 0, sizeof(*intake));
+    hsr_list_init(&intake->node);
+    intake->stream = stream;
+    intake->fd = -1;
+    hsr_list_push_tail(&stream->intakes_active, &intake->node);
+    return intake;
+}
+
+/* To the home: ask for a grant, or say that it is done. */
+static void target_intake_send(struct hsr_intake *intake)
+{
+    hsr_assert(!intake->home);
+    intake->home = true;
+    intake->msg.deliver = target_intake_home;
+    hsr_loop_send(&intake->stream->session->home->loop, &intake->msg);
+}
+
+static void target_intake_home(struct hsr_msg *msg)
+{
+    struct hsr_intake *intake = hsr_container_of(msg, struct hsr_intake, msg);
+
+    hsr_target_intake(intake->stream->session, intake);
+}
+
+static void target_intake_back(struct hsr_msg *msg)
+{
+    struct hsr_intake *intake = hsr_container_of(msg, struct hsr_intake, msg);
+    struct hsr_stream *stream = intake->stream;
+
+    intake->home = false;
+    if (intake->done) {
+        hsr_list_remove(&intake->node);
+        intake->granted = false;
+        if (intake->chunk != NULL) {
+            hsr_stream_chunk_free(intake->chunk);
+            intake->chunk = NULL;
+        }
+        hsr_list_push_tail(&stream->intakes_free, &intake->node);
+    } else {
+        intake->granted = true;
+        if (intake->ended && intake->busy == 0)
+            target_intake_check(intake);
+    }
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+/* Nothing of it is left here: back to the home. */
+static void target_intake_check(struct hsr_intake *intake)
+{
+    if (intake->home || !intake->granted || !intake->ended || intake->busy > 0)
+        return;
+    intake->done = true;
+    target_intake_send(intake);
+}
+
+/* Chunks whose grant is there, oldest first. */
+static void target_write_waiting(struct hsr_stream *stream)
+{
+    for (struct hsr_list *node = stream->waiting.next, *next; node != &stream->waiting;
+         node = next) {
+        struct hsr_chunk *chunk = hsr_container_of(node, struct hsr_chunk, node);
+        struct hsr_intake *intake = chunk->intake;
+
+        next = node->next;
+        if (!intake->granted)
+            continue;
+        if (intake->pack) {
+            if (!target_make(stream, chunk))
+                return;
+        } else if (intake->rc < 0 || chunk->size == 0) {
+            target_chunk_done(chunk);
+        } else if (chunk->offset + chunk->size > intake->file_size) {
+            hsr_stream_fail(stream, HSR_E_PROTOCOL);
+            return;
+        } else {
+            hsr_list_remove(&chunk->node);
+            chunk->state = HSR_CHUNK_WRITING;
+            target_write(chunk);
+        }
+    }
+}
+
+/* Make a pack's files, a slice at a time. False: not done, the task was woken again. */
+static bool target_make(struct hsr_stream *stream, struct hsr_chunk *chunk)
+{
+    unsigned slice = 0;
+
+    while (chunk->item_next < chunk->item_count) {
+        struct hsr_pack_item *item = &chunk->items[chunk->item_next];
+
+        if (slice++ >= PACK_SLICE && hsr_loop_pressed(&stream->shard->loop)) {
+            hsr_loop_wake(&stream->shard->loop, &stream->task);
+            return false;
+        }
+        if (item->code == 0 && item->member.code == 0) {
+            item->code = target_make_one(stream, chunk, item);
+            if (item->code == 0)
+                atomic_fetch_add_explicit(&stream->session->counts.bytes, item->member.size,
+                                          memory_order_relaxed);
+        }
+        chunk->item_offset += item->member.size;
+        chunk->item_next++;
+    }
+    target_chunk_done(chunk);
+    return true;
+}
+
+static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
+                           struct hsr_pack_item *item)
+{
+    const uint8_t *bytes = chunk->buf->payload + chunk->item_offset;
+    struct hsr_reader reader = hsr_reader_init(item->entry, item->entry_size);
+    uint32_t leaf = stream->session->leaf;
+    uint8_t digest[HSR_DIGEST_SIZE];
+    struct hsr_entry entry;
+    int rc = hsr_entry_decode(&reader, &entry);
+
+    hsr_assert(rc == 0); /* the home read it before */
+    hsr_require(item->member.size == entry.size, HSR_E_CHANGED);
+    hsr_digest_final(hsr_digest_piece(bytes, item->member.size, 0, leaf), item->member.size, leaf,
+                     digest);
+    hsr_require(memcmp(digest, item->member.digest, sizeof(digest)) == 0, HSR_E_DIGEST);
+    if (item->name != NULL)
+        entry.name = (struct hsr_span){ (const uint8_t *)item->name, strlen(item->name) };
+    rc = hsr_tree_put(&stream->tree, item->dir, &entry, bytes, item->member.size, item->replace);
+    item->warning = stream->tree.warning.code;
+    stream->tree.warning.code = 0;
+    return rc;
+}
+
+static void target_write(struct hsr_chunk *chunk)
+{
+    struct hsr_intake *intake = chunk->intake;
+    uint32_t size = chunk->size - chunk->done;
+
+    if (intake->sparse && target_skip_zeros(chunk, &size)) {
+        target_chunk_done(chunk);
+        return;
+    }
+    chunk->op = (struct hsr_op){ .kind = HSR_OP_WRITE,
+                                 .done = target_chunk_written,
+                                 .fd = intake->fd,
+                                 .buf = chunk->buf->payload + chunk->done,
+                                 .size = size,
+                                 .offset = chunk->offset + chunk->done,
+                                 .buf_index = chunk->buf->index,
+                                 .call = intake->call };
+    hsr_buf_lend(chunk->buf);
+    hsr_loop_submit(&chunk->stream->shard->loop, &chunk->op);
+}
+
+/* Step over blocks of zeros; true: nothing is left. Else *ret_size is the run to write. */
+static bool target_skip_zeros(struct hsr_chunk *chunk, uint32_t *ret_size)
+{
+    const uint8_t *payload = chunk->buf->payload;
+    uint32_t run = 0;
+
+    while (chunk->done < chunk->size) {
+        uint32_t block = HSR_MIN(ZERO_BLOCK - chunk->done % ZERO_BLOCK, chunk->size - chunk->done);
+
+        if (!hsr_is_zero(payload + chunk->done, block))
+            break;
+        chunk->done += block;
+    }
+    while (chunk->done + run < chunk->size) {
+        uint32_t at = chunk->done + run;
+        uint32_t block = HSR_MIN(ZERO_BLOCK - at % ZERO_BLOCK, chunk->size - at);
+
+        if (hsr_is_zero(payload + at, block))
+            break;
+        run += block;
+    }
+    *ret_size = run;
+    return run == 0;
+}
+
+static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags)
+{
+    struct hsr_chunk *chunk = hsr_container_of(op, struct hsr_chunk, op);
+    struct hsr_intake *intake = chunk->intake;
+
+    if (flags & HSR_CQE_MORE)
+        return;
+    hsr_assert(chunk->state == HSR_CHUNK_WRITING);
+    hsr_buf_return(chunk->buf);
+    if (res > 0)
+        chunk->done += (uint32_t)res;
+    else if (res != -EINTR && res != -EAGAIN && intake->rc == 0)
+        intake->rc = res == 0 ? -EIO : (int)res;
+    if (intake->rc == 0 && chunk->done < chunk->size)
+        target_write(chunk);
+    else
+        target_chunk_done(chunk);
+    hsr_loop_wake(&chunk->stream->shard->loop, &chunk->stream->task);
+}
+
+static void target_chunk_done(struct hsr_chunk *chunk)
+{
+    struct hsr_intake *intake = chunk->intake;
+
+    hsr_assert(intake->busy > 0);
+    intake->busy--;
+    if (intake->pack)
+        hsr_list_remove(&chunk->node); /* its items are the home's to read; freed when back */
+    else
+        hsr_stream_chunk_free(chunk);
+    target_intake_check(intake);
+}
