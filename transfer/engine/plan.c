@@ -28,7 +28,7 @@
 
 #define SESSIONS_MAX 1024u
 #define SESSION_CONNECTIONS 5u /* a session's usual share: its control connection, four streams */
-#define CONNECTIONS_SPARE 8u   /* per shard, in handshake or listing */
+#define CONNECTIONS_SPARE 8u /* per shard, in handshake or listing */
 /* Two timers each, out of HSR_TIMERS_MAX of a loop; the rest is for sessions and listeners. */
 #define CONNECTIONS_MAX 1536u
 #define BUFFERS_MAX 16384u /* what a pool can hold and register */
@@ -38,7 +38,9 @@
 #define RULES_BYTES (2 * (size_t)HSR_RULES_SIZE_MAX) /* filter rules, as sent and compiled */
 #define LISTING_BYTES (512 * HSR_KIB) /* a walk of one level, and a path */
 #define WORKS_MAX 4u /* lent to one stream at a time, with their members */
-#define RING_BYTES (160 * HSR_KIB) /* 256 entries and four times that of completions, rounded up */
+#define RING_BYTES                                                                                 \
+    (160 * HSR_KIB) /* 256 entries and four times that of completions, rounded up                  \
+                     */
 #define LINKS_MIN HSR_MIB
 #define LINKS_MAX (32 * HSR_MIB)
 
@@ -144,13 +146,14 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
     /* a stream: its chunks, the members of a pack each may hold, what it lends and was lent */
     uint64_t stream =
         sizeof(struct hsr_stream) + sizeof(struct hsr_dircache) +
-        plan->depth * (sizeof(struct hsr_chunk) +
-                       HSR_PACK_MEMBERS_MAX * sizeof(struct hsr_pack_item)) +
+        plan->depth *
+            (sizeof(struct hsr_chunk) + HSR_PACK_MEMBERS_MAX * sizeof(struct hsr_pack_item)) +
         (plan->depth + 1) * sizeof(struct hsr_intake) +
-        WORKS_MAX * (sizeof(struct hsr_work) +
-                     HSR_PACK_MEMBERS_MAX * sizeof(struct hsr_source_member));
+        WORKS_MAX *
+            (sizeof(struct hsr_work) + HSR_PACK_MEMBERS_MAX * sizeof(struct hsr_source_member));
 
-    /* a connection: one buffer in, two out; and it is a stream's, or lists, or controls a session */
+    /* a connection: one buffer in, two out; and it is a stream's, or lists, or controls a session
+     */
     plan->connection_bytes = sizeof(struct hsr_conn) + 3 * (uint64_t)HSR_CONN_BUFFER_SIZE +
                              HSR_MAX(stream, LISTING_BYTES);
     /* a session: pages in flight, the walk, filter rules, large files in transit */
@@ -160,8 +163,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);
     plan->links_bytes = HSR_MIN(HSR_MAX(plan->links_bytes, LINKS_MIN), LINKS_MAX);
     /* a shard's loop: its ring and the heap of timers */
-    plan->loop_bytes = RING_BYTES + (HSR_TIMERS_MAX + 1) * sizeof(void *) +
-                       sizeof(struct hsr_shard);
+    plan->loop_bytes =
+        RING_BYTES + (HSR_TIMERS_MAX + 1) * sizeof(void *) + sizeof(struct hsr_shard);
 }
 
 /* Sessions are reserved in the sum although their memory is touched on use only: so many fit beside
@@ -191,28 +194,27 @@ static int plan_refuse(const struct hsr_plan *plan, bool server, struct plan_wor
 {
     uint64_t need = plan_sum(plan);
 
-    plan_say(why,
-             "%llu MiB are needed and the budget is %llu MiB: %u shards x %u buffers of %u KiB are "
-             "%llu MiB, %u connections %llu MiB, %u sessions %llu MiB; use --memory %lluM, or lower "
-             "--depth, --chunk or --streams%s",
-             (unsigned long long)(need / HSR_MIB + 1),
-             (unsigned long long)(plan->memory / HSR_MIB), plan->shards, plan->buffers,
-             plan->chunk / 1024,
-             (unsigned long long)(plan->shards * plan->buffer_bytes / HSR_MIB),
-             plan->shards * plan->connections,
-             (unsigned long long)((uint64_t)plan->shards * plan->connections *
-                                  plan->connection_bytes / HSR_MIB),
-             plan->sessions,
-             (unsigned long long)(plan->sessions * (plan->session_bytes + plan->links_bytes) /
-                                  HSR_MIB),
-             (unsigned long long)(need / HSR_MIB + 1), server ? ", or the number of sessions" : "");
+    plan_say(
+        why,
+        "%llu MiB are needed and the budget is %llu MiB: %u shards x %u buffers of %u KiB are "
+        "%llu MiB, %u connections %llu MiB, %u sessions %llu MiB; use --memory %lluM, or lower "
+        "--depth, --chunk or --streams%s",
+        (unsigned long long)(need / HSR_MIB + 1), (unsigned long long)(plan->memory / HSR_MIB),
+        plan->shards, plan->buffers, plan->chunk / 1024,
+        (unsigned long long)(plan->shards * plan->buffer_bytes / HSR_MIB),
+        plan->shards * plan->connections,
+        (unsigned long long)((uint64_t)plan->shards * plan->connections * plan->connection_bytes /
+                             HSR_MIB),
+        plan->sessions,
+        (unsigned long long)(plan->sessions * (plan->session_bytes + plan->links_bytes) / HSR_MIB),
+        (unsigned long long)(need / HSR_MIB + 1), server ? ", or the number of sessions" : "");
     return HSR_E_PLAN;
 }
 
 static uint64_t plan_sum(const struct hsr_plan *plan)
 {
-    uint64_t shard = plan->loop_bytes + plan->buffer_bytes +
-                     plan->connections * plan->connection_bytes;
+    uint64_t shard =
+        plan->loop_bytes + plan->buffer_bytes + plan->connections * plan->connection_bytes;
 
     return plan->shards * shard + plan->sessions * (plan->session_bytes + plan->links_bytes);
 }
