@@ -19,6 +19,7 @@ struct hsr_listing {
     bool self_only;
     bool have_item; /* `item` was not sent yet */
     bool ended; /* the walk is over */
+    int rc; /* why, when it could not go on */
     bool found; /* something came out of it: the place itself exists */
     uint32_t page;
     struct hsr_walk_item item;
