@@ -1,0 +1,139 @@
+/* hawser: push, pull, ls, stat. Everything it does goes through libhawser's public API. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "client/cli/cli.h"
+
+static hawser_client *volatile running; /* for the signal handler */
+static volatile sig_atomic_t interrupts;
+
+/* The first one ends the transfer in good order; a second one, the process. */
+static void interrupted(int signal_number)
+{
+    int saved = errno;
+
+    (void)signal_number;
+    if (interrupts++ > 0)
+        _exit(CLI_EXIT_INTERRUPTED);
+    hawser_cancel(running);
+    errno = saved;
+}
+
+static void signals_set(void)
+{
+    struct sigaction action = { .sa_handler = interrupted };
+
+    /* These cannot fail for valid signals. */
+    (void)sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN; /* a closed pipe is an error of the write, not the end */
+    (void)sigaction(SIGPIPE, &action, NULL);
+}
+
+/* Many files are open at once; the soft limit is for programs that use select(2). */
+static void descriptors_raise(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* refused: the old one stays */
+    }
+}
+
+static int transfer(struct cli_options *options, struct cli_output *output, hawser_client *client)
+{
+    size_t last = options->arg_count - 1;
+    hawser_stats stats;
+    int rc;
+
+    options->transfer.event = cli_output_event;
+    options->transfer.context = output;
+    if (options->json)
+        cli_json_start(options, client);
+    if (options->command == CLI_PUSH)
+        rc = hawser_push(client, options->args, last, options->args[last], &options->transfer,
+                         &stats);
+    else
+        rc = hawser_pull(client, options->args, last, options->args[last], &options->transfer,
+                         &stats);
+    if (rc < 0 && rc != HAWSER_E_PARTIAL)
+        cli_error(output, rc, hawser_client_message(client));
+    if (rc == HAWSER_E_PARTIAL && output->full)
+        cli_error(output, output->full_code, "");
+    /* A usage error or a refused connection did nothing that could be summed up. */
+    if (options->json || rc == 0 || rc == HAWSER_E_PARTIAL || stats.entries_seen > 0)
+        cli_output_summary(output, &stats, rc);
+    return cli_exit_code(output, rc);
+}
+
+static int look(struct cli_options *options, struct cli_output *output, hawser_client *client)
+{
+    const char *url = options->args[0];
+    int rc;
+
+    if (options->command == CLI_LS)
+        rc = hawser_list(client, url, cli_listing_entry, options);
+    else
+        rc = hawser_stat(client, url, cli_listing_entry, options);
+    if (rc < 0) {
+        const char *message = hawser_client_message(client);
+
+        /* A server that only says why leaves it to us to say what it was about. */
+        cli_error(output, rc, *message != '\0' ? message : url);
+    }
+    return cli_exit_code(output, rc);
+}
+
+/* Output that could not be written is a failure too: whoever reads it lacks something. */
+static int output_end(int code)
+{
+    bool failed = fflush(stdout) != 0 || ferror(stdout);
+
+    if (!failed || code != CLI_EXIT_OK)
+        return code;
+    if (errno != EPIPE)
+        fprintf(stderr, "hawser: cannot write the output: %s\n", strerror(errno));
+    return CLI_EXIT_PARTIAL;
+}
+
+int main(int argc, char **argv)
+{
+    static struct cli_options options;
+    static struct cli_output output;
+    hawser_client *client = NULL;
+    char words[1024];
+    int code, rc;
+
+    code = cli_options_parse(argc, argv, &options);
+    if (code != -1)
+        return output_end(code);
+    cli_output_init(&output, &options);
+    descriptors_raise();
+    signals_set();
+    rc = hawser_client_open(&options.client, &client, words, sizeof(words));
+    if (rc < 0) {
+        cli_error(&output, rc, words);
+        return output_end(cli_exit_code(&output, rc));
+    }
+    running = client;
+    if (interrupts > 0)
+        hawser_cancel(client);
+    if (options.verbose > 0 && !options.quiet) {
+        hawser_engine_info(client, words, sizeof(words));
+        fprintf(stderr, "hawser %s: %s\n", hawser_version(), words);
+    }
+    if (options.command == CLI_PUSH || options.command == CLI_PULL)
+        code = transfer(&options, &output, client);
+    else
+        code = look(&options, &output, client);
+    running = NULL; /* a late signal must not touch what is freed */
+    hawser_client_close(client);
+    return output_end(code);
+}

@@ -1,0 +1,355 @@
+/* What a person reads: names, one live line of progress, errors, the last line. Events come on the
+ * library's threads, one at a time, while main() waits; so this needs no lock of its own. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "client/cli/cli.h"
+
+#define LINE_COLUMNS 80 /* of a terminal that does not tell its width */
+#define LINE_NS 1000000000ull /* between lines of progress where there is no terminal */
+#define TTY_NS 100000000ull /* between updates on a terminal */
+#define SAFE_SIZE (4 * HAWSER_PATH_MAX + 1)
+
+static char safe_path[SAFE_SIZE]; /* events come one at a time, errors of main() after them */
+
+static const char *safe(const char *text)
+{
+    hawser_escape(text, strlen(text), safe_path, sizeof(safe_path));
+    return safe_path;
+}
+
+const char *cli_note_name(enum hawser_note note)
+{
+    switch (note) {
+    case HAWSER_NOTE_FAILED:
+        return "failed";
+    case HAWSER_NOTE_SKIPPED:
+        return "skipped";
+    case HAWSER_NOTE_WARNING:
+        return "warning";
+    case HAWSER_NOTE_CREATED:
+        return "created";
+    case HAWSER_NOTE_UPDATED:
+        return "updated";
+    case HAWSER_NOTE_TOUCHED:
+        return "touched";
+    case HAWSER_NOTE_DELETED:
+        return "deleted";
+    }
+    return "note"; /* of a newer library */
+}
+
+const char *cli_durability_name(enum hawser_durability durability)
+{
+    switch (durability) {
+    case HAWSER_DURABILITY_RECEIVED:
+        return "received";
+    case HAWSER_DURABILITY_WRITTEN:
+        return "written";
+    case HAWSER_DURABILITY_DURABLE:
+        return "durable";
+    case HAWSER_DURABILITY_DEFAULT:
+        break;
+    }
+    return "none";
+}
+
+const char *cli_hint(int code)
+{
+    switch (code) {
+    case -ECONNREFUSED:
+        return "is hawserd running there, and on this port?";
+    case HAWSER_E_EXPORT:
+        return "hawserd --export NAME=PATH defines exports";
+    case HAWSER_E_READONLY:
+        return "only an export with :rw can be written";
+    case -ENOSPC:
+    case -EDQUOT:
+        return "the target is full: what was committed stays; make room and run it again";
+    case HAWSER_E_CHANGED:
+    case HAWSER_E_VANISHED:
+        return "run it again when nobody writes there";
+    case HAWSER_E_PLAN:
+        return "raise --memory, or lower --streams, --depth or --chunk";
+    case HAWSER_E_MEMLOCK:
+        return "raise the limit (ulimit -l) or lower --memory";
+    case HAWSER_E_MEMORY_BOUND:
+        return "raise --memory";
+    case HAWSER_E_DELETE_LIMIT:
+        return "raise --max-delete if they may all go";
+    case HAWSER_E_BUSY:
+    case HAWSER_E_SHUTDOWN:
+    case HAWSER_E_CLOSED:
+    case HAWSER_E_TIMEOUT:
+        return "run it again: what arrived is not sent twice";
+    default:
+        return NULL;
+    }
+}
+
+int cli_exit_code(const struct cli_output *output, int code)
+{
+    if (code == 0 || code == HAWSER_E_PARTIAL) {
+        if (output->full)
+            return CLI_EXIT_RESOURCE;
+        if (output->damaged)
+            return CLI_EXIT_PEER;
+        return code == 0 ? CLI_EXIT_OK : CLI_EXIT_PARTIAL;
+    }
+    if (code == -ENOSPC || code == -EDQUOT || code == -ENOMEM || code == -EMFILE || code == -ENFILE)
+        return CLI_EXIT_RESOURCE;
+    if (code == HAWSER_E_DELETE_LIMIT)
+        return CLI_EXIT_PARTIAL;
+    switch (hawser_error_class(code)) {
+    case HAWSER_CLASS_USAGE:
+        return CLI_EXIT_USAGE;
+    case HAWSER_CLASS_NET:
+    case HAWSER_CLASS_AUTH:
+    case HAWSER_CLASS_BUSY:
+        return CLI_EXIT_REFUSED;
+    case HAWSER_CLASS_PEER:
+    case HAWSER_CLASS_INTEGRITY:
+    case HAWSER_CLASS_INTERNAL:
+        return CLI_EXIT_PEER;
+    case HAWSER_CLASS_RESOURCE:
+        return CLI_EXIT_RESOURCE;
+    case HAWSER_CLASS_CANCELED:
+        return CLI_EXIT_INTERRUPTED;
+    case HAWSER_CLASS_IO:
+    case HAWSER_CLASS_PATH:
+        break;
+    }
+    return CLI_EXIT_PARTIAL;
+}
+
+void cli_output_init(struct cli_output *output, const struct cli_options *options)
+{
+    *output = (struct cli_output){ .options = options, .tty = isatty(STDERR_FILENO) == 1 };
+}
+
+/* ---- the live line ---- */
+
+static void live_clear(struct cli_output *output)
+{
+    if (output->live)
+        fputs("\r\033[K", stderr);
+    output->live = false;
+}
+
+/* What the streams waited for most since the last look. */
+static const char *limit_name(const struct cli_output *output, const hawser_progress *now)
+{
+    uint64_t disk = now->wait_disk_ns - output->last.wait_disk_ns;
+    uint64_t network = now->wait_network_ns - output->last.wait_network_ns;
+    uint64_t peer = now->wait_peer_ns - output->last.wait_peer_ns;
+
+    if (disk == 0 && network == 0 && peer == 0)
+        return "";
+    if (disk >= network && disk >= peer)
+        return "  limit: disk here";
+    return network >= peer ? "  limit: network" : "  limit: server";
+}
+
+static void eta_print(const hawser_progress *now, double rate, char *buf, size_t size)
+{
+    uint64_t left;
+
+    buf[0] = '\0';
+    if (!now->walk_done || rate <= 0 || now->bytes_done > now->bytes_seen)
+        return;
+    left = (uint64_t)((double)(now->bytes_seen - now->bytes_done) / rate);
+    (void)snprintf(buf, size, "  ETA %llu:%02llu:%02llu", (unsigned long long)(left / 3600),
+                   (unsigned long long)(left / 60 % 60), (unsigned long long)(left % 60));
+}
+
+static void progress_line(struct cli_output *output, const hawser_progress *now)
+{
+    double seconds = (double)(now->elapsed_ns - output->last.elapsed_ns) / 1e9;
+    double moved = (double)(now->bytes_done - output->last.bytes_done);
+    double average =
+        now->elapsed_ns > 0 ? (double)now->bytes_done / ((double)now->elapsed_ns / 1e9) : 0;
+    char done[32], seen[32], files[32], rate[32], eta[48], line[512];
+    struct winsize window = { 0 };
+    int columns = LINE_COLUMNS, length;
+
+    eta_print(now, average, eta, sizeof(eta));
+    cli_bytes_print(seconds > 0 && moved >= 0 ? moved / seconds : 0, rate, sizeof(rate));
+    length = snprintf(
+        line, sizeof(line), "%s of %s%s  %s files  %s/s%s%s",
+        cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
+        cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)), now->walk_done ? "" : "+",
+        cli_count_print(now->files_done, files, sizeof(files)), rate, eta, limit_name(output, now));
+    if (!output->tty) {
+        fprintf(stderr, "%s\n", line);
+        return;
+    }
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1)
+        columns = window.ws_col;
+    if (length >= columns)
+        line[columns - 1] = '\0';
+    fprintf(stderr, "\r%s\033[K", line);
+    output->live = true;
+}
+
+static void progress_show(struct cli_output *output, const hawser_progress *now)
+{
+    const struct cli_options *options = output->options;
+    uint64_t pause = output->tty || options->json ? TTY_NS : LINE_NS;
+
+    if (options->quiet || options->progress == CLI_PROGRESS_OFF)
+        return;
+    if (!options->json && !output->tty && options->progress != CLI_PROGRESS_ON)
+        return;
+    if (now->elapsed_ns < output->last.elapsed_ns) /* the next URL of a pull */
+        output->last = (hawser_progress){ 0 };
+    if (output->last.elapsed_ns > 0 && now->elapsed_ns - output->last.elapsed_ns < pause)
+        return;
+    if (options->json)
+        cli_json_progress(now);
+    else
+        progress_line(output, now);
+    output->last = *now;
+}
+
+/* ---- names ---- */
+
+/* "hawser: PATH: what: why (what to do)" */
+static void note_words(const hawser_event *event, const char *kind)
+{
+    const char *why = event->code != 0 ? hawser_strerror(event->code) : "";
+    const char *hint = cli_hint(event->code);
+    char text[2048];
+
+    hawser_escape(event->text, strlen(event->text), text, sizeof(text));
+    fprintf(stderr, "hawser: %s%s", *event->path != '\0' ? safe(event->path) : ".", kind);
+    if (*text != '\0' && strcmp(event->text, why) != 0)
+        fprintf(stderr, ": %s", text);
+    if (*why != '\0')
+        fprintf(stderr, ": %s", why);
+    if (hint != NULL)
+        fprintf(stderr, " (%s)", hint);
+    fputc('\n', stderr);
+}
+
+static void note_show(struct cli_output *output, const hawser_event *event)
+{
+    const struct cli_options *options = output->options;
+    bool failed = event->note == HAWSER_NOTE_FAILED;
+
+    if (failed) {
+        output->failed++;
+        if (event->code == -ENOSPC || event->code == -EDQUOT) {
+            output->full = true;
+            output->full_code = event->code;
+        }
+        if (hawser_error_class(event->code) == HAWSER_CLASS_INTEGRITY)
+            output->damaged = true;
+    }
+    if (options->json)
+        cli_json_note(event);
+    live_clear(output);
+    if (failed)
+        note_words(event, "");
+    else if (event->note == HAWSER_NOTE_SKIPPED || event->note == HAWSER_NOTE_WARNING) {
+        if (!options->quiet)
+            note_words(event, event->note == HAWSER_NOTE_SKIPPED ? ": skipped" : ": warning");
+    } else if (options->verbose > 0 && !options->json && !options->quiet) {
+        printf("%s %s\n", cli_note_name(event->note), *event->path ? safe(event->path) : ".");
+    }
+}
+
+void cli_output_event(void *context, const hawser_event *event)
+{
+    struct cli_output *output = context;
+    char export_name[4 * HAWSER_NAME_MAX + 1];
+
+    switch (event->kind) {
+    case HAWSER_EVENT_OPENED:
+        if (output->options->verbose > 0 && !output->options->quiet) {
+            hawser_escape(event->export_name, strlen(event->export_name), export_name,
+                          sizeof(export_name));
+            fprintf(stderr, "hawser: connected to %s, export %s\n", event->peer, export_name);
+        }
+        break;
+    case HAWSER_EVENT_PROGRESS:
+        progress_show(output, event->progress);
+        break;
+    case HAWSER_EVENT_NOTE:
+        note_show(output, event);
+        break;
+    }
+}
+
+/* ---- the end ---- */
+
+static void summary_count(const char *what, uint64_t count)
+{
+    char text[32];
+
+    if (count > 0)
+        printf(", %s %s", cli_count_print(count, text, sizeof(text)), what);
+}
+
+static bool nothing_done(const hawser_stats *stats)
+{
+    return stats->files == 0 && stats->created == 0 && stats->touched == 0 && stats->deleted == 0;
+}
+
+void cli_output_summary(struct cli_output *output, const hawser_stats *stats, int code)
+{
+    const struct cli_options *options = output->options;
+    double seconds = (double)stats->elapsed_ns / 1e9;
+    char files[32], bytes[32], wire[32], rate[32], failed[32], seen[32];
+
+    live_clear(output);
+    fflush(stderr);
+    if (options->json) {
+        cli_json_summary(options, stats, code, cli_exit_code(output, code));
+        return;
+    }
+    if (options->quiet)
+        return;
+    if (options->transfer.dry_run)
+        printf("dry run, nothing was changed: ");
+    else if (code == 0 && nothing_done(stats))
+        printf("nothing to do, %s entries are the same: ",
+               cli_count_print(stats->unchanged, seen, sizeof(seen)));
+    else if (code != 0)
+        printf(code == HAWSER_E_PARTIAL ? "not complete: " : "ended early: ");
+    printf("%s files, %s", cli_count_print(stats->files, files, sizeof(files)),
+           cli_bytes_print((double)stats->bytes, bytes, sizeof(bytes)));
+    summary_count("other names made", stats->created);
+    summary_count("metadata only", stats->touched);
+    summary_count("deleted", stats->deleted);
+    printf(", wire %s, %.2f s, %s/s, digest xxh3, %s, %s failed\n",
+           cli_bytes_print((double)(stats->wire_sent + stats->wire_received), wire, sizeof(wire)),
+           seconds,
+           cli_bytes_print(seconds > 0 ? (double)stats->bytes / seconds : 0, rate, sizeof(rate)),
+           options->transfer.dry_run ? "nothing written" : cli_durability_name(stats->durability),
+           cli_count_print(stats->failed, failed, sizeof(failed)));
+}
+
+void cli_error(struct cli_output *output, int code, const char *message)
+{
+    const char *why = hawser_strerror(code);
+    const char *hint = cli_hint(code);
+    char text[4096];
+
+    live_clear(output);
+    if (output->options->json)
+        cli_json_error(NULL, code, *message != '\0' ? message : why);
+    hawser_escape(message, strlen(message), text, sizeof(text));
+    if (*message == '\0')
+        fprintf(stderr, "hawser: %s", why);
+    else if (strstr(message, why) != NULL)
+        fprintf(stderr, "hawser: %s", text);
+    else
+        fprintf(stderr, "hawser: %s: %s", text, why);
+    if (hint != NULL)
+        fprintf(stderr, " (%s)", hint);
+    fputc('\n', stderr);
+}

@@ -1,0 +1,372 @@
+/* Hawser: bulk transfer between machines. Trees are moved as replicas, every byte is compared,
+ * names appear whole or not at all. See libhawser(3).
+ *
+ * Every function that can fail returns 0 or a negative code: -errno, or one of enum hawser_error.
+ * The library prints nothing, takes no signals, changes neither umask nor working directory, and
+ * does not end the process for a mistake of its caller: it returns HAWSER_E_USAGE. Functions of one
+ * client may be called by one thread at a time, hawser_cancel() excepted; different clients are
+ * independent. Today's transfer functions block until the transfer is over.
+ *
+ * Structures that the caller fills start with `size`: set it to sizeof the structure (HAWSER_INIT
+ * does, and zeroes the rest). Zero always means the default. */
+#ifndef HAWSER_HAWSER_H
+#define HAWSER_HAWSER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define HAWSER_API __attribute__((visibility("default")))
+#else
+#define HAWSER_API
+#endif
+
+/** Initial value of a structure with a `size` field: hawser_push_opts o = HAWSER_INIT(o); */
+#define HAWSER_INIT(object)                                                                        \
+    {                                                                                              \
+        .size = sizeof(object)                                                                     \
+    }
+
+#define HAWSER_VERSION "0.1.0"
+#define HAWSER_PORT 7440 /* where hawserd listens unless told otherwise */
+#define HAWSER_HOST_MAX 255 /* bytes of a host name */
+#define HAWSER_NAME_MAX 255 /* bytes of one name, and of an export's name */
+#define HAWSER_PATH_MAX 32768 /* bytes of a whole path in a URL */
+
+/* ---- errors ---- */
+
+enum hawser_error {
+    HAWSER_E_PROTOCOL = -5001, /* the peer broke the protocol */
+    HAWSER_E_VERSION = -5002, /* no protocol version in common */
+    HAWSER_E_TRUNCATED = -5003, /* a message ended too early */
+    HAWSER_E_LIMIT = -5004, /* a count or length is over its limit */
+    HAWSER_E_CHECK = -5005, /* data was damaged on the way */
+    HAWSER_E_DIGEST = -5006, /* what arrived is not what was sent */
+    HAWSER_E_CLOSED = -5007, /* the peer closed the connection */
+    HAWSER_E_TIMEOUT = -5008, /* the peer did not answer in time */
+    HAWSER_E_RESOLVE = -5009, /* the host name is not known */
+    HAWSER_E_EXPORT = -5010, /* no such export */
+    HAWSER_E_READONLY = -5011, /* the export is read-only */
+    HAWSER_E_DENIED = -5012, /* the server refuses this */
+    HAWSER_E_BUSY = -5013, /* the server has no room for another session */
+    HAWSER_E_SHUTDOWN = -5014, /* the server is shutting down */
+    HAWSER_E_ESCAPE = -5015, /* a path leaves its root */
+    HAWSER_E_NAME = -5016, /* not a valid name */
+    HAWSER_E_CHANGED = -5017, /* a file changed while it was read */
+    HAWSER_E_VANISHED = -5018, /* a file vanished before it was read */
+    HAWSER_E_KIND = -5019, /* this kind of file cannot be kept */
+    HAWSER_E_TOO_DEEP = -5020, /* the tree is deeper than the limit */
+    HAWSER_E_DELETE_LIMIT = -5021, /* more to delete than delete_max allows */
+    HAWSER_E_CANCELED = -5022, /* hawser_cancel() was called */
+    HAWSER_E_USAGE = -5023, /* a mistake of the caller: hawser_client_message() says which */
+    HAWSER_E_NO_IO_URING = -5024, /* io_uring is not available here */
+    HAWSER_E_MEMLOCK = -5025, /* the memory lock limit is too small */
+    HAWSER_E_PLAN = -5026, /* the memory budget is too small */
+    HAWSER_E_PARTIAL = -5027, /* some files failed; each was named in an event; the others moved */
+    HAWSER_E_INTERNAL = -5028, /* a bug of Hawser */
+    HAWSER_E_FILTER = -5029, /* not a valid filter rule */
+    HAWSER_E_MEMORY_BOUND = -5030 /* the tree needs more memory than the plan allows */
+};
+
+/** What kind of trouble a code is: what a caller switches on. */
+enum hawser_class {
+    HAWSER_CLASS_IO, /* a file, here or there */
+    HAWSER_CLASS_NET, /* the connection */
+    HAWSER_CLASS_PEER, /* the peer broke the rules */
+    HAWSER_CLASS_AUTH, /* refused */
+    HAWSER_CLASS_PATH, /* a name or path */
+    HAWSER_CLASS_INTEGRITY, /* data differ */
+    HAWSER_CLASS_BUSY, /* try again later */
+    HAWSER_CLASS_CANCELED,
+    HAWSER_CLASS_USAGE, /* the caller's mistake */
+    HAWSER_CLASS_RESOURCE, /* memory, limits, kernel features of this machine */
+    HAWSER_CLASS_INTERNAL
+};
+
+/** Words for a code. Never NULL; static storage. Any thread. Since 0.1. */
+HAWSER_API const char *hawser_strerror(int code);
+
+/** Short stable name of a code: "ENOSPC", "DIGEST". Never NULL; static storage. Since 0.1. */
+HAWSER_API const char *hawser_error_name(int code);
+
+/** Class of a code. Any thread. Since 0.1. */
+HAWSER_API enum hawser_class hawser_error_class(int code);
+
+/** Version of the library that runs, as HAWSER_VERSION is of the header. Static. Since 0.1. */
+HAWSER_API const char *hawser_version(void);
+
+/** Make raw bytes safe to print: control bytes, invalid UTF-8 and backslashes become \xNN.
+ * @param name       @name_size bytes; borrowed
+ * @param buf        room for @size bytes; 4 * @name_size + 1 always suffices; always NUL-ended
+ * @return bytes written without the NUL. Since 0.1. */
+HAWSER_API size_t hawser_escape(const char *name, size_t name_size, char *buf, size_t size);
+
+/* ---- URLs ---- */
+
+/** hawser://HOST[:PORT]/EXPORT[/PATH], taken apart and percent-decoded. Filled by the library. */
+typedef struct hawser_url {
+    char host[HAWSER_HOST_MAX + 1]; /* without the brackets of an IPv6 address */
+    uint16_t port;
+    bool contents; /* the path ended in '/': what is in it, not itself */
+    char export_name[HAWSER_NAME_MAX + 1];
+    char path[HAWSER_PATH_MAX + 1]; /* below the export: no outer or doubled '/'; "": the export */
+} hawser_url;
+
+/** Take a URL apart. "%2F" and "%00" are refused, and so are ".." and whatever cannot be a name.
+ * @param text      NUL-ended; borrowed
+ * @param ret_url   written on success only
+ * @param why       words about what is wrong, for @why_size bytes; may be NULL
+ * @return 0; HAWSER_E_USAGE: not such a URL. Any thread. Since 0.1. */
+HAWSER_API int hawser_url_parse(const char *text, hawser_url *ret_url, char *why, size_t why_size);
+
+/* ---- a client ---- */
+
+typedef struct hawser_client hawser_client; /* its threads, rings and buffers */
+
+/** What a client may use. */
+typedef struct hawser_client_opts {
+    size_t size;
+    uint64_t memory; /* bytes for buffers and tables together */
+    uint32_t shards; /* threads with a ring each; default: one a core */
+    uint32_t streams; /* connections for data, 1..64 */
+    uint32_t depth; /* chunks in flight on each, 1..256 */
+    uint32_t chunk; /* bytes of a chunk, 64 KiB..4 MiB, a multiple of 64 KiB */
+    uint64_t connect_timeout_ns; /* default 10 s */
+    uint64_t idle_timeout_ns; /* silence of the server that ends a transfer; default 30 s */
+    bool no_pin; /* let the scheduler move the threads */
+} hawser_client_opts;
+
+/** Start a client: threads, rings and buffers.
+ * @param opts        NULL: defaults; copied
+ * @param ret_client  owned by the caller; hawser_client_close() ends it; written on success only
+ * @param why         words about a failure and what to do, for @why_size bytes; may be NULL
+ * @return 0, or
+ *   HAWSER_E_USAGE        an option is out of range
+ *   HAWSER_E_PLAN         `memory` cannot hold what is asked for
+ *   HAWSER_E_NO_IO_URING  forbidden here, or the kernel is too old
+ *   HAWSER_E_MEMLOCK      the memory lock limit is too small even for a small plan
+ *   -errno                ENOMEM, EMFILE
+ * Nothing is left behind after an error. The new threads block every signal. Any thread. Since 0.1.
+ */
+HAWSER_API int hawser_client_open(const hawser_client_opts *opts, hawser_client **ret_client,
+                                  char *why, size_t why_size);
+
+/** End a client; its transfer functions must have returned. Accepts NULL. Since 0.1. */
+HAWSER_API void hawser_client_close(hawser_client *client);
+
+/** End what the client does: the running call, or else the next one, returns HAWSER_E_CANCELED and
+ * so does every later one. Committed names stay; nothing half-written does. Any thread;
+ * async-signal-safe. Accepts NULL. Since 0.1. */
+HAWSER_API void hawser_cancel(hawser_client *client);
+
+/** More words about the last failure of this client ("" if there are none): which path or address,
+ * what was tried. Valid until the next call with this client. Never NULL. Since 0.1. */
+HAWSER_API const char *hawser_client_message(const hawser_client *client);
+
+/** Words about what runs: shards, plan, kernel features in use and missing.
+ * @param client  NULL: the kernel's features alone; borrowed
+ * @param buf     room for @size bytes (1024 suffice); always NUL-ended. Since 0.1. */
+HAWSER_API void hawser_engine_info(const hawser_client *client, char *buf, size_t size);
+
+/* ---- events ---- */
+
+enum hawser_event_kind {
+    HAWSER_EVENT_OPENED = 1, /* the server accepted: peer, export_name, path */
+    HAWSER_EVENT_PROGRESS, /* at most 10 a second: progress */
+    HAWSER_EVENT_NOTE /* something about one path: note, path, code, text, bytes */
+};
+
+enum hawser_note {
+    HAWSER_NOTE_FAILED = 1, /* could not be kept; the others move: code says why */
+    HAWSER_NOTE_SKIPPED, /* left out on purpose (a socket) */
+    HAWSER_NOTE_WARNING, /* kept, but not all of it (owners, as a plain user) */
+    HAWSER_NOTE_CREATED, /* `names` only: a new name */
+    HAWSER_NOTE_UPDATED, /* `names` only: other content */
+    HAWSER_NOTE_TOUCHED, /* `names` only: metadata alone */
+    HAWSER_NOTE_DELETED /* `names` only */
+};
+
+/** Counters of a running transfer. */
+typedef struct hawser_progress {
+    uint64_t entries_seen; /* found at the source so far */
+    uint64_t files_seen; /* regular files among them */
+    uint64_t bytes_seen; /* in those */
+    uint64_t files_done; /* files with content that are settled */
+    uint64_t entries_done; /* settled entries of any kind */
+    uint64_t bytes_done; /* content bytes that moved */
+    uint64_t wire_sent; /* bytes on all connections */
+    uint64_t wire_received;
+    uint64_t elapsed_ns;
+    uint64_t wait_disk_ns; /* what the streams waited for, summed over them */
+    uint64_t wait_network_ns;
+    uint64_t wait_peer_ns;
+    bool walk_done; /* then the *_seen are final */
+} hawser_progress;
+
+/** Valid during the callback only. */
+typedef struct hawser_event {
+    enum hawser_event_kind kind;
+    enum hawser_note note; /* NOTE */
+    int code; /* NOTE: 0 or why */
+    const char *peer; /* OPENED: "address:port" */
+    const char *export_name; /* OPENED */
+    const char *path; /* raw bytes, NUL-ended, never NULL; relative to the transfer's root */
+    const char *text; /* more words, never NULL */
+    uint64_t bytes; /* NOTE: of the file, where that makes sense */
+    const hawser_progress *progress; /* PROGRESS */
+} hawser_event;
+
+/** Called on the client's threads, one call at a time. It must return soon (it holds the transfer
+ * up) and may call nothing with this client but hawser_cancel(). */
+typedef void hawser_event_fn(void *context, const hawser_event *event);
+
+/* ---- transfers ---- */
+
+enum hawser_durability {
+    HAWSER_DURABILITY_DEFAULT = 0, /* durable */
+    HAWSER_DURABILITY_RECEIVED = 1, /* arrived and compared */
+    HAWSER_DURABILITY_WRITTEN = 2, /* and has its name; a power cut may take it back */
+    HAWSER_DURABILITY_DURABLE = 3 /* and synced, data and names */
+};
+
+enum hawser_digest {
+    HAWSER_DIGEST_DEFAULT = 0, /* xxh3 */
+    HAWSER_DIGEST_XXH3 = 1
+};
+
+/** One filter rule with rsync's meaning; the first that matches decides. */
+typedef struct hawser_rule {
+    const char *pattern; /* NUL-ended; "+ P" and "- P" decide for themselves */
+    bool include;
+} hawser_rule;
+
+/** How to transfer. All pointers are borrowed for the call. */
+typedef struct hawser_transfer_opts {
+    size_t size;
+    hawser_event_fn *event; /* may be NULL */
+    void *context; /* of `event` */
+    const hawser_rule *rules;
+    size_t rule_count;
+    /* --files-from: only these paths below the single source (push) or URL (pull). Parents are
+     * implied; a listed directory itself is made, with a '/' at its end (push) also what is
+     * directly in it. NULL: everything. */
+    const char *const *files;
+    size_t file_count;
+    uint64_t bwlimit; /* bytes per second */
+    uint64_t delete_max; /* with `delete_extraneous`: at most so many, if `delete_limited` */
+    enum hawser_durability durability;
+    enum hawser_digest digest;
+    bool delete_extraneous; /* remove what the source does not have */
+    bool delete_limited;
+    bool dry_run; /* change nothing, tell what would be */
+    bool checksum; /* compare digests where size and time agree */
+    bool size_only; /* the same size is the same file */
+    bool ignore_existing;
+    bool no_owner;
+    bool no_times;
+    bool no_xattrs;
+    bool no_hard_links;
+    bool copy_links; /* what symlinks point to, not themselves */
+    bool names; /* events for every name that is created, updated, touched or deleted */
+} hawser_transfer_opts;
+
+/** What a transfer did; also filled when it ended with an error, as far as is known. */
+typedef struct hawser_stats {
+    uint64_t files; /* regular files whose content moved */
+    uint64_t bytes; /* of that content */
+    uint64_t created; /* other new names: directories, links, devices, empty files */
+    uint64_t touched; /* metadata only */
+    uint64_t unchanged; /* needed nothing */
+    uint64_t deleted;
+    uint64_t failed; /* entries that failed; each was named in an event */
+    uint64_t entries_seen;
+    uint64_t files_seen;
+    uint64_t bytes_seen;
+    uint64_t wire_sent;
+    uint64_t wire_received;
+    uint64_t elapsed_ns;
+    enum hawser_durability durability; /* what holds now */
+} hawser_stats;
+
+/** Copy from here to a server; the destination becomes a replica of the sources.
+ *
+ * @param client      open client; borrowed
+ * @param sources     @source_count paths, at least one; borrowed. "dir" puts the directory itself
+ *                    below @url, "dir/", "." and "/" their contents, as rsync does
+ * @param url         hawser://HOST[:PORT]/EXPORT[/PATH]; borrowed. PATH is made if it is missing.
+ *                    A single file takes PATH as its new name if that is no directory and does not
+ *                    end in '/'
+ * @param opts        NULL: defaults; borrowed for the call
+ * @param ret_stats   what was done; may be NULL; zeroed first, filled also on failure
+ *
+ * @return 0: everything moved, was compared, and is as durable as asked; or
+ *   HAWSER_E_PARTIAL   some entries failed (named in events), all others moved
+ *   HAWSER_E_USAGE, HAWSER_E_FILTER   nothing was started
+ *   HAWSER_E_RESOLVE, HAWSER_E_TIMEOUT, -ECONNREFUSED and other classes NET, AUTH, BUSY
+ *   HAWSER_E_PROTOCOL, HAWSER_E_CHECK, HAWSER_E_DIGEST and others of PEER, INTEGRITY
+ *   HAWSER_E_CANCELED  hawser_cancel()
+ *   -ENOSPC, -EDQUOT   the target is full
+ * After any error each name at the target is whole, old or new. Blocks. Since 0.1. */
+HAWSER_API int hawser_push(hawser_client *client, const char *const *sources, size_t source_count,
+                           const char *url, const hawser_transfer_opts *opts,
+                           hawser_stats *ret_stats);
+
+/** Copy from servers to here.
+ *
+ * @param urls    @url_count of them, at least one; borrowed. A '/' at the end: the contents
+ * @param target  directory, made if it is missing; or the new name of a single file; borrowed
+ * Everything else, and what it returns, as hawser_push(); also -errno for @target. Blocks.
+ * Since 0.1. */
+HAWSER_API int hawser_pull(hawser_client *client, const char *const *urls, size_t url_count,
+                           const char *target, const hawser_transfer_opts *opts,
+                           hawser_stats *ret_stats);
+
+/* ---- looking ---- */
+
+/** One extended attribute. */
+typedef struct hawser_xattr {
+    const char *name; /* NUL-ended */
+    const void *value;
+    size_t value_size; /* bytes */
+} hawser_xattr;
+
+/** One entry of a server's tree; valid during the callback only. */
+typedef struct hawser_entry {
+    const char *name; /* raw bytes, NUL-ended; "" for an export itself */
+    uint32_t mode; /* as st_mode of stat(2): type and permissions */
+    uint32_t uid;
+    uint32_t gid;
+    uint64_t bytes; /* of a regular file */
+    int64_t mtime_s;
+    uint32_t mtime_ns;
+    uint32_t rdev_major;
+    uint32_t rdev_minor;
+    const char *link_target; /* symlink: raw bytes; else "" */
+    const hawser_xattr *xattrs;
+    size_t xattr_count;
+    bool sparse; /* has holes */
+} hawser_entry;
+
+typedef void hawser_entry_fn(void *context, const hawser_entry *entry);
+
+/** List a directory of a server, in no order; of anything else, itself.
+ * @param entry  called for each, on the client's threads, one call at a time
+ * @return as hawser_push(); -ENOENT: no such path; HAWSER_E_PARTIAL: some entries could not be
+ * read. Blocks. Since 0.1. */
+HAWSER_API int hawser_list(hawser_client *client, const char *url, hawser_entry_fn *entry,
+                           void *context);
+
+/** As hawser_list(), but what @url names itself: @entry is called once, with everything known. */
+HAWSER_API int hawser_stat(hawser_client *client, const char *url, hawser_entry_fn *entry,
+                           void *context);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
