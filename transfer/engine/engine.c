@@ -489,8 +489,10 @@ static void shard_end_sessions(struct hsr_shard *shard, int rc, const char *why)
 
     while (node != &shard->sessions) {
         struct hsr_list *next = node->next; /* ending one may take it off the list, no other */
+        struct hsr_session *session = hsr_container_of(node, struct hsr_session, node);
 
-        hsr_session_end(hsr_container_of(node, struct hsr_session, node), rc, why);
+        if (session->state != HSR_SESSION_CLOSING) /* else its result stands */
+            hsr_session_end(session, rc, why);
         node = next;
     }
 }

@@ -56,6 +56,7 @@ static int plan_shape(const struct hsr_plan_request *request, const struct hsr_p
 static void plan_consumers(const struct hsr_plan_request *request, struct hsr_plan *plan);
 static int plan_fit_server(const struct hsr_plan_request *request, struct hsr_plan *plan,
                            struct plan_words *why);
+static bool plan_fits(struct hsr_plan *plan);
 static int plan_refuse(const struct hsr_plan *plan, bool server, struct plan_words *why);
 static uint64_t plan_sum(const struct hsr_plan *plan);
 static void plan_buffers_set(struct hsr_plan *plan, uint32_t buffers);
@@ -83,7 +84,7 @@ int hsr_plan_make(const struct hsr_plan_request *request, const struct hsr_place
         plan_sessions_set(&plan, 1);
         plan.connections = plan_shard_streams(&plan) + 1;
         plan_buffers_set(&plan, plan_shard_streams(&plan) * plan.depth + CLIENT_SPARE);
-        rc = plan_sum(&plan) > plan.memory ? plan_refuse(&plan, false, &words) : 0;
+        rc = plan_fits(&plan) ? 0 : plan_refuse(&plan, false, &words);
     }
     if (rc < 0)
         return rc;
@@ -180,13 +181,28 @@ static int plan_fit_server(const struct hsr_plan_request *request, struct hsr_pl
     plan_sessions_set(plan, sessions);
     while (request->sessions == 0 && plan->sessions > 1 && plan_sum(plan) > plan->memory)
         plan_sessions_set(plan, plan->sessions - 1);
-    if (plan_sum(plan) > plan->memory)
+    if (!plan_fits(plan))
         return plan_refuse(plan, true, why);
     /* more than all streams of all sessions can fill would be of no use */
     most = HSR_MIN((uint64_t)buffers * plan->sessions, BUFFERS_MAX);
     spare = (plan->memory - plan_sum(plan)) / plan->shards / hsr_buf_stride(plan->chunk);
     plan_buffers_set(plan, (uint32_t)HSR_MIN(most, buffers + spare));
     return 0;
+}
+
+/* Does it? Hard links give way first: without room for them links become copies. */
+static bool plan_fits(struct hsr_plan *plan)
+{
+    uint64_t share = plan->links_bytes;
+
+    if (plan_sum(plan) <= plan->memory)
+        return true;
+    plan->links_bytes = LINKS_MIN;
+    if (plan_sum(plan) > plan->memory)
+        return false;
+    plan->links_bytes += (plan->memory - plan_sum(plan)) / plan->sessions;
+    plan->links_bytes = HSR_MIN(plan->links_bytes, share);
+    return true;
 }
 
 /* Words for somebody who has to choose: what needs how much, and what would help. */
