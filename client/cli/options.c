@@ -80,7 +80,7 @@ static const struct option_row rows[] = {
     { OPTION_BWLIMIT, "bwlimit", "RATE", MOVE, "bytes a second; plain numbers are KiB/s" },
     { OPTION_STREAMS, "streams", "N", MOVE, "connections for data, 1 to 64" },
     { OPTION_DEPTH, "depth", "N", MOVE, "chunks in flight on each, 1 to 256" },
-    { OPTION_CHUNK, "chunk", "SIZE", MOVE, "of a chunk, 64K to 4M, in steps of 64K" },
+    { OPTION_CHUNK, "chunk", "SIZE", MOVE, "bytes of a chunk, 64K to 4M, in steps of 64K" },
     { OPTION_MEMORY, "memory", "SIZE", ALL, "for all buffers and tables together" },
     { OPTION_SHARDS, "shards", "N|auto", ALL, "threads with a ring each; auto: one a core" },
     { OPTION_DIGEST, "digest", "KIND", MOVE, "xxh3" },
@@ -106,10 +106,10 @@ static const struct {
     const char *args;
     const char *help;
 } commands[] = {
-    { "push", CLI_PUSH, "SRC... hawser://HOST[:PORT]/EXPORT[/PATH]", "copy to a server" },
-    { "pull", CLI_PULL, "hawser://HOST[:PORT]/EXPORT[/PATH]... DEST", "copy from a server" },
-    { "ls", CLI_LS, "hawser://HOST[:PORT]/EXPORT[/PATH]", "list a directory of a server" },
-    { "stat", CLI_STAT, "hawser://HOST[:PORT]/EXPORT[/PATH]", "everything about one path" },
+    { "push", CLI_PUSH, "SRC... hawser://HOST[:PORT]/EXPORT[/PATH]", "Copy to a server" },
+    { "pull", CLI_PULL, "hawser://HOST[:PORT]/EXPORT[/PATH]... DEST", "Copy from a server" },
+    { "ls", CLI_LS, "hawser://HOST[:PORT]/EXPORT[/PATH]", "List a directory of a server" },
+    { "stat", CLI_STAT, "hawser://HOST[:PORT]/EXPORT[/PATH]", "Everything about one path" },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

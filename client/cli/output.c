@@ -102,7 +102,8 @@ int cli_exit_code(const struct cli_output *output, int code)
     }
     if (code == -ENOSPC || code == -EDQUOT || code == -ENOMEM || code == -EMFILE || code == -ENFILE)
         return CLI_EXIT_RESOURCE;
-    if (code == HAWSER_E_DELETE_LIMIT)
+    /* A path that may not be used, here or there, is no refused connection. */
+    if (code == HAWSER_E_DELETE_LIMIT || code == -EACCES || code == -EPERM)
         return CLI_EXIT_PARTIAL;
     switch (hawser_error_class(code)) {
     case HAWSER_CLASS_USAGE:
