@@ -9,6 +9,7 @@
 #define SOURCE 1u
 #define TARGET 0u
 #define SEED 7u
+#define RANDOM_RUNS 600u
 
 struct run {
     struct sim_world *world;
@@ -17,7 +18,8 @@ struct run {
 };
 
 static struct run run_one(const struct sim_scenario *scenario, uint64_t seed,
-                          const struct sim_fault *fault, enum sim_bug bug, bool record)
+                          const struct sim_fault *fault, enum sim_bug bug, bool record,
+                          uint32_t swarm_ppm)
 {
     struct run run = { .world = sim_world_create(seed) };
     struct sim_world *world = run.world;
@@ -29,6 +31,7 @@ static struct run run_one(const struct sim_scenario *scenario, uint64_t seed,
     if (fault != NULL)
         world->fault = *fault;
     world->bug = bug;
+    world->swarm_ppm = swarm_ppm;
     if (record) {
         world->record_room = 4096;
         world->records = calloc(world->record_room, sizeof(*world->records));
@@ -36,7 +39,9 @@ static struct run run_one(const struct sim_scenario *scenario, uint64_t seed,
     sim_copy(world, SOURCE, TARGET, scenario, &run.result);
     run.outcome.failed = run.result.code != 0 || run.result.failures > 0 || run.result.warnings > 0;
     run.outcome.durable = !run.outcome.failed;
-    run.outcome.unlink_failed = world->fault.fired && world->fault.fired_kind == HSR_OP_UNLINK;
+    run.outcome.unlink_failed =
+        world->swarm_fired > 0 ||
+        (world->fault.fired > 0 && world->fault.fired_kind == HSR_OP_UNLINK);
     sim_scenario_check(scenario, world, SOURCE, TARGET, &run.outcome);
     return run;
 }
@@ -52,9 +57,9 @@ static unsigned violations_print(const struct sim_world *world, const char *what
 static void test_copy_is_equal(void)
 {
     for (unsigned i = 0; i < SIM_SCENARIO_COUNT; i++) {
-        struct run run = run_one(&sim_scenarios[i], SEED, NULL, SIM_BUG_NONE, false);
-        struct run again = run_one(&sim_scenarios[i], SEED, NULL, SIM_BUG_NONE, false);
-        struct run other = run_one(&sim_scenarios[i], SEED + 1, NULL, SIM_BUG_NONE, false);
+        struct run run = run_one(&sim_scenarios[i], SEED, NULL, SIM_BUG_NONE, false, 0);
+        struct run again = run_one(&sim_scenarios[i], SEED, NULL, SIM_BUG_NONE, false, 0);
+        struct run other = run_one(&sim_scenarios[i], SEED + 1, NULL, SIM_BUG_NONE, false, 0);
 
         CHECK(!run.outcome.failed);
         CHECK(violations_print(run.world, sim_scenarios[i].name) == 0);
@@ -74,7 +79,7 @@ static void fault_try(const struct sim_scenario *scenario, uint64_t index,
     fault.kind = SIM_ANY;
     fault.host = SIM_ANY;
     fault.nth = index + 1;
-    run = run_one(scenario, SEED, &fault, SIM_BUG_NONE, false);
+    run = run_one(scenario, SEED, &fault, SIM_BUG_NONE, false, 0);
     *fired += run.world->fault.fired;
     if (run.world->violation_count > 0) {
         fprintf(stderr, "%s: operation %llu (%s on host %u) with %s:\n", scenario->name,
@@ -92,7 +97,7 @@ static void test_every_fault(void)
 {
     for (unsigned i = 0; i < SIM_SCENARIO_COUNT - 1; i++) { /* the last is for the engine */
         const struct sim_scenario *scenario = &sim_scenarios[i];
-        struct run clean = run_one(scenario, SEED, NULL, SIM_BUG_NONE, true);
+        struct run clean = run_one(scenario, SEED, NULL, SIM_BUG_NONE, true, 0);
         unsigned fired = 0;
 
         for (uint64_t n = 0; n < clean.world->record_count; n++) {
@@ -117,6 +122,30 @@ static void test_every_fault(void)
     }
 }
 
+/* Goal: as above for random trees on random remains of older ones, with several faults in a run. */
+static void test_random_runs(void)
+{
+    unsigned equal = 0, faults = 0;
+
+    for (uint64_t seed = 1; seed <= RANDOM_RUNS; seed++) {
+        struct sim_scenario scenario;
+        struct run run;
+
+        sim_scenario_random(seed, &scenario);
+        run = run_one(&scenario, seed, NULL, SIM_BUG_NONE, false, seed % 3 == 0 ? 0 : 5000);
+        CHECK(run.world->swarm_fired > 0 || !run.outcome.failed);
+        if (run.world->violation_count > 0) {
+            fprintf(stderr, "random tree, seed %llu:\n", (unsigned long long)seed);
+            CHECK(violations_print(run.world, "  violation") == 0);
+        }
+        equal += !run.outcome.failed;
+        faults += run.world->swarm_fired;
+        sim_world_destroy(run.world);
+    }
+    printf("random: %u runs, %u faults, %u good\n", RANDOM_RUNS, faults, equal);
+    CHECK(equal > RANDOM_RUNS / 4 && faults > RANDOM_RUNS / 4);
+}
+
 /* Goal: the checks find a world that lies; else they prove nothing. */
 static void test_canary_is_found(void)
 {
@@ -125,7 +154,7 @@ static void test_canary_is_found(void)
 
         fprintf(stderr, "planted bug %d: differences are expected\n", bug);
         for (unsigned i = 0; i < SIM_SCENARIO_COUNT; i++) {
-            struct run run = run_one(&sim_scenarios[i], SEED, NULL, (enum sim_bug)bug, false);
+            struct run run = run_one(&sim_scenarios[i], SEED, NULL, (enum sim_bug)bug, false, 0);
 
             CHECK(bug == SIM_BUG_LOST_RENAME || run.world->bug_fired > 0);
             found += run.world->violation_count > 0 || run.outcome.failed;
@@ -141,6 +170,7 @@ int main(void)
 {
     RUN(test_copy_is_equal);
     RUN(test_every_fault);
+    RUN(test_random_runs);
     RUN(test_canary_is_found);
     TEST_END();
 }

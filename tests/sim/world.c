@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LOOK_NS 100u /* what a look at the clock costs: code takes time too */
+#define NAP_NS (50 * HSR_NS_PER_US) /* one wait while nobody drives and there are several loops */
 #define CALL_NS_MIN 500u
 #define CALL_NS_MAX 3000u
 #define PIPE_BYTES_MIN (16 * HSR_KIB)
@@ -343,6 +344,8 @@ static void sim_wait(struct hsr_backend *base, uint64_t deadline_ns)
     backend->deadline_ns = deadline_ns;
     if (world->driven || deadline_ns == 0)
         return;
+    if (world->backend_count > 1) /* the others have work too, perhaps at once: a nap, no more */
+        deadline_ns = HSR_MIN(deadline_ns, world->now_ns + NAP_NS);
     while (hsr_list_empty(&backend->completed) && !backend->rung && world->now_ns < deadline_ns) {
         uint64_t next_ns = HSR_MIN(sim_world_next(world), deadline_ns);
 
