@@ -403,8 +403,21 @@ static int resolve(struct hawser_client *client, const hawser_url *url, struct a
         return 0;
     if (rc == EAI_MEMORY)
         return -ENOMEM;
-    return hsr_client_fail(client, HSR_E_RESOLVE, url->host, "cannot find this host: %s",
+    return hsr_client_fail(client, HSR_E_RESOLVE, url->host, "%s (%s)", hsr_err_text(HSR_E_RESOLVE),
                            rc == EAI_SYSTEM ? hsr_err_text(-errno) : gai_strerror(rc));
+}
+
+/* "HOST:PORT/EXPORT/PATH: why": nothing was opened, so it may be any of them. */
+static void fail_there(struct hawser_client *client, int code, const hawser_url *url,
+                       const char *text)
+{
+    char *where;
+
+    if (asprintf(&where, "%s:%u/%s%s%s", url->host, url->port, url->export_name,
+                 url->path[0] != '\0' ? "/" : "", url->path) < 0)
+        return; /* no memory for words */
+    hsr_client_fail(client, code, where, "%s", *text != '\0' ? text : hsr_err_text(code));
+    free(where);
 }
 
 int hsr_client_run(struct hawser_client *client, const hawser_url *url, const char *path,
@@ -433,9 +446,7 @@ int hsr_client_run(struct hawser_client *client, const hawser_url *url, const ch
         if (client->opened)
             hsr_client_fail(client, rc, NULL, "%s", plain ? "" : client->text);
         else
-            hsr_client_fail(client, rc, NULL, "%s:%u/%s: %s%s", url->host, url->port,
-                            url->export_name, plain ? "" : client->text,
-                            plain ? hsr_err_text(rc) : "");
+            fail_there(client, rc, url, plain ? "" : client->text);
     }
     return rc;
 }

@@ -381,6 +381,11 @@ static int client_list(hawser_client *client, const char *url, bool self, hawser
         hsr_client_fail(client, rc, url, "%s", why);
     else
         rc = hsr_client_run(client, parsed, parsed->path, &spec);
+    if (rc == -ENOTDIR && !self) { /* no directory: then itself */
+        spec.list_self = true;
+        client->message[0] = '\0';
+        rc = hsr_client_run(client, parsed, parsed->path, &spec);
+    }
     free(parsed);
     return rc;
 }

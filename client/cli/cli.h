@@ -142,4 +142,7 @@ char *cli_base64(const void *bytes, size_t size);
 /** hawser ls and hawser stat: print one entry (hawser_entry_fn). */
 void cli_listing_entry(void *context, const hawser_entry *entry);
 
+/** Print what ls kept for sorting. */
+void cli_listing_end(void);
+
 #endif

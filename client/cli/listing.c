@@ -1,11 +1,14 @@
 /* hawser ls and hawser stat. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "client/cli/cli.h"
 
+#define LS_LINES_MIN 64u /* first size of the growing array */
+#define LS_LINES_MAX (1u << 20) /* sorted; a larger directory comes as the server reads it */
 #define NAME_SAFE_SIZE (4 * HAWSER_NAME_MAX + 1)
 #define TARGET_SAFE_SIZE (4 * 4096 + 1)
 
@@ -86,9 +89,61 @@ static void time_print(const hawser_entry *entry, bool exact, char *buf, size_t 
         buf[at] = '\0';
 }
 
+/* A line of ls, printed when all have come, in the order of the names. */
+struct ls_line {
+    char *name;
+    char *text;
+};
+
+static struct ls_line *ls_lines;
+static size_t ls_count, ls_room;
+
+static int ls_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct ls_line *)a)->name, ((const struct ls_line *)b)->name);
+}
+
+void cli_listing_end(void)
+{
+    if (ls_count > 0)
+        qsort(ls_lines, ls_count, sizeof(ls_lines[0]), ls_compare);
+    for (size_t i = 0; i < ls_count; i++) {
+        fputs(ls_lines[i].text, stdout);
+        free(ls_lines[i].text);
+        free(ls_lines[i].name);
+    }
+    free(ls_lines);
+    ls_lines = NULL;
+    ls_count = ls_room = 0;
+}
+
+/* Takes @text. What cannot be kept for sorting is printed at once. */
+static void ls_keep(const char *name, char *text)
+{
+    if (ls_count == ls_room && ls_count < LS_LINES_MAX) {
+        size_t room = ls_room > 0 ? ls_room * 2 : LS_LINES_MIN;
+        struct ls_line *lines = reallocarray(ls_lines, room, sizeof(lines[0]));
+
+        if (lines != NULL) {
+            ls_lines = lines;
+            ls_room = room;
+        }
+    }
+    if (ls_count < ls_room) {
+        ls_lines[ls_count] = (struct ls_line){ .name = strdup(name), .text = text };
+        if (ls_lines[ls_count].name != NULL) {
+            ls_count++;
+            return;
+        }
+    }
+    fputs(text, stdout);
+    free(text);
+}
+
 /* Ids are the server's: names of this machine would mislead. */
 static void ls_print(const hawser_entry *entry, const char *name, const char *target)
 {
+    char *text;
     char mode[11], when[64], size[32];
 
     mode_print(entry->mode, mode);
@@ -97,9 +152,12 @@ static void ls_print(const hawser_entry *entry, const char *name, const char *ta
         (void)snprintf(size, sizeof(size), "%u,%u", entry->rdev_major, entry->rdev_minor);
     else
         (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)entry->bytes);
-    printf("%s%c %5u %5u %12s %s %s%s%s\n", mode, entry->xattr_count > 0 ? '@' : ' ', entry->uid,
-           entry->gid, size, when, name, S_ISLNK(entry->mode) ? " -> " : "",
-           S_ISLNK(entry->mode) ? target : "");
+    if (asprintf(&text, "%s%c %5u %5u %12s %s %s%s%s\n", mode, entry->xattr_count > 0 ? '@' : ' ',
+                 entry->uid, entry->gid, size, when, name, S_ISLNK(entry->mode) ? " -> " : "",
+                 S_ISLNK(entry->mode) ? target : "") >= 0)
+        ls_keep(name, text);
+    else
+        printf("%s\n", name); /* no memory: at least the name */
 }
 
 static void stat_print(const hawser_entry *entry, const char *name, const char *target)

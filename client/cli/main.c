@@ -82,6 +82,7 @@ static int look(struct cli_options *options, struct cli_output *output, hawser_c
         rc = hawser_list(client, url, cli_listing_entry, options);
     else
         rc = hawser_stat(client, url, cli_listing_entry, options);
+    cli_listing_end();
     if (rc < 0) {
         const char *message = hawser_client_message(client);
 

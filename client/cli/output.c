@@ -73,8 +73,6 @@ const char *cli_hint(int code)
     case HAWSER_E_CHANGED:
     case HAWSER_E_VANISHED:
         return "run it again when nobody writes there";
-    case HAWSER_E_PLAN:
-        return "raise --memory, or lower --streams, --depth or --chunk";
     case HAWSER_E_MEMLOCK:
         return "raise the limit (ulimit -l) or lower --memory";
     case HAWSER_E_MEMORY_BOUND:
