@@ -24,11 +24,11 @@
 #define SERVER_STREAMS 16u
 #define SERVER_SESSIONS 64u
 #define SERVER_MEMORY (512 * HSR_MIB)
-#define SERVER_SHARD_MEMORY (48 * HSR_MIB)
+#define SERVER_SHARD_MEMORY (64 * HSR_MIB)
 
 #define SESSIONS_MAX 1024u
 #define SESSION_CONNECTIONS 5u /* a session's usual share: its control connection, four streams */
-#define CONNECTIONS_SPARE 8u /* per shard, in handshake or listing */
+#define CONNECTIONS_SPARE 4u /* per shard, in handshake or listing */
 /* Two timers each, out of HSR_TIMERS_MAX of a loop; the rest is for sessions and listeners. */
 #define CONNECTIONS_MAX 1536u
 #define BUFFERS_MAX 16384u /* what a pool can hold and register */
@@ -54,10 +54,11 @@ struct plan_words {
 static int plan_shape(const struct hsr_plan_request *request, const struct hsr_placement *placement,
                       struct hsr_plan *plan, struct plan_words *why);
 static void plan_consumers(const struct hsr_plan_request *request, struct hsr_plan *plan);
-static int plan_fit_server(const struct hsr_plan_request *request, struct hsr_plan *plan,
-                           struct plan_words *why);
+static int plan_fit_client(const struct hsr_plan_request *request, struct hsr_plan *plan);
+static int plan_fit_server(const struct hsr_plan_request *request, struct hsr_plan *plan);
+static bool plan_shrink(const struct hsr_plan_request *request, struct hsr_plan *plan);
 static bool plan_fits(struct hsr_plan *plan);
-static int plan_refuse(const struct hsr_plan *plan, bool server, struct plan_words *why);
+static void plan_refuse(const struct hsr_plan *plan, bool server, struct plan_words *why);
 static uint64_t plan_sum(const struct hsr_plan *plan);
 static void plan_buffers_set(struct hsr_plan *plan, uint32_t buffers);
 static void plan_sessions_set(struct hsr_plan *plan, uint32_t sessions);
@@ -77,15 +78,11 @@ int hsr_plan_make(const struct hsr_plan_request *request, const struct hsr_place
     rc = plan_shape(request, placement, &plan, &words);
     if (rc < 0)
         return rc;
-    plan_consumers(request, &plan);
-    if (request->server) {
-        rc = plan_fit_server(request, &plan, &words);
-    } else {
-        plan_sessions_set(&plan, 1);
-        plan.connections = plan_shard_streams(&plan) + 1;
-        plan_buffers_set(&plan, plan_shard_streams(&plan) * plan.depth + CLIENT_SPARE);
-        rc = plan_fits(&plan) ? 0 : plan_refuse(&plan, false, &words);
-    }
+    do {
+        rc = request->server ? plan_fit_server(request, &plan) : plan_fit_client(request, &plan);
+    } while (rc < 0 && plan_shrink(request, &plan));
+    if (rc < 0)
+        plan_refuse(&plan, request->server, &words);
     if (rc < 0)
         return rc;
     plan.total = plan_sum(&plan);
@@ -168,26 +165,61 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
         RING_BYTES + (HSR_TIMERS_MAX + 1) * sizeof(void *) + sizeof(struct hsr_shard);
 }
 
+static int plan_fit_client(const struct hsr_plan_request *request, struct hsr_plan *plan)
+{
+    plan_consumers(request, plan);
+    plan_sessions_set(plan, 1);
+    plan->connections = plan_shard_streams(plan) + 1; /* it opens them where they belong */
+    plan_buffers_set(plan, plan_shard_streams(plan) * plan->depth + CLIENT_SPARE);
+    return plan_fits(plan) ? 0 : HSR_E_PLAN;
+}
+
 /* Sessions are reserved in the sum although their memory is touched on use only: so many fit beside
  * the smallest pool; what is left over then goes to the pool. */
-static int plan_fit_server(const struct hsr_plan_request *request, struct hsr_plan *plan,
-                           struct plan_words *why)
+static int plan_fit_server(const struct hsr_plan_request *request, struct hsr_plan *plan)
 {
     uint32_t sessions = request->sessions > 0 ? request->sessions : SERVER_SESSIONS;
     uint32_t buffers = plan_shard_streams(plan) * plan->depth;
     uint64_t most, spare;
 
+    plan_consumers(request, plan);
     plan_buffers_set(plan, buffers);
     plan_sessions_set(plan, sessions);
     while (request->sessions == 0 && plan->sessions > 1 && plan_sum(plan) > plan->memory)
         plan_sessions_set(plan, plan->sessions - 1);
     if (!plan_fits(plan))
-        return plan_refuse(plan, true, why);
+        return HSR_E_PLAN;
     /* more than all streams of all sessions can fill would be of no use */
     most = HSR_MIN((uint64_t)buffers * plan->sessions, BUFFERS_MAX);
     spare = (plan->memory - plan_sum(plan)) / plan->shards / hsr_buf_stride(plan->chunk);
     plan_buffers_set(plan, (uint32_t)HSR_MIN(most, buffers + spare));
     return 0;
+}
+
+/* A small budget: defaults give way, what was asked for does not. Down to the measured sweet spot
+ * first, then to two chunks per stream. False: nothing is left to give. */
+static bool plan_shrink(const struct hsr_plan_request *request, struct hsr_plan *plan)
+{
+    const struct {
+        bool asked;
+        uint32_t *value;
+        uint32_t least;
+    } steps[] = {
+        { request->chunk > 0, &plan->chunk, CLIENT_CHUNK },
+        { request->depth > 0, &plan->depth, CLIENT_DEPTH },
+        { request->streams > 0, &plan->streams, 4 },
+        { request->depth > 0, &plan->depth, 2 },
+        { request->chunk > 0, &plan->chunk, HSR_DIGEST_LEAF_SIZE },
+        { request->streams > 0, &plan->streams, 1 },
+    };
+
+    for (size_t i = 0; i < HSR_ARRAY_COUNT(steps); i++) {
+        if (steps[i].asked || *steps[i].value <= steps[i].least)
+            continue;
+        *steps[i].value = HSR_MAX(*steps[i].value / 2, steps[i].least);
+        return true;
+    }
+    return false;
 }
 
 /* Does it? Hard links give way first: without room for them links become copies. */
@@ -206,7 +238,7 @@ static bool plan_fits(struct hsr_plan *plan)
 }
 
 /* Words for somebody who has to choose: what needs how much, and what would help. */
-static int plan_refuse(const struct hsr_plan *plan, bool server, struct plan_words *why)
+static void plan_refuse(const struct hsr_plan *plan, bool server, struct plan_words *why)
 {
     uint64_t need = plan_sum(plan);
 
@@ -224,7 +256,6 @@ static int plan_refuse(const struct hsr_plan *plan, bool server, struct plan_wor
         plan->sessions,
         (unsigned long long)(plan->sessions * (plan->session_bytes + plan->links_bytes) / HSR_MIB),
         (unsigned long long)(need / HSR_MIB + 1), server ? ", or the number of sessions" : "");
-    return HSR_E_PLAN;
 }
 
 static uint64_t plan_sum(const struct hsr_plan *plan)
@@ -244,7 +275,7 @@ static void plan_buffers_set(struct hsr_plan *plan, uint32_t buffers)
 static void plan_sessions_set(struct hsr_plan *plan, uint32_t sessions)
 {
     uint32_t usual = (sessions * SESSION_CONNECTIONS + plan->shards - 1) / plan->shards;
-    uint32_t least = plan_shard_streams(plan) + 1; /* one session with all its streams */
+    uint32_t least = plan->streams + 1; /* of one session may all be accepted by one shard */
 
     plan->sessions = sessions;
     plan->connections = HSR_MIN(HSR_MAX(usual, least) + CONNECTIONS_SPARE, CONNECTIONS_MAX);
