@@ -399,8 +399,8 @@ static void conn_closed(struct hsr_link *link)
     hsr_loop_timer_clear(&conn->shard->loop, &conn->timer);
     hsr_list_remove(&conn->node);
     conn->shard->conn_count--;
-    if (conn->server && conn->rc < 0 && conn->state != HSR_CONN_SESSION)
-        conn_report(conn, conn->rc, "");
+    if (conn->rc < 0 && conn->on_closed == NULL && conn->stream == NULL) /* it never got in */
+        conn_report(conn, conn->rc, hsr_err_text(conn->rc));
     if (conn->on_closed != NULL)
         conn->on_closed(conn);
     conn_free(conn);
@@ -471,8 +471,6 @@ static void conn_report(struct hsr_conn *conn, int code, const char *text)
     if (conn->said || !conn->server || conn->state == HSR_CONN_SESSION ||
         conn->state == HSR_CONN_STREAM)
         return;
-    if (conn->state == HSR_CONN_LISTING && code == HSR_E_CLOSED)
-        return; /* how every listing ends */
     conn->said = true;
     hsr_engine_event(conn->shard->engine, &event);
 }

@@ -211,10 +211,11 @@ static int engine_start(struct hsr_engine *engine)
         struct hsr_shard *shard = &engine->shards[i];
 
         rc = -pthread_create(&shard->thread, NULL, shard_thread, shard);
-        shard->start_rc = rc;
-        if (rc == 0) {
+        if (rc == 0) { /* from here on start_rc is its own, until it says that it is up */
             shard->thread_started = true;
             asked++;
+        } else {
+            shard->start_rc = rc;
         }
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -314,6 +315,10 @@ static void *shard_thread(void *context)
     (void)pthread_mutex_unlock(&engine->start_lock);
     if (rc == 0)
         hsr_loop_run(&shard->loop);
+    while (shard->cancel_op.armed) { /* another shard failed to start: nobody asked us to stop */
+        hsr_loop_cancel(&shard->loop, &shard->cancel_op);
+        (void)hsr_loop_turn(&shard->loop, /* may_sleep= */ true);
+    }
     return NULL;
 }
 
@@ -369,11 +374,6 @@ static void shard_fini(struct hsr_shard *shard)
 {
     hsr_assert(hsr_list_empty(&shard->conns));
     hsr_assert(hsr_list_empty(&shard->sessions));
-    if (shard->cancel_op.armed) { /* start failed elsewhere: nobody asked this shard to stop */
-        hsr_loop_cancel(&shard->loop, &shard->cancel_op);
-        while (shard->cancel_op.armed)
-            (void)hsr_loop_turn(&shard->loop, /* may_sleep= */ true);
-    }
     hsr_bufpool_fini(&shard->pool);
     hsr_loop_fini(&shard->loop);
     hsr_mem_unmap(&shard->mem);

@@ -1,0 +1,331 @@
+/* A server engine without threads, turned by hand, and raw sockets on loopback that say what no
+ * client of ours would. */
+#ifndef HSR_SERVER_FIXTURE_H
+#define HSR_SERVER_FIXTURE_H
+
+#include "tests/unit/hsr_test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "transfer/engine/conn.h"
+#include "transfer/engine/engine.h"
+#include "transfer/proto/entry.h"
+
+#define REPLY_MAX (4 * (HSR_CONTROL_PAYLOAD_MAX + HSR_FRAME_HEADER_SIZE))
+
+struct fixture {
+    struct hsr_engine *engine;
+    unsigned shards;
+    int listen_fd;
+    struct sockaddr_in address;
+    char root[64];
+    int root_fd;
+    unsigned events[HSR_EVENT_COUNT];
+    int refused_code;
+    char refused_text[128];
+};
+
+/* One client: a socket, and what came from the server so far. */
+struct raw {
+    int fd;
+    uint32_t seq;
+    bool ended; /* the server closed */
+    size_t size, offset;
+    uint8_t *bytes; /* REPLY_MAX */
+};
+
+static inline uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * HSR_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static inline void fixture_event(void *context, const struct hsr_event *event)
+{
+    struct fixture *fx = context;
+
+    fx->events[event->kind]++;
+    if (event->kind == HSR_EVENT_REFUSED) {
+        fx->refused_code = event->code;
+        (void)snprintf(fx->refused_text, sizeof(fx->refused_text), "%s", event->text);
+        CHECK(strncmp(event->peer, "127.0.0.1:", 10) == 0);
+    }
+}
+
+static inline int fixture_authorize(void *context, const struct sockaddr *peer,
+                                    struct hsr_span export_name, bool write, int *ret_root_fd)
+{
+    struct fixture *fx = context;
+
+    CHECK_EQ(peer->sa_family, AF_INET);
+    if (export_name.size != 4 || memcmp(export_name.ptr, "data", 4) != 0)
+        return HSR_E_EXPORT;
+    if (write)
+        return HSR_E_READONLY;
+    *ret_root_fd = fx->root_fd;
+    return 0;
+}
+
+static inline void fixture_start(struct fixture *fx, unsigned shards, unsigned per_peer)
+{
+    struct hsr_plan_request request = {
+        .shards = shards, .server = true, .sessions = 2, .streams = 4, .depth = 2, .chunk = 65536
+    };
+    struct hsr_engine_config config = { .server = true,
+                                        .handshake_ns = 50 * HSR_NS_PER_MS,
+                                        .connections_per_peer = per_peer,
+                                        .authorize = fixture_authorize,
+                                        .event = fixture_event,
+                                        .context = fx,
+                                        .no_threads = true };
+    socklen_t size = sizeof(fx->address);
+    char why[512];
+    int rc;
+
+    memset(fx, 0, sizeof(*fx));
+    fx->shards = shards;
+    (void)snprintf(fx->root, sizeof(fx->root), "/tmp/test_handshake.XXXXXX");
+    CHECK(mkdtemp(fx->root) != NULL);
+    fx->root_fd = open(fx->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK_EQ(hsr_place_make(shards, "synthetic:core:4 pu:1", NULL, &config.placement), 0);
+    CHECK_EQ(hsr_plan_make(&request, &config.placement, &config.plan, why, sizeof(why)), 0);
+    fx->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    fx->address =
+        (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    CHECK_EQ(bind(fx->listen_fd, (struct sockaddr *)&fx->address, size), 0);
+    CHECK_EQ(listen(fx->listen_fd, 64), 0);
+    CHECK_EQ(getsockname(fx->listen_fd, (struct sockaddr *)&fx->address, &size), 0);
+    CHECK_EQ(fcntl(fx->listen_fd, F_SETFL, 0), 0);
+    rc = hsr_engine_create(&config, &fx->engine, why, sizeof(why));
+    if (rc == HSR_E_NO_IO_URING || rc == HSR_E_MEMLOCK)
+        SKIP(why);
+    CHECK_EQ(rc, 0);
+    CHECK_EQ(hsr_engine_listen(fx->engine, fx->listen_fd), 0);
+}
+
+static inline void fixture_turn(struct fixture *fx)
+{
+    struct timespec pause = { .tv_nsec = 100 * 1000 };
+    bool happened = false;
+
+    for (unsigned i = 0; i < fx->shards; i++)
+        happened |= hsr_loop_turn(hsr_engine_loop(fx->engine, i), /* may_sleep= */ false);
+    if (!happened)
+        (void)nanosleep(&pause, NULL);
+}
+
+static inline void fixture_turn_for(struct fixture *fx, uint64_t ns)
+{
+    uint64_t end = now_ns() + ns;
+
+    while (now_ns() < end)
+        fixture_turn(fx);
+}
+
+static inline unsigned fixture_conns(struct fixture *fx)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < fx->shards; i++)
+        count += fx->engine->shards[i].conn_count;
+    return count;
+}
+
+static inline void fixture_stop(struct fixture *fx)
+{
+    char path[128];
+
+    fixture_turn_for(fx, 20 * HSR_NS_PER_MS);
+    hsr_engine_destroy(fx->engine);
+    (void)close(fx->listen_fd);
+    (void)close(fx->root_fd);
+    (void)snprintf(path, sizeof(path), "rm -rf '%s'", fx->root);
+    CHECK_EQ(system(path), 0);
+}
+
+/* ---- raw clients ---- */
+
+static inline void raw_connect(struct fixture *fx, struct raw *raw)
+{
+    memset(raw, 0, sizeof(*raw));
+    raw->bytes = malloc(REPLY_MAX);
+    raw->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_EQ(connect(raw->fd, (struct sockaddr *)&fx->address, sizeof(fx->address)), 0);
+    CHECK_EQ(fcntl(raw->fd, F_SETFL, O_NONBLOCK), 0);
+}
+
+static inline void raw_close(struct raw *raw)
+{
+    (void)close(raw->fd);
+    free(raw->bytes);
+}
+
+static inline void raw_send(struct raw *raw, const void *bytes, size_t size)
+{
+    CHECK_EQ(send(raw->fd, bytes, size, MSG_NOSIGNAL), (ssize_t)size);
+}
+
+/* Build a frame in @out; the caller may then spoil it. Returns its size. */
+static inline size_t frame_make(struct raw *raw, uint16_t kind, const void *payload, size_t size,
+                                uint8_t *out)
+{
+    struct hsr_frame frame = { .kind = kind,
+                               .size = (uint32_t)size,
+                               .seq = raw->seq++,
+                               .check = { .low = hsr_hash64(payload, size) } };
+
+    hsr_frame_encode(&frame, out);
+    if (size > 0)
+        memcpy(out + HSR_FRAME_HEADER_SIZE, payload, size);
+    return HSR_FRAME_HEADER_SIZE + size;
+}
+
+static inline void raw_frame(struct raw *raw, uint16_t kind, const void *payload, size_t size)
+{
+    uint8_t out[4096];
+
+    CHECK(size <= sizeof(out) - HSR_FRAME_HEADER_SIZE);
+    raw_send(raw, out, frame_make(raw, kind, payload, size, out));
+}
+
+static const struct hsr_hello hello_good = { .magic = HSR_PROTO_MAGIC,
+                                             .version_min = 1,
+                                             .version_max = 1,
+                                             .features = HSR_FEATURE_XXH3,
+                                             .agent = { (const uint8_t *)"test/1", 6 } };
+
+static inline size_t hello_make(const struct hsr_hello *hello, uint8_t out[128])
+{
+    int size = hsr_hello_encode(&hello_good, out, 128);
+    struct hsr_writer writer = hsr_writer_init(out, 128);
+
+    CHECK(size > 0); /* then the fields that an encoder would refuse */
+    hsr_put_u32(&writer, hello->magic);
+    hsr_put_u16(&writer, hello->version_min);
+    hsr_put_u16(&writer, hello->version_max);
+    hsr_put_u64(&writer, hello->features);
+    return (size_t)size;
+}
+
+static inline void raw_hello(struct raw *raw)
+{
+    uint8_t payload[128];
+
+    raw_frame(raw, HSR_FRAME_HELLO, payload, hello_make(&hello_good, payload));
+}
+
+/* Wait for the next frame; false: the server closed, or a second passed. */
+static inline bool raw_wait(struct fixture *fx, struct raw *raw, struct hsr_frame *ret_frame,
+                            struct hsr_span *ret_payload)
+{
+    uint64_t end = now_ns() + HSR_NS_PER_S;
+
+    for (;;) {
+        size_t have = raw->size - raw->offset;
+        ssize_t got;
+
+        if (have >= HSR_FRAME_HEADER_SIZE) {
+            CHECK_EQ(hsr_frame_decode(raw->bytes + raw->offset, ret_frame), 0);
+            if (have >= HSR_FRAME_HEADER_SIZE + (size_t)ret_frame->size) {
+                *ret_payload = (struct hsr_span){ raw->bytes + raw->offset + HSR_FRAME_HEADER_SIZE,
+                                                  ret_frame->size };
+                raw->offset += HSR_FRAME_HEADER_SIZE + (size_t)ret_frame->size;
+                return true;
+            }
+        }
+        if (raw->ended || now_ns() > end)
+            return false;
+        fixture_turn(fx);
+        got = recv(raw->fd, raw->bytes + raw->size, REPLY_MAX - raw->size, 0);
+        if (got > 0)
+            raw->size += (size_t)got;
+        else if (got == 0 || errno != EAGAIN)
+            raw->ended = true;
+    }
+}
+
+static inline void raw_expect(struct fixture *fx, struct raw *raw, uint16_t kind,
+                              struct hsr_span *ret_payload)
+{
+    struct hsr_frame frame = { 0 };
+
+    *ret_payload = (struct hsr_span){ 0 };
+    CHECK(raw_wait(fx, raw, &frame, ret_payload));
+    CHECK_EQ(frame.kind, kind);
+}
+
+static inline void raw_greet(struct fixture *fx, struct raw *raw)
+{
+    struct hsr_span payload;
+    struct hsr_hello_ack ack;
+
+    raw_hello(raw);
+    raw_expect(fx, raw, HSR_FRAME_HELLO_ACK, &payload);
+    CHECK_EQ(hsr_hello_ack_decode(payload, &ack), 0);
+    CHECK_EQ(ack.version, 1);
+    CHECK_EQ(ack.features, HSR_FEATURE_XXH3);
+    CHECK_EQ(ack.streams_max, 4);
+    CHECK_EQ(ack.depth_max, 2);
+    CHECK_EQ(ack.chunk_max, 65536);
+}
+
+/* The server says REJECT with @code, closes, and reports it once. */
+static inline void raw_expect_reject(struct fixture *fx, struct raw *raw, int code)
+{
+    unsigned before = fx->events[HSR_EVENT_REFUSED];
+    struct hsr_span payload;
+    struct hsr_reject reject = { 0 };
+    struct hsr_frame frame;
+
+    raw_expect(fx, raw, HSR_FRAME_REJECT, &payload);
+    CHECK_EQ(hsr_reject_decode(payload, &reject), 0);
+    CHECK_EQ(reject.code, code);
+    CHECK(!raw_wait(fx, raw, &frame, &payload));
+    CHECK(raw->ended);
+    fixture_turn_for(fx, 5 * HSR_NS_PER_MS);
+    CHECK(fx->events[HSR_EVENT_REFUSED] >= 1 && fx->events[HSR_EVENT_REFUSED] <= before + 1);
+    CHECK_EQ(fx->refused_code, code);
+}
+
+static inline void join_send_token(struct raw *raw, uint8_t fill, uint8_t home, uint32_t stream,
+                                   bool trailing)
+{
+    struct hsr_join join = { .stream = stream };
+    uint8_t payload[64], out[256];
+    int size;
+
+    memset(join.token, fill, sizeof(join.token));
+    join.token[HSR_TOKEN_SIZE - 1] = home;
+    size = hsr_join_encode(&join, payload, sizeof(payload));
+    CHECK_EQ(size, 20);
+    (void)frame_make(raw, HSR_FRAME_JOIN, payload, 20, out);
+    out[HSR_FRAME_HEADER_SIZE + 20] = 0;
+    raw_send(raw, out, HSR_FRAME_HEADER_SIZE + 20 + (trailing ? 1 : 0));
+}
+
+static inline void list_send(struct raw *raw, const char *export_name, const char *path,
+                             bool self_only)
+{
+    struct hsr_list_request request = {
+        .self_only = self_only,
+        .export_name = { (const uint8_t *)export_name, strlen(export_name) },
+        .path = { (const uint8_t *)path, strlen(path) },
+    };
+    uint8_t payload[512];
+    int size = hsr_list_request_encode(&request, payload, sizeof(payload));
+
+    CHECK(size > 0);
+    raw_frame(raw, HSR_FRAME_LIST, payload, (size_t)size);
+}
+
+#endif

@@ -1,0 +1,171 @@
+/* The engine: starting, limits, draining, stopping. */
+#include "tests/unit/server_fixture.h"
+
+/* Goal: so many connections of one address, and a place is free again when one ends. */
+static void test_engine_peer_limit(void)
+{
+    struct hsr_frame frame;
+    struct hsr_span payload;
+    struct raw raws[4], late;
+    struct fixture fx;
+
+    fixture_start(&fx, 1, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        raw_connect(&fx, &raws[i]);
+        raw_greet(&fx, &raws[i]);
+    }
+    raw_connect(&fx, &late);
+    CHECK(!raw_wait(&fx, &late, &frame, &payload));
+    CHECK(late.ended);
+    CHECK_EQ(fx.refused_code, HSR_E_BUSY);
+    CHECK_EQ(fx.events[HSR_EVENT_ACCEPTED], 4);
+    CHECK_EQ(fx.events[HSR_EVENT_REFUSED], 1);
+    raw_close(&late);
+    raw_close(&raws[2]);
+    fixture_turn_for(&fx, 5 * HSR_NS_PER_MS);
+    raw_connect(&fx, &late);
+    raw_greet(&fx, &late);
+    raw_close(&late);
+    for (unsigned i = 0; i < 4; i++)
+        if (i != 2)
+            raw_close(&raws[i]);
+    fixture_stop(&fx);
+}
+
+/* Goal: while draining nobody new gets in, and who is in may not begin. */
+static void test_engine_drains(void)
+{
+    struct fixture fx;
+    struct raw early, late;
+
+    fixture_start(&fx, 2, 0);
+    raw_connect(&fx, &early);
+    raw_greet(&fx, &early);
+    hsr_engine_drain(fx.engine);
+    list_send(&early, "data", "", false);
+    raw_expect_reject(&fx, &early, HSR_E_SHUTDOWN);
+    raw_connect(&fx, &late); /* the kernel's backlog takes it, nobody else does */
+    raw_hello(&late);
+    fixture_turn_for(&fx, 100 * HSR_NS_PER_MS);
+    CHECK_EQ(fx.events[HSR_EVENT_ACCEPTED], 1);
+    CHECK_EQ(fixture_conns(&fx), 0);
+    CHECK_EQ(recv(late.fd, late.bytes, 1, 0), -1);
+    raw_close(&early);
+    raw_close(&late);
+    CHECK_EQ(hsr_engine_sessions(fx.engine), 0);
+    fixture_stop(&fx);
+}
+
+/* Goal: destroy with connections in every state of the handshake frees all of them, soon. */
+static void test_engine_destroy_with_connections(void)
+{
+    struct raw silent, half, greeted, joining;
+    struct fixture fx;
+    uint64_t start;
+
+    fixture_start(&fx, 2, 0);
+    raw_connect(&fx, &silent);
+    raw_connect(&fx, &half);
+    raw_send(&half, "half a header", 13);
+    raw_connect(&fx, &greeted);
+    raw_greet(&fx, &greeted);
+    raw_connect(&fx, &joining);
+    raw_greet(&fx, &joining);
+    join_send_token(&joining, 9, 1, 0, false);
+    start = now_ns();
+    fixture_stop(&fx);
+    CHECK(now_ns() - start < HSR_NS_PER_S);
+    raw_close(&silent);
+    raw_close(&half);
+    raw_close(&greeted);
+    raw_close(&joining);
+}
+
+/* Goal: with threads an engine starts, answers, refuses and stops. */
+static void test_engine_threads(void)
+{
+    struct hsr_plan_request request = {
+        .shards = 2, .server = true, .sessions = 1, .streams = 2, .depth = 2, .chunk = 65536
+    };
+    struct hsr_engine_config config = { .server = true, .handshake_ns = 200 * HSR_NS_PER_MS };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    socklen_t size = sizeof(address);
+    struct hsr_engine *engine = NULL;
+    char why[512];
+
+    CHECK_EQ(hsr_place_make(2, NULL, NULL, &config.placement), 0);
+    CHECK_EQ(hsr_plan_make(&request, &config.placement, &config.plan, why, sizeof(why)), 0);
+    CHECK_EQ(bind(fd, (struct sockaddr *)&address, size), 0);
+    CHECK_EQ(listen(fd, 64), 0);
+    CHECK_EQ(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    CHECK_EQ(hsr_engine_create(&config, &engine, why, sizeof(why)), 0);
+    CHECK_EQ(hsr_engine_listen(engine, fd), 0);
+    CHECK_EQ(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    CHECK_EQ(hsr_engine_listen(engine, -1), -EBADF);
+    for (unsigned i = 0; i < 10; i++) {
+        struct raw raw = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+        struct timeval limit = { .tv_sec = 2 };
+        uint8_t bytes[256];
+        ssize_t got = 0, more;
+
+        CHECK_EQ(connect(raw.fd, (struct sockaddr *)&address, size), 0);
+        CHECK_EQ(setsockopt(raw.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+        raw_hello(&raw);
+        do { /* HELLO_ACK, and at the deadline REJECT */
+            more = recv(raw.fd, bytes, sizeof(bytes), i % 2 == 0 ? 0 : MSG_DONTWAIT);
+            got += more > 0 ? more : 0;
+        } while (more > 0 || (more < 0 && errno == EINTR)); /* old rings leave work behind */
+        if (i % 2 == 0)
+            CHECK(more == 0 && got > (ssize_t)(2 * HSR_FRAME_HEADER_SIZE));
+        (void)close(raw.fd);
+    }
+    hsr_engine_drain(engine);
+    hsr_engine_destroy(engine);
+    (void)close(fd);
+}
+
+static int backend_refused(void *context, unsigned shard, struct hsr_backend **ret_backend)
+{
+    struct hsr_uring_options options = { .iowq_cpu = -1 };
+    char why[256];
+
+    (void)context;
+    return shard == 1 ? HSR_E_MEMLOCK : hsr_uring_create(&options, ret_backend, why, sizeof(why));
+}
+
+/* Goal: an engine that cannot start says why, and leaves nothing behind. */
+static void test_engine_start_fails(void)
+{
+    struct hsr_plan_request request = {
+        .shards = 3, .server = true, .sessions = 1, .streams = 2, .depth = 2, .chunk = 65536
+    };
+
+    for (int threads = 0; threads < 2; threads++) {
+        for (int server = 0; server < 2; server++) {
+            struct hsr_engine_config config = { .server = server,
+                                                .no_threads = !threads,
+                                                .backend_create = backend_refused };
+            struct hsr_engine *engine = NULL;
+            char why[512] = "";
+
+            request.server = server;
+            CHECK_EQ(hsr_place_make(3, "synthetic:core:4 pu:1", NULL, &config.placement), 0);
+            CHECK_EQ(hsr_plan_make(&request, &config.placement, &config.plan, why, sizeof(why)), 0);
+            CHECK_EQ(hsr_engine_create(&config, &engine, why, sizeof(why)), HSR_E_MEMLOCK);
+            CHECK(engine == NULL);
+            CHECK(strstr(why, "shard 1") != NULL);
+        }
+    }
+}
+
+int main(void)
+{
+    RUN(test_engine_peer_limit);
+    RUN(test_engine_drains);
+    RUN(test_engine_destroy_with_connections);
+    RUN(test_engine_threads);
+    RUN(test_engine_start_fails);
+    TEST_END();
+}
