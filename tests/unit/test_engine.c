@@ -1,6 +1,8 @@
 /* The engine: starting, limits, draining, stopping. */
 #include "tests/unit/server_fixture.h"
 
+#include <pthread.h>
+
 /* Goal: so many connections of one address, and a place is free again when one ends. */
 static void test_engine_peer_limit(void)
 {
@@ -160,6 +162,135 @@ static void test_engine_start_fails(void)
     }
 }
 
+/* ---- a client ---- */
+
+struct client {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    unsigned closed;
+    int code;
+};
+
+static void client_event(void *context, const struct hsr_event *event)
+{
+    struct client *client = context;
+
+    if (event->kind != HSR_EVENT_CLOSED)
+        return;
+    CHECK(event->progress != NULL);
+    CHECK(event->totals != NULL);
+    (void)pthread_mutex_lock(&client->lock);
+    client->closed++;
+    client->code = event->code;
+    (void)pthread_cond_signal(&client->cond);
+    (void)pthread_mutex_unlock(&client->lock);
+}
+
+static struct hsr_engine *client_start(struct client *client)
+{
+    struct hsr_plan_request request = { .shards = 2 };
+    struct hsr_engine_config config = { .event = client_event, .context = client };
+    struct hsr_engine *engine = NULL;
+    char why[512];
+
+    *client =
+        (struct client){ .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+    CHECK_EQ(hsr_place_make(2, NULL, NULL, &config.placement), 0);
+    CHECK_EQ(hsr_plan_make(&request, &config.placement, &config.plan, why, sizeof(why)), 0);
+    CHECK_EQ(hsr_engine_create(&config, &engine, why, sizeof(why)), 0);
+    return engine;
+}
+
+/* Code of the @count-th CLOSED event; 0 when none came in five seconds. */
+static int client_wait(struct client *client, unsigned count)
+{
+    struct timespec until;
+    int rc = 0;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 5;
+    (void)pthread_mutex_lock(&client->lock);
+    while (client->closed < count && rc == 0)
+        rc = pthread_cond_timedwait(&client->cond, &client->lock, &until);
+    CHECK_EQ(client->closed, count);
+    rc = client->closed == count ? client->code : 0;
+    (void)pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+/* A place that nobody listens at, or (@listening) one that never says a word. */
+static int silent_place(struct hsr_job_spec *spec, bool listening)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CHECK_EQ(bind(fd, (struct sockaddr *)&address, size), 0);
+    if (listening)
+        CHECK_EQ(listen(fd, 8), 0);
+    CHECK_EQ(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    *spec = (struct hsr_job_spec){ .address_size = sizeof(address),
+                                   .role = HSR_ROLE_SOURCE,
+                                   .list = true,
+                                   .export_name = "data",
+                                   .path = "" };
+    memcpy(&spec->address, &address, sizeof(address));
+    return fd;
+}
+
+static void test_engine_client_is_refused(void)
+{
+    struct hsr_job_spec spec;
+    struct client client;
+    struct hsr_engine *engine = client_start(&client);
+    int fd = silent_place(&spec, false);
+
+    for (unsigned i = 1; i <= 3; i++) { /* one engine, one job after the other */
+        CHECK_EQ(hsr_engine_run(engine, &spec), 0);
+        CHECK_EQ(client_wait(&client, i), -ECONNREFUSED);
+    }
+    hsr_engine_destroy(engine);
+    (void)close(fd);
+}
+
+/* Goal: a job that waits for a silent server ends soon when asked: from a thread, from a signal
+ * handler, and before it has begun. */
+static void test_engine_client_is_canceled(void)
+{
+    struct timespec pause = { .tv_nsec = 30 * 1000 * 1000 };
+    struct hsr_job_spec spec;
+    struct client client;
+    struct hsr_engine *engine = client_start(&client);
+    int fd = silent_place(&spec, true);
+
+    CHECK_EQ(hsr_engine_run(engine, &spec), 0);
+    (void)nanosleep(&pause, NULL);
+    CHECK_EQ(hsr_engine_sessions(engine), 1);
+    hsr_engine_cancel(engine);
+    CHECK_EQ(client_wait(&client, 1), HSR_E_CANCELED);
+
+    CHECK_EQ(hsr_engine_run(engine, &spec), 0);
+    (void)nanosleep(&pause, NULL);
+    hsr_engine_cancel_async(engine);
+    CHECK_EQ(client_wait(&client, 2), HSR_E_CANCELED);
+
+    while (hsr_engine_sessions(engine) > 0) /* what said CLOSED may not be gone yet */
+        (void)nanosleep(&pause, NULL);
+    hsr_engine_cancel_async(engine);
+    (void)nanosleep(&pause, NULL);
+    CHECK_EQ(client.closed, 2);
+    CHECK_EQ(hsr_engine_run(engine, &spec), 0);
+    CHECK_EQ(client_wait(&client, 3), HSR_E_CANCELED);
+
+    CHECK_EQ(hsr_engine_run(engine, &spec), 0); /* and the next one runs again */
+    (void)nanosleep(&pause, NULL);
+    CHECK_EQ(hsr_engine_sessions(engine), 1);
+    hsr_engine_destroy(engine); /* ends it too */
+    CHECK_EQ(client_wait(&client, 4), HSR_E_CANCELED);
+    (void)close(fd);
+}
+
 int main(void)
 {
     RUN(test_engine_peer_limit);
@@ -167,5 +298,7 @@ int main(void)
     RUN(test_engine_destroy_with_connections);
     RUN(test_engine_threads);
     RUN(test_engine_start_fails);
+    RUN(test_engine_client_is_refused);
+    RUN(test_engine_client_is_canceled);
     TEST_END();
 }
