@@ -166,6 +166,7 @@ void hsr_session_stream_ready(struct hsr_session *session, struct hsr_stream *st
 {
     hsr_assert(session->streams[stream->index] == stream);
     session->streams_joined++;
+    stream->ready = true;
     hsr_session_wake(session);
 }
 
@@ -259,6 +260,8 @@ static void session_close(struct hsr_session *session)
             hsr_stream_close(session->streams[i]);
     if (session->streams_open > 0)
         return;
+    if (session->target != NULL && !hsr_target_idle(session))
+        return; /* its last system call wakes us */
     session_say_closed(session);
     if (session->control != NULL) {
         if (session->rc == 0 && !session->control->close_flushed)

@@ -80,6 +80,7 @@ struct hsr_session {
     uint64_t failed; /* paths that failed, as far as this side knows */
     /* client only */
     struct hsr_job_spec spec;
+    uint32_t path_sent; /* of spec.paths */
     bool single_name; /* SINGLE_FILE: the top entry is renamed */
     char top_name[HSR_NAME_MAX + 1];
 };

@@ -5,6 +5,8 @@
 
 #include "transfer/engine/stream.h"
 
+#define HSR_SOURCE_PATHS_MAX 1000000u /* of one pull: their text is bounded by the peer's patience */
+
 int hsr_source_create(struct hsr_session *session);
 /** Server: a PATHS frame of a pull, or all of them are there. */
 int hsr_source_paths(struct hsr_session *session, struct hsr_span payload);
@@ -20,7 +22,7 @@ void hsr_source_destroy(struct hsr_session *session);
 struct hsr_source_view {
     const struct hsr_walk *walk;
     const struct hsr_dir *dir;
-    const char *name;
+    char name[HSR_NAME_MAX + 1];
     struct hsr_source_identity identity;
     uint32_t page;
     uint64_t size;

@@ -130,6 +130,7 @@ struct hsr_stream {
     struct hsr_list works;   /* granted, oldest first */
     struct hsr_list sending; /* chunks in the order they must leave */
     uint32_t works_lent;     /* home's count */
+    bool ready;              /* home's: joined */
     struct hsr_dircache cache;
     bool paced;              /* waits for the timer */
     uint64_t pace_ns;        /* when the head of `sending` may leave; 0: not asked yet */

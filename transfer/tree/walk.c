@@ -31,7 +31,7 @@ int hsr_walk_create(struct hsr_loop *loop, const struct hsr_walk_top *tops, unsi
     walk->loop = loop;
     walk->options = *options;
     walk->privileged = geteuid() == 0;
-    walk->dir_next = HSR_DIR_ROOT + 1;
+    walk->dir_next = options->first_dir != 0 ? options->first_dir : HSR_DIR_ROOT + 1;
     hsr_links_init(&walk->links, options->links_bytes_max);
     walk->tops = calloc(HSR_MAX(top_count, 1u), sizeof(*tops));
     walk->top_count = top_count;
@@ -67,6 +67,11 @@ void hsr_walk_destroy(struct hsr_walk *walk)
     free(walk->path);
     free(walk->tops);
     free(walk);
+}
+
+uint32_t hsr_walk_next_dir(const struct hsr_walk *walk)
+{
+    return walk->dir_next;
 }
 
 size_t hsr_walk_memory(const struct hsr_walk *walk)

@@ -33,6 +33,7 @@ struct hsr_walk_options {
     bool list_sockets; /* LIST: report sockets as entries */
     bool one_level; /* LIST: do not descend; no DIR_END */
     size_t links_bytes_max; /* budget of the hard-link table; beyond it links become copies */
+    uint32_t first_dir; /* first directory id to give; 0: 1. For a walk that follows another */
 };
 
 struct hsr_walk_item {
@@ -63,6 +64,9 @@ void hsr_walk_dir_release(struct hsr_walk *walk, struct hsr_dir *dir);
 
 /** Every hold must have been released. Accepts NULL. */
 void hsr_walk_destroy(struct hsr_walk *walk);
+
+/** The directory id that would be given next: where a later walk of the same session begins. */
+uint32_t hsr_walk_next_dir(const struct hsr_walk *walk);
 
 /** Bytes of memory the walk holds now (records, buffers, hard-link table). */
 size_t hsr_walk_memory(const struct hsr_walk *walk);

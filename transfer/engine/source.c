@@ -1,0 +1,566 @@
+/* The source machine: walk -> pages -> what is wanted. Dealing to streams is in source_deal.c. */
+#include "transfer/engine/source_impl.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statfs.h>
+
+#include "base/base.h"
+
+#define SOURCE_SLICE 64u /* entries walked before others get a turn: about 150 us */
+
+static int source_walk_start(struct hsr_session *session, const struct hsr_walk_top *tops,
+                             unsigned count);
+static int source_paths_start(struct hsr_session *session);
+static void source_walk(struct hsr_source *source);
+static bool source_page_open(struct hsr_source *source);
+static int source_page_add(struct hsr_source *source, const struct hsr_walk_item *item);
+static bool source_page_send(struct hsr_source *source);
+static void source_item_failed(struct hsr_source *source, const struct hsr_walk_item *item);
+static void source_finish(struct hsr_source *source);
+static int source_wanted(struct hsr_source *source, struct hsr_source_page *page,
+                         struct hsr_span payload);
+static void source_want_one(struct hsr_source *source, struct hsr_source_page *page,
+                            const struct hsr_want_item *item);
+static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
+                        struct hsr_span payload);
+static void source_page_free(struct hsr_source *source, struct hsr_source_page *page);
+static struct hsr_source_page *source_page_find(struct hsr_source *source, uint32_t page);
+static bool source_root_is_tmpfs(struct hsr_loop *loop, int fd);
+static bool source_page_heard(const struct hsr_source_page *page);
+
+int hsr_source_create(struct hsr_session *session)
+{
+    struct hsr_source *source = calloc(1, sizeof(*source));
+    const struct hsr_job_spec *spec = &session->spec;
+
+    if (source == NULL)
+        return -ENOMEM;
+    session->source = source;
+    source->session = session;
+    source->digest_fd = -1;
+    hsr_list_init(&source->works_free);
+    source->pages = calloc(HSR_PAGES_MAX, sizeof(*source->pages));
+    source->small.items = calloc(SOURCE_QUEUE_SIZE, sizeof(uint32_t));
+    source->large.items = calloc(SOURCE_QUEUE_SIZE, sizeof(uint32_t));
+    source->unless.items = calloc(SOURCE_QUEUE_SIZE, sizeof(uint32_t));
+    source->retries = calloc(SOURCE_RETRIES_MAX, sizeof(*source->retries));
+    source->work_count = session->streams_count * SOURCE_WORKS_PER_STREAM;
+    source->works = calloc(source->work_count, sizeof(*source->works));
+    if (source->pages == NULL || source->small.items == NULL || source->large.items == NULL ||
+        source->unless.items == NULL || source->retries == NULL || source->works == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < HSR_PAGES_MAX; i++) {
+        source->pages[i].source = source;
+        source->pages[i].payload = malloc(HSR_CONTROL_PAYLOAD_MAX);
+        if (source->pages[i].payload == NULL)
+            return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < source->work_count; i++) {
+        struct hsr_work *work = &source->works[i];
+
+        work->session = session;
+        work->members = calloc(HSR_PACK_MEMBERS_MAX, sizeof(*work->members));
+        work->table = calloc(HSR_PACK_MEMBERS_MAX, sizeof(*work->table));
+        if (work->members == NULL || work->table == NULL)
+            return -ENOMEM;
+        hsr_list_init(&work->node);
+        hsr_list_push_tail(&source->works_free, &work->node);
+    }
+    hsr_dircache_init(&source->cache, &session->home->loop, -1,
+                      (session->options & HSR_OPT_COPY_LINKS) != 0);
+    if (session->client)
+        return source_walk_start(session, spec->tops, spec->top_count);
+    source->path_want = spec->path_count;
+    hsr_require(source->path_want > 0, HSR_E_PROTOCOL);
+    hsr_require(source->path_want <= HSR_SOURCE_PATHS_MAX, HSR_E_LIMIT);
+    source->paths = calloc(source->path_want, sizeof(*source->paths));
+    return source->paths == NULL ? -ENOMEM : 0;
+}
+
+/* PATHS of a pull: copied; the walk starts when all are there. */
+int hsr_source_paths(struct hsr_session *session, struct hsr_span payload)
+{
+    struct hsr_source *source = session->source;
+    struct hsr_list_reader list;
+    struct hsr_span path;
+    int rc;
+
+    hsr_require(!session->client && source->walk == NULL, HSR_E_PROTOCOL);
+    rc = hsr_list_begin(&list, payload, source->path_want - source->path_count);
+    while (rc >= 0 && (rc = hsr_paths_next(&list, &path)) > 0) {
+        char *copy = strndup((const char *)path.ptr, path.size);
+
+        if (copy == NULL)
+            return -ENOMEM;
+        source->paths[source->path_count++] = copy;
+    }
+    if (rc == 0 && source->path_count == source->path_want)
+        rc = source_paths_start(session);
+    hsr_session_wake(session);
+    return rc;
+}
+
+void hsr_source_step(struct hsr_session *session)
+{
+    struct hsr_source *source = session->source;
+
+    if (source->walk == NULL)
+        return;
+    source_walk(source);
+    if (session->state != HSR_SESSION_MOVING)
+        return;
+    source_deal(source);
+    source_finish(source);
+}
+
+int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
+                     struct hsr_span payload)
+{
+    struct hsr_source *source = session->source;
+    struct hsr_source_page *page;
+
+    if (frame->kind == HSR_FRAME_PATHS)
+        return hsr_source_paths(session, payload);
+    hsr_require(frame->kind == HSR_FRAME_WANT || frame->kind == HSR_FRAME_PAGE_ACK,
+                HSR_E_PROTOCOL);
+    page = source_page_find(source, frame->page);
+    hsr_require(page != NULL, HSR_E_PROTOCOL);
+    hsr_session_wake(session);
+    return frame->kind == HSR_FRAME_WANT ? source_wanted(source, page, payload)
+                                         : source_acked(source, page, payload);
+}
+
+void hsr_source_view(const struct hsr_source_page *page, uint16_t index,
+                     struct hsr_source_view *ret_view)
+{
+    const struct source_entry *entry = &page->entries[index];
+
+    ret_view->walk = page->source->walk;
+    ret_view->dir = entry->dir;
+    ret_view->identity = entry->identity;
+    ret_view->page = page->page;
+    ret_view->size = entry->identity.size;
+    memcpy(ret_view->name, page->payload + entry->name_offset, entry->name_size);
+    ret_view->name[entry->name_size] = '\0';
+}
+
+void hsr_source_destroy(struct hsr_session *session)
+{
+    struct hsr_source *source = session->source;
+
+    source_deal_drop(source);
+    for (uint32_t i = 0; source->pages != NULL && i < HSR_PAGES_MAX; i++) {
+        if (source->pages[i].used)
+            source_page_free(source, &source->pages[i]);
+        free(source->pages[i].payload);
+    }
+    source_retry_drop(source);
+    hsr_walk_destroy(source->walk);
+    if (source->cache.loop != NULL)
+        hsr_dircache_fini(&source->cache);
+    for (uint32_t i = 0; source->works != NULL && i < source->work_count; i++) {
+        free(source->works[i].members);
+        free(source->works[i].table);
+    }
+    for (uint32_t i = 0; i < source->path_count; i++)
+        free(source->paths[i]);
+    free(source->paths);
+    free(source->tops);
+    free(source->works);
+    free(source->retries);
+    free(source->digests);
+    free(source->digest_buf);
+    free(source->small.items);
+    free(source->large.items);
+    free(source->unless.items);
+    free(source->pages);
+    free(source);
+    session->source = NULL;
+}
+
+void source_queue_push(struct source_queue *queue, uint32_t item)
+{
+    hsr_assert(queue->count < SOURCE_QUEUE_SIZE);
+    queue->items[(queue->head + queue->count++) % SOURCE_QUEUE_SIZE] = item;
+}
+
+bool source_queue_pop(struct source_queue *queue, uint32_t *ret_item)
+{
+    if (queue->count == 0)
+        return false;
+    *ret_item = queue->items[queue->head];
+    queue->head = (queue->head + 1) % SOURCE_QUEUE_SIZE;
+    queue->count--;
+    return true;
+}
+
+uint32_t source_queue_peek(const struct source_queue *queue, uint32_t at)
+{
+    hsr_assert(at < queue->count);
+    return queue->items[(queue->head + at) % SOURCE_QUEUE_SIZE];
+}
+
+size_t source_entry_path(const struct hsr_source_page *page, uint16_t index, char *buf, size_t size)
+{
+    const struct source_entry *entry = &page->entries[index];
+
+    return hsr_dir_path(
+        entry->dir, (struct hsr_span){ page->payload + entry->name_offset, entry->name_size }, buf,
+        size);
+}
+
+void source_entry_done(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
+                       int code)
+{
+    struct source_entry *entry = &page->entries[index];
+    struct hsr_session *session = source->session;
+    char path[HSR_ERROR_PATH_SIZE];
+
+    hsr_assert(page->lent > 0 && entry->wanted);
+    entry->wanted = false;
+    page->lent--;
+    session->progress.files_done++;
+    if (code == HSR_E_CHANGED && source->round + 1u < SOURCE_TRIES_MAX &&
+        source->retry_count < SOURCE_RETRIES_MAX) {
+        struct source_retry *retry = &source->retries[source->retry_count++];
+
+        retry->dir = entry->dir;
+        memcpy(retry->name, page->payload + entry->name_offset, entry->name_size);
+        retry->name[entry->name_size] = '\0';
+        hsr_walk_dir_hold(source->walk, entry->dir);
+    } else if (code < 0 && code != HSR_E_CANCELED) {
+        (void)source_entry_path(page, index, path, sizeof(path));
+        hsr_session_note(session, HSR_NOTE_FAILED, code, "read", path, entry->identity.size);
+    }
+    if (page->acked && page->lent == 0)
+        source_page_free(source, page);
+    hsr_session_wake(session);
+}
+
+static int source_walk_start(struct hsr_session *session, const struct hsr_walk_top *tops,
+                             unsigned count)
+{
+    struct hsr_source *source = session->source;
+    struct hsr_walk_options options = source_walk_options(source);
+
+    hsr_require(count > 0, HSR_E_USAGE);
+    source->tops = calloc(count, sizeof(*source->tops));
+    if (source->tops == NULL)
+        return -ENOMEM;
+    memcpy(source->tops, tops, count * sizeof(*tops));
+    source->top_count = count;
+    if (session->client && session->single_name) { /* one file that takes another name */
+        hsr_require(count == 1 && !tops[0].contents, HSR_E_PROTOCOL);
+        source->tops[0].name =
+            (struct hsr_span){ (const uint8_t *)session->top_name, strlen(session->top_name) };
+    }
+    session->call_io = source_root_is_tmpfs(&session->home->loop, tops[0].base_fd);
+    return hsr_walk_create(&session->home->loop, source->tops, count, &options, &source->walk);
+}
+
+struct hsr_walk_options source_walk_options(const struct hsr_source *source)
+{
+    const struct hsr_session *session = source->session;
+
+    return (struct hsr_walk_options){
+        .filter = session->filter,
+        .xattrs = !(session->options & HSR_OPT_NO_XATTRS),
+        .hard_links = !(session->options & HSR_OPT_NO_HARD_LINKS),
+        .copy_links = (session->options & HSR_OPT_COPY_LINKS) != 0,
+        .beneath = !session->client,
+        .links_bytes_max = session->engine->config.plan.links_bytes
+    };
+}
+
+/* A pull's paths become tops below the session's root. */
+static int source_paths_start(struct hsr_session *session)
+{
+    struct hsr_source *source = session->source;
+    struct hsr_walk_top *tops = calloc(source->path_count, sizeof(*tops));
+    int rc;
+
+    if (tops == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < source->path_count; i++) {
+        const char *path = source->paths[i];
+        const char *slash = strrchr(path, '/');
+        const char *name = slash != NULL ? slash + 1 : path;
+
+        tops[i] = (struct hsr_walk_top){ .base_fd = session->root_fd,
+                                         .path = { (const uint8_t *)path, strlen(path) },
+                                         .name = { (const uint8_t *)name, strlen(name) },
+                                         .contents = path[0] == '\0',
+                                         .list = (session->options & HSR_OPT_LIST) != 0 };
+    }
+    rc = source_walk_start(session, tops, source->path_count);
+    free(tops);
+    return rc;
+}
+
+/* Fill and send pages while there is room in the window; a slice at a time. */
+static void source_walk(struct hsr_source *source)
+{
+    struct hsr_session *session = source->session;
+    unsigned slice = 0;
+
+    while (!source->walk_over) {
+        int rc;
+
+        if (!source_page_open(source))
+            return; /* the window is full: PAGE_ACK wakes us */
+        if (!source->entry_pending) {
+            rc = hsr_walk_next(source->walk, &source->item);
+            if (rc < 0) {
+                hsr_session_end(session, rc, "the walk cannot go on");
+                return;
+            }
+            if (rc == 0) {
+                source->walk_over = true;
+                break;
+            }
+            if (source->item.code < 0) {
+                source_item_failed(source, &source->item);
+                continue;
+            }
+        }
+        source->entry_pending = source_page_add(source, &source->item) == HSR_E_LIMIT;
+        if (source->entry_pending || source->filling->size >= SOURCE_PAGE_FULL ||
+            source->filling->count == HSR_PAGE_ENTRIES_MAX) {
+            if (!source_page_send(source))
+                return; /* no room in the connection: its `writable` wakes us */
+        }
+        if (++slice >= SOURCE_SLICE && hsr_loop_pressed(&session->home->loop)) {
+            hsr_session_wake(session);
+            return;
+        }
+    }
+    if (source->filling != NULL && source->filling->count > 0)
+        (void)source_page_send(source); /* no room: tried again at the next step */
+}
+
+static bool source_page_open(struct hsr_source *source)
+{
+    struct hsr_source_page *page;
+
+    if (source->filling != NULL) {
+        if (source->filling->size < SOURCE_PAGE_FULL && !source->entry_pending &&
+            source->filling->count < HSR_PAGE_ENTRIES_MAX)
+            return true;
+        if (source->filling->count > 0 && !source_page_send(source))
+            return false;
+        if (source->filling != NULL)
+            return true;
+    }
+    page = &source->pages[source->page_next % HSR_PAGES_MAX];
+    if (page->used)
+        return false;
+    page->used = true;
+    page->acked = false;
+    page->answered = false;
+    page->page = source->page_next++;
+    page->count = 0;
+    page->lent = 0;
+    page->size = 0;
+    source->filling = page;
+    return true;
+}
+
+static int source_page_add(struct hsr_source *source, const struct hsr_walk_item *item)
+{
+    struct hsr_source_page *page = source->filling;
+    struct hsr_session *session = source->session;
+    struct source_entry *entry = &page->entries[page->count];
+    struct hsr_entry out = item->entry;
+    struct hsr_writer writer =
+        hsr_writer_init(page->payload + page->size, HSR_CONTROL_PAYLOAD_MAX - page->size);
+    int rc;
+
+    if (source->round > 0) { /* parents of a retried file get their times set again */
+        out.flags &= (uint8_t)~HSR_ENTRY_IMPLIED;
+        if (out.type == HSR_ENTRY_DIR_END)
+            out.flags |= HSR_ENTRY_INCOMPLETE;
+    }
+    rc = hsr_entry_encode(&writer, &out);
+
+    if (rc < 0)
+        return rc == HSR_E_LIMIT && page->count == 0 ? 0 : rc; /* cannot be: limits are per entry */
+    /* an encoded entry begins: type u8, flags u8, parent u32, name size u8, name */
+    entry->name_offset = (uint32_t)page->size + 7;
+    entry->name_size = (uint8_t)item->entry.name.size;
+    entry->type = item->entry.type;
+    entry->wanted = false;
+    entry->dir = item->dir;
+    entry->identity = (struct hsr_source_identity){ .dev = item->dev,
+                                                    .ino = item->ino,
+                                                    .size = item->entry.size,
+                                                    .mtime_s = item->entry.mtime_s,
+                                                    .mtime_ns = item->entry.mtime_ns,
+                                                    .ctime_s = item->ctime_s,
+                                                    .ctime_ns = item->ctime_ns };
+    hsr_walk_dir_hold(source->walk, item->dir);
+    page->count++;
+    page->size += writer.offset;
+    if (item->entry.type != HSR_ENTRY_DIR_END)
+        session->progress.entries_seen++;
+    if (item->entry.type == HSR_ENTRY_FILE && !(item->entry.flags & HSR_ENTRY_LINK_NEXT)) {
+        session->progress.files_seen++;
+        session->progress.bytes_seen += item->entry.size;
+    }
+    return 0;
+}
+
+static bool source_page_send(struct hsr_source *source)
+{
+    struct hsr_source_page *page = source->filling;
+    struct hsr_conn *conn = source->session->control;
+    uint8_t *out = conn != NULL ? hsr_conn_begin(conn, page->size) : NULL;
+
+    if (out == NULL)
+        return false;
+    memcpy(out, page->payload, page->size);
+    hsr_conn_commit(conn, (struct hsr_frame){ .kind = HSR_FRAME_ENTRIES, .page = page->page },
+                    page->size);
+    source->filling = NULL;
+    return true;
+}
+
+static void source_item_failed(struct hsr_source *source, const struct hsr_walk_item *item)
+{
+    char path[HSR_ERROR_PATH_SIZE];
+
+    (void)hsr_dir_path(item->dir, item->entry.name, path, sizeof(path));
+    hsr_session_note(source->session, item->skipped ? HSR_NOTE_SKIPPED : HSR_NOTE_FAILED,
+                     item->code, item->op, path, 0);
+}
+
+/* After the last page has left and nothing can come back: WALK_END, once. */
+static void source_finish(struct hsr_source *source)
+{
+    struct hsr_session *session = source->session;
+    struct hsr_progress *progress = &session->progress;
+    struct hsr_walk_end end = { .entries = progress->entries_seen,
+                                .files = progress->files_seen,
+                                .bytes = progress->bytes_seen,
+                                .failed = session->failed };
+    uint8_t *out;
+    int size;
+
+    if (!source->walk_over || source->end_sent ||
+        (source->filling != NULL && source->filling->count > 0))
+        return;
+    progress->walk_done = true;
+    if (!source_deal_idle(source))
+        return;
+    for (uint32_t i = 0; i < HSR_PAGES_MAX; i++)
+        if (source->pages[i].used && (source->retry_count > 0 || source->pages[i].lent > 0 ||
+                                      !source_page_heard(&source->pages[i])))
+            return; /* a page may still bring a file that changes under our hands */
+    if (source->retry_count > 0) {
+        source_retry(source);
+        return;
+    }
+    out = hsr_conn_begin(session->control, 64);
+    if (out == NULL)
+        return;
+    size = hsr_walk_end_encode(&end, out, 64);
+    hsr_assert(size > 0);
+    hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_WALK_END },
+                    (size_t)size);
+    source->end_sent = true;
+}
+
+static int source_wanted(struct hsr_source *source, struct hsr_source_page *page,
+                         struct hsr_span payload)
+{
+    struct hsr_list_reader list;
+    struct hsr_want_item item;
+    int rc = hsr_list_begin(&list, payload, page->count);
+
+    hsr_require(!page->answered && !page->acked, HSR_E_PROTOCOL);
+    hsr_require(!(source->session->options & HSR_OPT_DRY_RUN) || rc < 0 || list.left == 0,
+                HSR_E_PROTOCOL);
+    page->answered = true;
+    while (rc >= 0 && (rc = hsr_want_next(&list, &item)) > 0) {
+        hsr_require(item.index < page->count, HSR_E_PROTOCOL);
+        hsr_require(page->entries[item.index].type == HSR_ENTRY_FILE, HSR_E_PROTOCOL);
+        source_want_one(source, page, &item);
+        if (item.action == HSR_WANT_UNLESS && source->digests == NULL)
+            return -ENOMEM;
+    }
+    return rc;
+}
+
+static void source_want_one(struct hsr_source *source, struct hsr_source_page *page,
+                            const struct hsr_want_item *item)
+{
+    struct source_entry *entry = &page->entries[item->index];
+    uint32_t slot = (uint32_t)(page - source->pages);
+    uint32_t key = slot << 16 | item->index;
+
+    entry->wanted = true;
+    page->lent++;
+    if (item->action == HSR_WANT_UNLESS) {
+        if (source->digests == NULL)
+            source->digests = calloc(SOURCE_QUEUE_SIZE, HSR_DIGEST_SIZE);
+        if (source->digests == NULL)
+            return;
+        memcpy(source->digests[slot * HSR_PAGE_ENTRIES_MAX + item->index], item->digest,
+               HSR_DIGEST_SIZE);
+        source_queue_push(&source->unless, key);
+        return;
+    }
+    source_enqueue(source, key);
+}
+
+static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
+                        struct hsr_span payload)
+{
+    struct hsr_list_reader list;
+    struct hsr_ack_item item;
+    int rc = hsr_list_begin(&list, payload, page->count);
+
+    hsr_require(!page->acked && page != source->filling, HSR_E_PROTOCOL);
+    while (rc >= 0 && (rc = hsr_ack_next(&list, &item)) > 0)
+        hsr_require(item.index < page->count, HSR_E_PROTOCOL);
+    if (rc < 0)
+        return rc;
+    page->acked = true;
+    source->session->progress.entries_done += page->count;
+    if (page->lent == 0) /* else the last sends are still coming home */
+        source_page_free(source, page);
+    return 0;
+}
+
+static void source_page_free(struct hsr_source *source, struct hsr_source_page *page)
+{
+    for (uint16_t i = 0; i < page->count; i++)
+        hsr_walk_dir_release(source->walk, page->entries[i].dir);
+    page->count = 0;
+    page->used = false;
+    if (source->filling == page)
+        source->filling = NULL;
+}
+
+static struct hsr_source_page *source_page_find(struct hsr_source *source, uint32_t page)
+{
+    struct hsr_source_page *slot = &source->pages[page % HSR_PAGES_MAX];
+
+    return slot->used && slot->page == page ? slot : NULL;
+}
+
+static bool source_root_is_tmpfs(struct hsr_loop *loop, int fd)
+{
+    struct statfs fs;
+    struct hsr_op op = { .kind = HSR_OP_STATFS, .fd = fd, .statfs = &fs };
+
+    return hsr_loop_call(loop, &op) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
+/* Will nothing more be wanted of this page? */
+static bool source_page_heard(const struct hsr_source_page *page)
+{
+    return page->answered || page->acked;
+}

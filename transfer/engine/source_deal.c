@@ -1,0 +1,288 @@
+/* From what is wanted to work for the streams: small files in packs, large ones in ranges. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "transfer/engine/source_impl.h"
+
+#define RANGE_MAX (64 * HSR_MIB) /* a message per range costs nothing at this size */
+#define RANGE_CHUNKS_MIN 4u      /* a shorter range is not worth its messages */
+#define PACK_MEMBERS_AIM 256u    /* some 3 ms of work at the target */
+
+static struct hsr_stream *deal_stream(struct hsr_source *source);
+static bool deal_pack(struct hsr_source *source, bool last);
+static bool deal_range(struct hsr_source *source);
+static void deal_file_start(struct hsr_source *source);
+static bool deal_file_extent(struct hsr_source *source, struct hsr_source_file *file);
+static void deal_file_end(struct hsr_source *source, struct hsr_source_file *file);
+static void deal_file_close(struct hsr_source *source, struct hsr_source_file *file);
+static uint32_t deal_pack_max(const struct hsr_session *session);
+
+void source_enqueue(struct hsr_source *source, uint32_t key)
+{
+    struct hsr_source_page *page = &source->pages[key >> 16];
+    uint64_t size = page->entries[key & 0xffff].identity.size;
+
+    if (size <= deal_pack_max(source->session)) {
+        source_queue_push(&source->small, key);
+        source->small_bytes += size;
+    } else {
+        source_queue_push(&source->large, key);
+    }
+}
+
+void source_deal(struct hsr_source *source)
+{
+    bool more = true;
+
+    source_check_step(source);
+    deal_file_start(source);
+    while (more) {
+        struct hsr_stream *stream = deal_stream(source);
+
+        if (stream == NULL || hsr_list_empty(&source->works_free))
+            break;
+        more = deal_range(source);
+        if (deal_stream(source) != NULL && !hsr_list_empty(&source->works_free))
+            more = deal_pack(source, stream->works_lent == 0) || more;
+    }
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
+        if (source->files[i].used)
+            deal_file_end(source, &source->files[i]);
+}
+
+bool source_deal_idle(const struct hsr_source *source)
+{
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
+        if (source->files[i].used)
+            return false;
+    return source->small.count == 0 && source->large.count == 0 && source->unless.count == 0 &&
+           source->digest_fd < 0;
+}
+
+void source_deal_drop(struct hsr_source *source)
+{
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
+        if (source->files[i].used)
+            deal_file_close(source, &source->files[i]);
+    if (source->digest_fd >= 0) {
+        struct hsr_op op = { .kind = HSR_OP_CLOSE, .fd = source->digest_fd };
+
+        (void)hsr_loop_call(&source->session->home->loop, &op);
+        source->digest_fd = -1;
+    }
+}
+
+void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
+{
+    struct hsr_source *source = session->source;
+
+    if (work->kind == HSR_WORK_PACK) {
+        for (uint32_t i = 0; i < work->member_count; i++) {
+            int code = work->rc < 0 ? HSR_E_CANCELED : work->members[i].code;
+
+            source_entry_done(source, work->members[i].page, work->members[i].index, code);
+        }
+    } else {
+        struct hsr_source_file *file = work->file;
+
+        hsr_assert(file->works > 0);
+        file->works--;
+        file->bytes += work->bytes;
+        hsr_digest_add(&file->sum, work->sum);
+        if (file->rc == 0)
+            file->rc = work->rc;
+    }
+    hsr_list_push_tail(&source->works_free, &work->node);
+    hsr_session_wake(session);
+}
+
+/* The stream with the least to do, or NULL. */
+static struct hsr_stream *deal_stream(struct hsr_source *source)
+{
+    struct hsr_session *session = source->session;
+    struct hsr_stream *best = NULL;
+
+    for (uint32_t i = 0; i < session->streams_count; i++) {
+        struct hsr_stream *stream = session->streams[i];
+
+        if (stream != NULL && stream->ready && stream->works_lent < SOURCE_WORKS_PER_STREAM &&
+            (best == NULL || stream->works_lent < best->works_lent))
+            best = stream;
+    }
+    return best;
+}
+
+/* A file that travels in a pack fits a chunk together with a table of one. */
+static uint32_t deal_pack_max(const struct hsr_session *session)
+{
+    uint32_t room = session->chunk - (uint32_t)hsr_pack_table_size(1);
+
+    return HSR_MIN(room, HSR_PACK_FILE_MAX);
+}
+
+/* One pack of the oldest small files. A pack that is not full waits for company, unless a stream
+ * has nothing to do (@last). */
+static bool deal_pack(struct hsr_source *source, bool last)
+{
+    struct hsr_session *session = source->session;
+    struct hsr_work *work;
+    uint32_t count = 0, key;
+    size_t bytes = 0;
+
+    if (source->small.count == 0)
+        return false;
+    if (!last && source->small.count < PACK_MEMBERS_AIM && source->small_bytes < session->chunk)
+        return false;
+    work = hsr_container_of(hsr_list_pop_head(&source->works_free), struct hsr_work, node);
+    while (count < PACK_MEMBERS_AIM && source->small.count > 0) {
+        struct hsr_source_page *page;
+        uint64_t size;
+
+        key = source_queue_peek(&source->small, 0);
+        page = &source->pages[key >> 16];
+        size = page->entries[key & 0xffff].identity.size;
+        if (hsr_pack_table_size(count + 1) + bytes + size > session->chunk)
+            break;
+        (void)source_queue_pop(&source->small, &key);
+        work->members[count++] =
+            (struct hsr_source_member){ .page = page, .index = (uint16_t)(key & 0xffff) };
+        bytes += size;
+        source->small_bytes -= size;
+    }
+    hsr_assert(count > 0); /* deal_pack_max() fits */
+    work->kind = HSR_WORK_PACK;
+    work->member_count = count;
+    work->start = 0;
+    work->end = 1;
+    work->file = NULL;
+    hsr_stream_grant(deal_stream(source), work);
+    return true;
+}
+
+/* Deal the next range of the first file that has one. */
+static bool deal_range(struct hsr_source *source)
+{
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++) {
+        struct hsr_source_file *file = &source->files[i];
+        struct hsr_work *work;
+
+        if (!file->used || file->dealt || !deal_file_extent(source, file))
+            continue;
+        work = hsr_container_of(hsr_list_pop_head(&source->works_free), struct hsr_work, node);
+        work->kind = HSR_WORK_RANGE;
+        work->file = file;
+        work->fd = file->fd;
+        work->page = file->page->page;
+        work->index = file->index;
+        work->file_size = file->view.size;
+        work->start = file->next;
+        work->end = HSR_MIN(file->extent_end, file->next + file->range);
+        file->next = work->end;
+        file->works++;
+        hsr_stream_grant(deal_stream(source), work);
+        return true;
+    }
+    return false;
+}
+
+/* Open wanted large files while there are places. */
+static void deal_file_start(struct hsr_source *source)
+{
+    struct hsr_session *session = source->session;
+    uint32_t key;
+
+    for (uint32_t i = 0; i < session->files_max && source->large.count > 0; i++) {
+        struct hsr_source_file *file = &source->files[i];
+        uint64_t share;
+
+        if (file->used)
+            continue;
+        (void)source_queue_pop(&source->large, &key);
+        *file = (struct hsr_source_file){ .used = true,
+                                          .page = &source->pages[key >> 16],
+                                          .index = (uint16_t)(key & 0xffff) };
+        hsr_source_view(file->page, file->index, &file->view);
+        file->fd = hsr_source_open(&source->cache, file->view.walk, file->view.dir,
+                                   file->view.name,
+                                   (session->options & HSR_OPT_COPY_LINKS) != 0);
+        if (file->fd < 0) {
+            file->rc = file->fd;
+            file->dealt = true;
+            continue;
+        }
+        share = file->view.size / (session->streams_count * 2u);
+        share = HSR_MIN(share, (uint64_t)RANGE_MAX);
+        share = HSR_MAX(share, (uint64_t)session->chunk * RANGE_CHUNKS_MIN);
+        file->range = (share + session->chunk - 1) / session->chunk * session->chunk;
+    }
+}
+
+/* Is there something left to deal? Finds the next run of data when the last one is used up. */
+static bool deal_file_extent(struct hsr_source *source, struct hsr_source_file *file)
+{
+    struct hsr_session *session = source->session;
+    int rc;
+
+    if (file->rc < 0) {
+        file->dealt = true;
+        return false;
+    }
+    if (file->next < file->extent_end)
+        return true;
+    if (file->extent_end >= file->view.size) {
+        file->dealt = true;
+        return false;
+    }
+    rc = hsr_source_extent(&session->home->loop, file->fd, file->extent_end, file->view.size,
+                           session->leaf, &file->next, &file->extent_end);
+    if (rc != 0) {
+        file->dealt = true;
+        if (rc < 0)
+            file->rc = rc;
+        return false;
+    }
+    return true;
+}
+
+/* All ranges are home: look at the file once more, and say how it ended. */
+static void deal_file_end(struct hsr_source *source, struct hsr_source_file *file)
+{
+    struct hsr_session *session = source->session;
+    struct hsr_file_end end;
+    uint8_t *out;
+    int size;
+
+    if (!file->dealt || file->works > 0 || session->control == NULL)
+        return;
+    out = hsr_conn_begin(session->control, 64);
+    if (out == NULL)
+        return; /* its `writable` wakes us */
+    if (file->rc == 0)
+        file->rc = hsr_source_check(&session->home->loop, file->fd, &file->view.identity);
+    end = (struct hsr_file_end){ .code = file->rc,
+                                 .size = file->view.size,
+                                 .bytes = file->bytes,
+                                 .sum = file->sum };
+    size = hsr_file_end_encode(&end, out, 64);
+    hsr_assert(size > 0);
+    hsr_conn_commit(session->control,
+                    (struct hsr_frame){ .kind = HSR_FRAME_FILE_END,
+                                        .page = file->page->page,
+                                        .index = file->index },
+                    (size_t)size);
+    deal_file_close(source, file);
+    source_entry_done(source, file->page, file->index, file->rc);
+}
+
+static void deal_file_close(struct hsr_source *source, struct hsr_source_file *file)
+{
+    if (file->fd >= 0) {
+        struct hsr_op op = { .kind = HSR_OP_CLOSE, .fd = file->fd };
+
+        (void)hsr_loop_call(&source->session->home->loop, &op); /* read only */
+    }
+    file->fd = -1;
+    file->used = false;
+}

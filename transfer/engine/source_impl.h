@@ -1,0 +1,124 @@
+/* What the files of the source machine share: pages, files, queues. Private to source*.c. */
+#ifndef HSR_ENGINE_SOURCE_IMPL_H
+#define HSR_ENGINE_SOURCE_IMPL_H
+
+#include "transfer/engine/source.h"
+
+#define SOURCE_PAGE_FULL (48u * 1024) /* bytes of entries after which a page leaves */
+#define SOURCE_QUEUE_SIZE (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)
+#define SOURCE_WORKS_PER_STREAM 3u /* one in the pipeline, one next, one on its way back */
+#define SOURCE_RETRIES_MAX 256u    /* changed files waiting for another try */
+#define SOURCE_TRIES_MAX 3u
+
+struct source_entry {
+    struct hsr_dir *dir; /* held by the page */
+    struct hsr_source_identity identity;
+    uint32_t name_offset; /* in the page's payload */
+    uint8_t name_size;
+    uint8_t type;
+    bool wanted;   /* asked for and not yet answered */
+};
+
+struct hsr_source_page {
+    struct hsr_source *source;
+    uint32_t page;
+    bool used, acked;
+    uint16_t count;
+    uint32_t lent; /* entries wanted and not done yet */
+    bool answered; /* WANT was heard */
+    size_t size;   /* encoded bytes */
+    uint8_t *payload;
+    struct source_entry entries[HSR_PAGE_ENTRIES_MAX];
+};
+
+struct hsr_source_file {
+    bool used, dealt, ending;
+    struct hsr_source_page *page;
+    uint16_t index;
+    int fd;
+    int rc;
+    uint32_t works; /* ranges on streams */
+    struct hsr_source_view view;
+    bool sparse;
+    uint64_t next, extent_end; /* [next, extent_end) is to be dealt */
+    uint64_t range;
+    uint64_t bytes;
+    struct hsr_digest_sum sum;
+};
+
+/* A bounded queue of entries. */
+struct source_queue {
+    uint32_t head, count;
+    uint32_t *items; /* page slot << 16 | index; SOURCE_QUEUE_SIZE */
+};
+
+struct source_retry {
+    struct hsr_dir *dir; /* held */
+    char name[HSR_NAME_MAX + 1];
+};
+
+struct hsr_source {
+    struct hsr_session *session;
+    struct hsr_walk *walk;
+    struct hsr_dircache cache;
+    bool walk_over, end_sent;
+    uint32_t page_next;
+    struct hsr_source_page *pages; /* HSR_PAGES_MAX */
+    struct hsr_source_page *filling;
+    bool entry_pending; /* `item` did not fit the last page */
+    struct hsr_walk_item item;
+    struct source_queue small, large, unless;
+    uint64_t small_bytes;
+    uint8_t (*digests)[HSR_DIGEST_SIZE]; /* of `unless` entries, by slot and index */
+    struct hsr_source_file files[HSR_FILES_MAX];
+    struct hsr_work *works;
+    uint32_t work_count;
+    struct hsr_list works_free;
+    /* --checksum: one file at a time */
+    int digest_fd;
+    uint32_t digest_item;
+    uint64_t digest_offset;
+    struct hsr_digest_sum digest_sum;
+    uint8_t *digest_buf;
+    /* files that changed while they were read: another, short walk after the first */
+    struct source_retry *retries; /* SOURCE_RETRIES_MAX */
+    uint32_t retry_count;
+    uint8_t round; /* 0: the walk itself */
+    struct hsr_walk_top *tops; /* of the first walk */
+    uint32_t top_count;
+    char *retry_paths[SOURCE_RETRIES_MAX];
+    /* pull: what to send */
+    char **paths;
+    uint32_t path_count;
+    uint32_t path_want;
+};
+
+void source_queue_push(struct source_queue *queue, uint32_t item);
+bool source_queue_pop(struct source_queue *queue, uint32_t *ret_item);
+uint32_t source_queue_peek(const struct source_queue *queue, uint32_t at);
+
+/** Path of an entry, for people. */
+size_t source_entry_path(const struct hsr_source_page *page, uint16_t index, char *buf,
+                         size_t size);
+
+/** One wanted entry is answered (sent, or failed with @code): the page may go. */
+void source_entry_done(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
+                       int code);
+
+/** Walk options of this session. */
+struct hsr_walk_options source_walk_options(const struct hsr_source *source);
+
+/* source_retry.c: list again what changed; the walk begins anew with those files only. */
+void source_retry(struct hsr_source *source);
+void source_retry_drop(struct hsr_source *source);
+
+/* source_deal.c: wanted entries -> work for the streams */
+/** Queue a wanted entry (slot << 16 | index) by its size. */
+void source_enqueue(struct hsr_source *source, uint32_t key);
+void source_deal(struct hsr_source *source);
+/** Read and compare one slice for --checksum (source_check.c). */
+void source_check_step(struct hsr_source *source);
+bool source_deal_idle(const struct hsr_source *source);
+void source_deal_drop(struct hsr_source *source);
+
+#endif

@@ -1,0 +1,451 @@
+/* The target machine: pages in, answers out, and the end. Decisions are in target_decide.c,
+ * directories in target_dir.c, data in target_file.c. */
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statfs.h>
+
+#include "base/base.h"
+#include "transfer/engine/target_impl.h"
+
+static int target_page_came(struct hsr_target *target, const struct hsr_frame *frame,
+                            struct hsr_span payload);
+static int target_page_read(struct hsr_target *target, struct target_page *page);
+static void target_answer(struct hsr_target *target);
+static bool target_want_send(struct hsr_target *target, struct target_page *page);
+static bool target_ack_send(struct hsr_target *target, struct target_page *page);
+static int target_same(struct hsr_target *target, struct target_page *page, uint32_t index);
+static void target_finish(struct hsr_target *target);
+static void target_synced(struct hsr_op *op, int64_t res, unsigned flags);
+static int target_send_paths(struct hsr_session *session);
+
+int hsr_target_create(struct hsr_session *session)
+{
+    struct hsr_target *target = calloc(1, sizeof(*target));
+    struct hsr_loop *loop = &session->home->loop;
+    struct statfs fs;
+    struct hsr_op op = { .kind = HSR_OP_STATFS, .fd = session->root_fd, .statfs = &fs };
+
+    if (target == NULL)
+        return -ENOMEM;
+    session->target = target;
+    target->session = session;
+    target->digest.fd = -1;
+    hsr_list_init(&target->endings);
+    hsr_list_init(&target->files);
+    hsr_list_init(&target->root.node);
+    target->delete_left = session->delete_max;
+    target->names_budget = session->engine->config.plan.links_bytes;
+    loop->backend->ops->random(loop->backend, &target->names_key, sizeof(target->names_key));
+    hsr_tree_init(&target->tree, loop, session->root_fd, session->options);
+    session->call_io = hsr_loop_call(loop, &op) == 0 && fs.f_type == TMPFS_MAGIC;
+    target->pages = calloc(HSR_PAGES_MAX, sizeof(*target->pages));
+    target->linking = calloc(HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX, sizeof(uint32_t));
+    if (target->pages == NULL || target->linking == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < HSR_PAGES_MAX; i++) {
+        target->pages[i].payload = malloc(HSR_CONTROL_PAYLOAD_MAX);
+        if (target->pages[i].payload == NULL)
+            return -ENOMEM;
+    }
+    return session->client ? target_send_paths(session) : 0;
+}
+
+void hsr_target_step(struct hsr_session *session)
+{
+    struct hsr_target *target = session->target;
+
+    if (session->client && session->path_sent < session->spec.path_count) {
+        int rc = target_send_paths(session);
+
+        if (rc < 0)
+            hsr_session_end(session, rc, "cannot ask for these paths");
+    }
+    target_decide(target);
+    target_links(target);
+    target_dirs_finish(target);
+    if (session->state != HSR_SESSION_MOVING)
+        return;
+    target_answer(target);
+    target_finish(target);
+}
+
+int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
+                     struct hsr_span payload)
+{
+    struct hsr_target *target = session->target;
+    struct target_page *page;
+    struct hsr_file_end end;
+    struct hsr_walk_end walk_end;
+    int rc;
+
+    hsr_session_wake(session);
+    if (frame->kind == HSR_FRAME_ENTRIES)
+        return target_page_came(target, frame, payload);
+    if (frame->kind == HSR_FRAME_WALK_END) {
+        rc = hsr_walk_end_decode(payload, &walk_end);
+        hsr_require(rc == 0, rc);
+        hsr_require(!target->walk_ended, HSR_E_PROTOCOL);
+        target->walk_ended = true;
+        session->progress.walk_done = true;
+        return 0;
+    }
+    hsr_require(frame->kind == HSR_FRAME_FILE_END || frame->kind == HSR_FRAME_SAME,
+                HSR_E_PROTOCOL);
+    page = target_page_find(target, frame->page);
+    hsr_require(page != NULL && frame->index < page->count, HSR_E_PROTOCOL);
+    if (frame->kind == HSR_FRAME_SAME)
+        return target_same(target, page, frame->index);
+    rc = hsr_file_end_decode(payload, &end);
+    hsr_require(rc == 0, rc);
+    return target_file_ended(target, page, (uint16_t)frame->index, &end);
+}
+
+bool hsr_target_idle(const struct hsr_session *session)
+{
+    const struct hsr_target *target = session->target;
+
+    for (const struct hsr_list *node = target->files.next; node != &target->files;
+         node = node->next)
+        if (hsr_container_of(node, struct hsr_target_file, node)->op.armed)
+            return false;
+    return !target->sync_op.armed;
+}
+
+void hsr_target_destroy(struct hsr_session *session)
+{
+    struct hsr_target *target = session->target;
+
+    target_files_free(target);
+    target_dirs_free(target);
+    if (target->way != NULL)
+        hsr_prune_destroy(target->way);
+    if (target->digest.fd >= 0)
+        hsr_digest_end(&target->tree, &target->digest);
+    hsr_tree_fini(&target->tree);
+    for (uint32_t i = 0; target->pages != NULL && i < HSR_PAGES_MAX; i++) {
+        free(target->pages[i].payload);
+        free(target->pages[i].ends);
+    }
+    free(target->pages);
+    free(target->linking);
+    free(target->digest_buf);
+    free(target);
+    session->target = NULL;
+}
+
+struct target_page *target_page_find(struct hsr_target *target, uint32_t page)
+{
+    struct target_page *slot = &target->pages[page % HSR_PAGES_MAX];
+
+    return slot->used && slot->page == page ? slot : NULL;
+}
+
+void target_entry_read(struct hsr_target *target, struct target_page *page, uint16_t index,
+                       struct hsr_entry *ret_entry)
+{
+    const struct hsr_session *session = target->session;
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_reader reader = hsr_reader_init(page->payload + entry->offset, entry->size);
+    int rc = hsr_entry_decode(&reader, ret_entry);
+
+    hsr_assert(rc == 0); /* checked by target_page_read() */
+    if (session->client && session->single_name && ret_entry->parent == HSR_DIR_ROOT &&
+        ret_entry->type != HSR_ENTRY_DIR_END)
+        ret_entry->name =
+            (struct hsr_span){ (const uint8_t *)session->top_name, strlen(session->top_name) };
+}
+
+void target_settle(struct hsr_target *target, struct target_page *page, uint16_t index, int code,
+                   const char *op)
+{
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_session *session = target->session;
+    struct hsr_entry read;
+    char path[HSR_ERROR_PATH_SIZE];
+
+    hsr_assert(entry->state != TARGET_SETTLED);
+    hsr_assert(page->pending > 0);
+    entry->state = TARGET_SETTLED;
+    entry->code = code;
+    page->pending--;
+    session->progress.entries_done++;
+    if (code < 0) {
+        page->failed++;
+        entry->dir->failed = true;
+        if (op != NULL) {
+            session->totals.failed++;
+            target_entry_read(target, page, index, &read);
+            (void)hsr_dir_path(&entry->dir->dir, read.name, path, sizeof(path));
+            hsr_session_note(session, HSR_NOTE_FAILED, code, op, path, read.size);
+        }
+    }
+    if (entry->link_first) {
+        uint32_t *at = &target->links[entry->link_id % TARGET_LINK_BUCKETS];
+        uint32_t key = (uint32_t)(page - target->pages) << 16 | index;
+
+        while (*at != key + 1) {
+            hsr_assert(*at != 0);
+            at = &target->pages[(*at - 1) >> 16].entries[(*at - 1) & 0xffff].link_chain;
+        }
+        *at = entry->link_chain;
+        entry->link_first = false;
+        target->links_moved = true;
+        if (code < 0 && target->links_failed_count < TARGET_LINKS_FAILED)
+            target->links_failed[target->links_failed_count++] = entry->link_id;
+    }
+    target_dir_less(target, entry->dir);
+    hsr_session_wake(session);
+}
+
+void target_tell(struct hsr_target *target, const struct target_dir *dir,
+                 const struct hsr_entry *entry, enum hsr_note_event event)
+{
+    struct hsr_session *session = target->session;
+    char path[HSR_ERROR_PATH_SIZE];
+
+    target->changed = true;
+    if (!(session->options & HSR_OPT_NAMES))
+        return;
+    (void)hsr_dir_path(&dir->dir, entry->name, path, sizeof(path));
+    hsr_session_note(session, event, 0, "", path, entry->size);
+}
+
+void target_warn(struct hsr_target *target, const struct target_dir *dir,
+                 const struct hsr_entry *entry, int code, const char *op)
+{
+    char path[HSR_ERROR_PATH_SIZE];
+
+    if (code == 0)
+        return;
+    (void)hsr_dir_path(&dir->dir, entry->name, path, sizeof(path));
+    hsr_session_note(target->session, HSR_NOTE_WARNING, code, op != NULL ? op : "metadata", path,
+                     entry->size);
+}
+
+static int target_page_came(struct hsr_target *target, const struct hsr_frame *frame,
+                            struct hsr_span payload)
+{
+    struct target_page *page = &target->pages[frame->page % HSR_PAGES_MAX];
+    int rc;
+
+    hsr_require(!target->walk_ended, HSR_E_PROTOCOL);
+    hsr_require(frame->page == target->page_next && !page->used, HSR_E_PROTOCOL);
+    target->page_next++;
+    page->used = true;
+    page->decided = false;
+    page->want_sent = false;
+    page->page = frame->page;
+    page->next = 0;
+    page->failed = 0;
+    page->want_count = 0;
+    page->size = payload.size;
+    memcpy(page->payload, payload.ptr, payload.size);
+    free(page->ends);
+    page->ends = NULL;
+    rc = target_page_read(target, page);
+    page->pending = page->count;
+    return rc;
+}
+
+/* Check every entry now, so that later readers need not. */
+static int target_page_read(struct hsr_target *target, struct target_page *page)
+{
+    struct hsr_reader reader = hsr_reader_init(page->payload, page->size);
+    struct hsr_progress *progress = &target->session->progress;
+
+    page->count = 0;
+    while (hsr_reader_left(&reader) > 0) {
+        struct target_entry *entry = &page->entries[page->count];
+        size_t offset = reader.offset;
+        struct hsr_entry read;
+        int rc;
+
+        hsr_require(page->count < HSR_PAGE_ENTRIES_MAX, HSR_E_LIMIT);
+        rc = hsr_entry_decode(&reader, &read);
+        if (rc < 0)
+            return rc;
+        hsr_require(read.type != HSR_ENTRY_SOCKET, HSR_E_PROTOCOL);
+        *entry = (struct target_entry){ .offset = (uint32_t)offset,
+                                        .size = (uint32_t)(reader.offset - offset) };
+        page->count++;
+        if (read.type != HSR_ENTRY_DIR_END)
+            progress->entries_seen++;
+        if (read.type == HSR_ENTRY_FILE && !(read.flags & HSR_ENTRY_LINK_NEXT)) {
+            progress->files_seen++;
+            progress->bytes_seen += read.size;
+        }
+    }
+    return page->count > 0 ? 0 : HSR_E_PROTOCOL;
+}
+
+/* WANT and PAGE_ACK of every page that is ready for them. */
+static void target_answer(struct hsr_target *target)
+{
+    for (uint32_t i = 0; i < HSR_PAGES_MAX; i++) {
+        struct target_page *page = &target->pages[i];
+
+        if (!page->used || !page->decided)
+            continue;
+        if (!page->want_sent && !target_want_send(target, page))
+            return;
+        if (page->pending == 0 && !target_ack_send(target, page))
+            return;
+    }
+}
+
+static bool target_want_send(struct hsr_target *target, struct target_page *page)
+{
+    struct hsr_conn *conn = target->session->control;
+    size_t room = 16u * 1024;
+    struct hsr_list_writer list;
+    uint8_t *out;
+    int size;
+
+    if (page->pending == 0) { /* PAGE_ACK alone says that nothing is wanted */
+        page->want_sent = true;
+        return true;
+    }
+    out = conn != NULL ? hsr_conn_begin(conn, room) : NULL;
+    if (out == NULL)
+        return false;
+    hsr_list_start(&list, out, room);
+    for (uint16_t i = 0; i < page->want_count; i++) {
+        int rc = hsr_want_put(&list, &page->wants[i]);
+
+        hsr_assert(rc == 0); /* 512 items fit */
+    }
+    size = hsr_list_finish(&list);
+    hsr_assert(size > 0);
+    hsr_conn_commit(conn, (struct hsr_frame){ .kind = HSR_FRAME_WANT, .page = page->page },
+                    (size_t)size);
+    page->want_sent = true;
+    return true;
+}
+
+static bool target_ack_send(struct hsr_target *target, struct target_page *page)
+{
+    struct hsr_conn *conn = target->session->control;
+    size_t room = 8u * 1024;
+    struct hsr_list_writer list;
+    uint8_t *out = conn != NULL ? hsr_conn_begin(conn, room) : NULL;
+    int size;
+
+    if (out == NULL)
+        return false;
+    hsr_list_start(&list, out, room);
+    for (uint16_t i = 0; i < page->count && page->failed > 0; i++) {
+        struct hsr_ack_item item = { .index = i, .code = page->entries[i].code };
+
+        if (item.code < 0) {
+            int rc = hsr_ack_put(&list, &item);
+
+            hsr_assert(rc == 0);
+        }
+    }
+    size = hsr_list_finish(&list);
+    hsr_assert(size > 0);
+    hsr_conn_commit(conn, (struct hsr_frame){ .kind = HSR_FRAME_PAGE_ACK, .page = page->page },
+                    (size_t)size);
+    page->used = false;
+    return true;
+}
+
+/* The source's digest is the one we sent: only metadata may differ. */
+static int target_same(struct hsr_target *target, struct target_page *page, uint32_t index)
+{
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_entry read;
+    int rc;
+
+    hsr_require(page->want_sent && entry->state == TARGET_WANTED, HSR_E_PROTOCOL);
+    target_entry_read(target, page, (uint16_t)index, &read);
+    rc = hsr_tree_touch(&target->tree, &entry->dir->dir, &read);
+    if (rc == 0)
+        target->session->totals.skipped++;
+    target_settle(target, page, (uint16_t)index, rc, "metadata");
+    return 0;
+}
+
+/* Everything is settled: sync as asked, then DONE. */
+static void target_finish(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+    bool sync = session->durability == HSR_DURABILITY_DURABLE && target->changed &&
+                !(session->options & HSR_OPT_DRY_RUN);
+    struct hsr_done done = { .durability = session->durability, .totals = session->totals };
+    uint8_t *out;
+    int size;
+
+    if (!target->walk_ended || target->syncing || target->decide_next != target->page_next)
+        return;
+    for (uint32_t i = 0; i < HSR_PAGES_MAX; i++)
+        if (target->pages[i].used)
+            return;
+    if (sync && !target->synced) {
+        target->syncing = true;
+        target->sync_op = (struct hsr_op){ .kind = HSR_OP_SYNCFS,
+                                           .done = target_synced,
+                                           .fd = session->root_fd,
+                                           .buf_index = -1 };
+        hsr_loop_submit(&session->home->loop, &target->sync_op);
+        return;
+    }
+    if (session->options & HSR_OPT_DRY_RUN)
+        done.durability = 0; /* nothing was written, nothing is promised */
+    done.code = session->totals.failed > 0 ? HSR_E_PARTIAL : 0;
+    session->done_durability = done.durability;
+    out = session->control != NULL ? hsr_conn_begin(session->control, 256) : NULL;
+    if (out == NULL)
+        return;
+    size = hsr_done_encode(&done, out, 256);
+    hsr_assert(size > 0);
+    hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_DONE }, (size_t)size);
+    hsr_session_end(session, 0, NULL);
+}
+
+static void target_synced(struct hsr_op *op, int64_t res, unsigned flags)
+{
+    struct hsr_target *target = hsr_container_of(op, struct hsr_target, sync_op);
+
+    if (flags & HSR_CQE_MORE)
+        return;
+    target->syncing = false;
+    target->synced = true;
+    if (res < 0 && target->session->rc == 0) /* nothing may be promised now */
+        hsr_session_end(target->session, (int)res, "cannot sync the target");
+    hsr_session_wake(target->session);
+}
+
+/* Pull: what we want from the server, as far as there is room now. */
+static int target_send_paths(struct hsr_session *session)
+{
+    const struct hsr_job_spec *spec = &session->spec;
+    size_t room = HSR_CONTROL_PAYLOAD_MAX;
+
+    while (session->path_sent < spec->path_count) {
+        struct hsr_list_writer list;
+        uint8_t *out = hsr_conn_begin(session->control, room);
+        uint32_t before = session->path_sent;
+        int size;
+
+        if (out == NULL)
+            return 0;
+        hsr_list_start(&list, out, room);
+        while (session->path_sent < spec->path_count) {
+            int rc = hsr_paths_put(&list, spec->paths[session->path_sent]);
+
+            if (rc == HSR_E_LIMIT && session->path_sent > before)
+                break;
+            if (rc < 0)
+                return rc;
+            session->path_sent++;
+        }
+        size = hsr_list_finish(&list);
+        hsr_assert(size > 0);
+        hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_PATHS },
+                        (size_t)size);
+    }
+    return 0;
+}

@@ -1,0 +1,153 @@
+/* What the files of the target machine share. Private to target*.c. */
+#ifndef HSR_ENGINE_TARGET_IMPL_H
+#define HSR_ENGINE_TARGET_IMPL_H
+
+#include "transfer/engine/target.h"
+
+#define TARGET_FILES_MAX 1024u  /* large files staged at once; each holds a descriptor */
+#define TARGET_DIR_BUCKETS 1024u /* directories alive are few: ancestors, and those in the window */
+#define TARGET_LINK_BUCKETS 1024u
+#define TARGET_LINKS_FAILED 256u /* first names that failed; beyond that no link is made at all */
+
+enum target_entry_state {
+    TARGET_LISTED,  /* not decided yet */
+    TARGET_WANTED,  /* asked for; nothing has come */
+    TARGET_BUSY,    /* in a pack, or staged */
+    TARGET_LINKING, /* waits for the first name of its file */
+    TARGET_ENDING,  /* DIR_END: waits for what is below */
+    TARGET_SETTLED
+};
+
+/* A directory of the transfer between its DIR and the end of everything below it. */
+struct target_dir {
+    struct hsr_dir dir; /* what shards see */
+    struct target_dir *chain; /* in its bucket */
+    struct hsr_list node;     /* target->endings */
+    uint32_t pending;         /* entries not settled, and directories not finished, in it */
+    bool fresh;      /* made by this session: nothing in it needs comparing */
+    bool phantom;    /* a dry run would have made it */
+    int dead;        /* it could not be made: nothing below it can */
+    bool failed;     /* something below it failed: delete nothing here */
+    bool ended;
+    bool changed;    /* something was made or removed in it */
+    struct hsr_nameset keep;
+    bool keep_over;  /* too many names to remember: delete nothing here */
+    struct target_page *end_page;
+    uint16_t end_index;
+    struct hsr_prune *prune;
+    bool pruned;
+};
+
+struct target_entry {
+    uint32_t offset, size; /* its encoded form in the page */
+    struct target_dir *dir;
+    uint8_t state;
+    bool replace;
+    bool link_first;
+    int32_t code;
+    uint32_t link_id;
+    uint32_t link_chain; /* next key + 1 in its bucket */
+    struct hsr_target_file *file;
+};
+
+struct target_page {
+    bool used, decided, want_sent;
+    uint32_t page;
+    uint16_t count, next; /* entries, and how many are decided */
+    uint32_t pending;     /* entries not settled */
+    uint32_t failed;
+    size_t size;
+    uint8_t *payload;
+    struct hsr_file_end *ends; /* FILE_END of each entry, made when the first comes; code 1: none */
+    struct target_entry entries[HSR_PAGE_ENTRIES_MAX];
+    uint16_t want_count;
+    struct hsr_want_item wants[HSR_PAGE_ENTRIES_MAX];
+};
+
+/* A large file between its first byte and its commit. */
+struct hsr_target_file {
+    struct hsr_list node; /* target->files */
+    struct hsr_session *session;
+    struct target_page *page;
+    uint16_t index;
+    struct hsr_stage stage;
+    struct hsr_entry entry; /* spans borrow from the page */
+    int rc;
+    uint32_t borrows; /* ranges on streams */
+    uint64_t bytes;
+    struct hsr_digest_sum sum;
+    struct hsr_op op; /* fdatasync before the commit */
+    bool synced;
+    bool finishing;
+};
+
+struct hsr_target {
+    struct hsr_session *session;
+    struct hsr_tree tree;
+    struct target_page *pages; /* HSR_PAGES_MAX */
+    uint32_t page_next;        /* number of the page that must come next */
+    uint32_t decide_next;      /* and of the one being decided */
+    bool walk_ended;
+    bool syncing, synced;
+    struct hsr_op sync_op;
+    struct target_dir root;
+    struct target_dir *dirs[TARGET_DIR_BUCKETS];
+    struct target_dir *dirs_free;
+    uint32_t dir_count;
+    struct hsr_list endings; /* target_dir: ended, nothing pending */
+    struct hsr_list files;
+    uint32_t file_count;
+    uint32_t links[TARGET_LINK_BUCKETS]; /* key + 1 of unsettled first names */
+    uint32_t *linking;                   /* keys of entries that wait for one */
+    uint32_t linking_count;
+    bool links_moved; /* a first name settled: look at `linking` again */
+    uint32_t links_failed[TARGET_LINKS_FAILED];
+    uint32_t links_failed_count;
+    uint64_t names_key;
+    size_t names_budget;
+    uint64_t delete_left;
+    bool delete_stopped;
+    struct hsr_prune *way;       /* clears a tree that is in the way of the entry being decided */
+    struct hsr_digest_cursor digest; /* --checksum, of the entry being decided */
+    uint8_t *digest_buf;
+    bool owner_said;
+    bool changed; /* anything at all: else nothing needs syncing */
+};
+
+/* target.c */
+struct target_page *target_page_find(struct hsr_target *target, uint32_t page);
+/** Decode entry @index of @page; it was checked when the page came. Applies the top's new name. */
+void target_entry_read(struct hsr_target *target, struct target_page *page, uint16_t index,
+                       struct hsr_entry *ret_entry);
+/** @code: 0 or why not; @op says what failed when the target is the one to tell (NULL: the source
+ * knows and tells). */
+void target_settle(struct hsr_target *target, struct target_page *page, uint16_t index, int code,
+                   const char *op);
+/** A note about one entry, with NAMES; and the totals. */
+void target_tell(struct hsr_target *target, const struct target_dir *dir,
+                 const struct hsr_entry *entry, enum hsr_note_event event);
+/** Say what tree->warning holds, and clear it. */
+void target_warn(struct hsr_target *target, const struct target_dir *dir,
+                 const struct hsr_entry *entry, int code, const char *op);
+
+/* target_decide.c */
+void target_decide(struct hsr_target *target);
+void target_links(struct hsr_target *target);
+
+/* target_dir.c */
+struct target_dir *target_dir_find(struct hsr_target *target, uint32_t id);
+int target_dir_begin(struct hsr_target *target, struct target_page *page, uint16_t index,
+                     const struct hsr_entry *entry);
+void target_dir_end(struct hsr_target *target, struct target_page *page, uint16_t index,
+                    const struct hsr_entry *entry);
+void target_dir_less(struct hsr_target *target, struct target_dir *dir);
+void target_dirs_finish(struct hsr_target *target);
+void target_dirs_free(struct hsr_target *target);
+void target_deleted(void *context, const char *path, int code);
+
+/* target_file.c */
+int target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
+                      const struct hsr_file_end *end);
+void target_files_free(struct hsr_target *target);
+
+#endif
