@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -141,16 +142,21 @@ static inline unsigned fixture_conns(struct fixture *fx)
     return count;
 }
 
+static inline int fixture_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
 static inline void fixture_stop(struct fixture *fx)
 {
-    char path[128];
-
     fixture_turn_for(fx, 20 * HSR_NS_PER_MS);
     hsr_engine_destroy(fx->engine);
     (void)close(fx->listen_fd);
     (void)close(fx->root_fd);
-    (void)snprintf(path, sizeof(path), "rm -rf '%s'", fx->root);
-    CHECK_EQ(system(path), 0);
+    CHECK_EQ(nftw(fx->root, fixture_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 /* ---- raw clients ---- */

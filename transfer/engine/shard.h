@@ -48,7 +48,7 @@ struct hsr_shard {
     bool stopping;           /* nothing new begins here */
     uint64_t stop_ns;        /* since when */
     struct hsr_timer stop_timer;
-    atomic_bool quiet;       /* stopping, and nothing is left; taken back when a connection arrives */
+    atomic_bool quiet;       /* stopping, nothing is left; taken back when a connection comes */
     /* shard 0 of a client: a signal handler rings */
     struct hsr_op cancel_op;
     uint64_t cancel_value;
