@@ -63,6 +63,7 @@ void hsr_target_step(struct hsr_session *session)
             hsr_session_end(session, rc, "cannot ask for these paths");
     }
     target_decide(target);
+    target_files_commit(target);
     target_links(target);
     target_dirs_finish(target);
     if (session->state != HSR_SESSION_MOVING)

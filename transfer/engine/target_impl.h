@@ -111,6 +111,7 @@ struct hsr_target {
     struct hsr_digest_cursor digest; /* --checksum, of the entry being decided */
     uint8_t *digest_buf;
     bool owner_said;
+    bool files_synced; /* a file's data is synced: it can be committed */
     bool changed; /* anything at all: else nothing needs syncing */
 };
 
@@ -148,6 +149,8 @@ void target_deleted(void *context, const char *path, int code);
 /* target_file.c */
 int target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
                       const struct hsr_file_end *end);
+/** Commit the files whose data has been synced. */
+void target_files_commit(struct hsr_target *target);
 void target_files_free(struct hsr_target *target);
 
 #endif

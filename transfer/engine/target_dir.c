@@ -1,0 +1,316 @@
+/* Directories of a running transfer: begun by DIR, ended by DIR_END, finished (pruned, metadata
+ * set) when everything below them is settled. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "transfer/engine/target_impl.h"
+
+#define DIR_PRUNE_STEPS 8u /* of some 64 names before others get a turn */
+
+static struct target_dir *dir_make(struct hsr_target *target, struct target_dir *parent,
+                                   const struct hsr_entry *entry);
+static void dir_free(struct hsr_target *target, struct target_dir *dir);
+static void dir_poured_again(struct hsr_target *target);
+static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
+                      const struct hsr_entry *entry);
+static void dir_finish(struct hsr_target *target, struct target_dir *dir);
+static void dir_settle_end(struct hsr_target *target, struct target_dir *dir, int code);
+
+struct target_dir *target_dir_find(struct hsr_target *target, uint32_t id)
+{
+    struct target_dir *dir;
+
+    if (id == HSR_DIR_ROOT)
+        return &target->root;
+    dir = target->dirs[id % TARGET_DIR_BUCKETS];
+    while (dir != NULL && dir->dir.id != id)
+        dir = dir->chain;
+    return dir;
+}
+
+/* DIR: make it, so that what is below it can be. */
+int target_dir_begin(struct hsr_target *target, struct target_page *page, uint16_t index,
+                     const struct hsr_entry *entry)
+{
+    struct hsr_session *session = target->session;
+    struct target_dir *parent = page->entries[index].dir;
+    bool dry = (session->options & HSR_OPT_DRY_RUN) != 0;
+    bool created = false;
+    struct target_dir *dir;
+    struct hsr_existing existing;
+    int rc = 0;
+
+    if (entry->name.size == 0) { /* the root's own metadata */
+        hsr_require(entry->dir == HSR_DIR_ROOT, HSR_E_PROTOCOL);
+        if (target->root.ended)
+            dir_poured_again(target);
+        target_settle(target, page, index, 0, NULL);
+        return 0;
+    }
+    hsr_require(entry->dir != HSR_DIR_ROOT && target_dir_find(target, entry->dir) == NULL,
+                HSR_E_PROTOCOL);
+    hsr_require(parent->dir.depth < HSR_DIR_DEPTH_MAX, HSR_E_TOO_DEEP);
+    dir = dir_make(target, parent, entry);
+    hsr_require(dir != NULL, -ENOMEM);
+    if (parent->dead != 0) {
+        rc = parent->dead;
+        session->totals.failed++;
+    } else if (!dry) {
+        rc = hsr_tree_mkdir(&target->tree, &parent->dir, entry, &created);
+        dir->fresh = created;
+    } else if (parent->phantom ||
+               hsr_tree_compare(&target->tree, &parent->dir, entry, &existing) !=
+                   HSR_COMPARE_SAME) {
+        dir->phantom = true;
+        created = true;
+    }
+    if (created) {
+        session->totals.created++;
+        parent->changed = true;
+        target_tell(target, parent, entry, HSR_NOTE_CREATED);
+    }
+    dir->dead = rc;
+    target_settle(target, page, index, rc, parent->dead != 0 ? NULL : "mkdir");
+    return 0;
+}
+
+void target_dir_end(struct hsr_target *target, struct target_page *page, uint16_t index,
+                    const struct hsr_entry *entry)
+{
+    struct target_dir *dir = target_dir_find(target, entry->dir);
+
+    page->entries[index].dir = dir;
+    page->entries[index].state = TARGET_ENDING;
+    dir->ended = true;
+    dir->end_page = page;
+    dir->end_index = index;
+    if (dir->pending == 0)
+        hsr_list_push_tail(&target->endings, &dir->node);
+}
+
+/* One thing less is pending in this directory. */
+void target_dir_less(struct hsr_target *target, struct target_dir *dir)
+{
+    hsr_assert(dir->pending > 0);
+    dir->pending--;
+    if (dir->pending == 0 && dir->ended && dir->end_page != NULL &&
+        !hsr_list_linked(&dir->node)) {
+        hsr_list_push_tail(&target->endings, &dir->node);
+        hsr_session_wake(target->session);
+    }
+}
+
+/* Prune and finish what has ended; the deepest come first by themselves. */
+void target_dirs_finish(struct hsr_target *target)
+{
+    unsigned slice = 0;
+
+    while (!hsr_list_empty(&target->endings)) {
+        struct target_dir *dir =
+            hsr_container_of(target->endings.next, struct target_dir, node);
+        struct hsr_entry entry;
+
+        if (target->session->state != HSR_SESSION_MOVING)
+            return;
+        if (slice++ >= DIR_PRUNE_STEPS && hsr_loop_pressed(&target->session->home->loop)) {
+            hsr_session_wake(target->session);
+            return;
+        }
+        target_entry_read(target, dir->end_page, dir->end_index, &entry);
+        if (!dir->pruned && !dir_prune(target, dir, &entry))
+            continue;
+        hsr_list_remove(&dir->node);
+        dir_finish(target, dir);
+    }
+}
+
+void target_dirs_free(struct hsr_target *target)
+{
+    for (uint32_t i = 0; i < TARGET_DIR_BUCKETS; i++) {
+        while (target->dirs[i] != NULL) {
+            struct target_dir *dir = target->dirs[i];
+
+            target->dirs[i] = dir->chain;
+            if (dir->prune != NULL)
+                hsr_prune_destroy(dir->prune);
+            hsr_nameset_clear(&dir->keep, &target->names_budget);
+            free(dir);
+        }
+    }
+    if (target->root.prune != NULL)
+        hsr_prune_destroy(target->root.prune);
+    hsr_nameset_clear(&target->root.keep, &target->names_budget);
+    while (target->dirs_free != NULL) {
+        struct target_dir *dir = target->dirs_free;
+
+        target->dirs_free = dir->chain;
+        free(dir);
+    }
+}
+
+void target_deleted(void *context, const char *path, int code)
+{
+    struct hsr_target *target = context;
+    struct hsr_session *session = target->session;
+
+    if (code < 0) {
+        session->totals.failed++;
+        hsr_session_note(session, HSR_NOTE_FAILED, code, "delete", path, 0);
+        return;
+    }
+    target->changed = true;
+    session->totals.deleted++;
+    if (session->options & HSR_OPT_NAMES)
+        hsr_session_note(session, HSR_NOTE_DELETED, 0, "", path, 0);
+}
+
+static struct target_dir *dir_make(struct hsr_target *target, struct target_dir *parent,
+                                   const struct hsr_entry *entry)
+{
+    struct target_dir *dir = target->dirs_free;
+    struct target_dir **bucket = &target->dirs[entry->dir % TARGET_DIR_BUCKETS];
+
+    if (dir != NULL)
+        target->dirs_free = dir->chain;
+    else
+        dir = malloc(sizeof(*dir));
+    if (dir == NULL)
+        return NULL;
+    memset(dir, 0, sizeof(*dir));
+    dir->dir.parent = &parent->dir;
+    dir->dir.id = entry->dir;
+    dir->dir.depth = (uint16_t)(parent->dir.depth + 1);
+    dir->dir.name_size = (uint16_t)entry->name.size;
+    memcpy(dir->dir.name, entry->name.ptr, entry->name.size);
+    dir->dir.name[entry->name.size] = '\0';
+    hsr_list_init(&dir->node);
+    dir->chain = *bucket;
+    *bucket = dir;
+    parent->pending++; /* until it is finished */
+    target->dir_count++;
+    return dir;
+}
+
+static void dir_free(struct hsr_target *target, struct target_dir *dir)
+{
+    struct target_dir **at = &target->dirs[dir->dir.id % TARGET_DIR_BUCKETS];
+
+    while (*at != dir)
+        at = &(*at)->chain;
+    *at = dir->chain;
+    dir->chain = target->dirs_free;
+    target->dirs_free = dir;
+    target->dir_count--;
+}
+
+/* A further source is poured into the root: what the last one said about its end is over. */
+static void dir_poured_again(struct hsr_target *target)
+{
+    struct target_dir *root = &target->root;
+
+    hsr_list_remove(&root->node);
+    if (root->end_page != NULL)
+        dir_settle_end(target, root, 0);
+    root->ended = false;
+    root->pruned = false;
+}
+
+/* Extraneous names go when the listing was complete and nothing below failed; stale stages always.
+ * True when there is nothing more to remove. */
+static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
+                      const struct hsr_entry *entry)
+{
+    struct hsr_session *session = target->session;
+    bool delete = (session->options & HSR_OPT_DELETE) && !dir->failed && !dir->keep_over &&
+                  !(entry->flags & HSR_ENTRY_INCOMPLETE) && !target->delete_stopped;
+    bool dry = (session->options & HSR_OPT_DRY_RUN) != 0;
+    int rc;
+
+    if (dir->prune == NULL) {
+        if (dir->dead != 0 || dir->fresh || dir->phantom || (dry && !delete)) {
+            dir->pruned = true;
+            return true;
+        }
+        rc = hsr_prune_create(&target->tree, &dir->dir, delete ? &dir->keep : NULL,
+                              target->names_key, session->filter, &target->delete_left,
+                              target_deleted, target, &dir->prune);
+        if (rc < 0) {
+            target_deleted(target, dir->dir.name, rc);
+            dir->pruned = true;
+            return true;
+        }
+    }
+    rc = hsr_prune_step(dir->prune);
+    if (rc > 0)
+        return false;
+    hsr_prune_destroy(dir->prune);
+    dir->prune = NULL;
+    dir->pruned = true;
+    if (rc == HSR_E_DELETE_LIMIT) {
+        target->delete_stopped = true;
+        session->totals.failed++;
+        hsr_session_note(session, HSR_NOTE_FAILED, rc, "delete",
+                         dir->dir.name_size > 0 ? dir->dir.name : ".", 0);
+    } else if (rc < 0) {
+        target_deleted(target, dir->dir.name, rc);
+    }
+    return true;
+}
+
+/* Metadata last: nothing changes in it any more. */
+static void dir_finish(struct hsr_target *target, struct target_dir *dir)
+{
+    struct hsr_session *session = target->session;
+    struct target_dir *parent =
+        dir->dir.parent != NULL ? hsr_container_of(dir->dir.parent, struct target_dir, dir) : NULL;
+    struct hsr_entry entry;
+    bool changed = false;
+    int rc = 0;
+
+    target_entry_read(target, dir->end_page, dir->end_index, &entry);
+    if (dir->dead == 0 && !dir->phantom && !(session->options & HSR_OPT_DRY_RUN)) {
+        if (dir->fresh) /* also a parent that is only implied looks like its source then */
+            entry.flags &= (uint8_t)~HSR_ENTRY_IMPLIED;
+        rc = hsr_tree_dir_finish(&target->tree, &dir->dir, &entry, &changed);
+        entry.name = (struct hsr_span){ (const uint8_t *)dir->dir.name, dir->dir.name_size };
+        target_warn(target, parent != NULL ? parent : dir, &entry, target->tree.warning.code,
+                    target->tree.warning.op);
+        target->tree.warning.code = 0;
+        if (rc == 0 && changed && !dir->fresh && !dir->changed) {
+            session->totals.touched++;
+            target_tell(target, parent != NULL ? parent : dir, &entry, HSR_NOTE_TOUCHED);
+        }
+        target->changed |= changed;
+    }
+    hsr_nameset_clear(&dir->keep, &target->names_budget);
+    if (dir->failed && parent != NULL)
+        parent->failed = true;
+    dir_settle_end(target, dir, dir->dead != 0 ? 0 : rc);
+    hsr_dircache_drop(&target->tree.cache, dir->dir.id);
+    if (parent != NULL) {
+        dir_free(target, dir);
+        target_dir_less(target, parent);
+    }
+}
+
+/* DIR_END is an entry of its page, but pending in no directory. */
+static void dir_settle_end(struct hsr_target *target, struct target_dir *dir, int code)
+{
+    struct target_page *page = dir->end_page;
+    struct hsr_session *session = target->session;
+    char path[HSR_ERROR_PATH_SIZE];
+
+    page->entries[dir->end_index].state = TARGET_SETTLED;
+    page->entries[dir->end_index].code = code;
+    page->pending--;
+    dir->end_page = NULL;
+    if (code < 0) {
+        page->failed++;
+        session->totals.failed++;
+        (void)hsr_dir_path(&dir->dir, (struct hsr_span){ NULL, 0 }, path, sizeof(path));
+        hsr_session_note(session, HSR_NOTE_FAILED, code, "metadata", path, 0);
+    }
+    hsr_session_wake(session);
+}

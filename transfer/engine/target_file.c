@@ -1,0 +1,330 @@
+/* File data at the target's home: resolves packs and ranges for the streams, counts what came,
+ * commits.
+ *
+ *   large file: WANTED -> BUSY (staged, ranges lent) -> [syncing] -> SETTLED */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "transfer/engine/target_impl.h"
+
+static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake);
+static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item);
+static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake);
+static void file_range_asked(struct hsr_target *target, struct hsr_intake *intake);
+static struct hsr_target_file *file_make(struct hsr_target *target, struct target_page *page,
+                                         uint16_t index);
+static void file_try_finish(struct hsr_target *target, struct hsr_target_file *file);
+static void file_synced(struct hsr_op *op, int64_t res, unsigned flags);
+static void file_commit(struct hsr_target *target, struct hsr_target_file *file);
+static void file_committed(struct hsr_target *target, struct target_page *page, uint16_t index,
+                           uint64_t bytes);
+static void file_free(struct hsr_target *target, struct hsr_target_file *file);
+
+void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
+{
+    struct hsr_target *target = session->target;
+
+    if (!intake->done) {
+        if (intake->pack)
+            file_pack_asked(target, intake);
+        else
+            file_range_asked(target, intake);
+    } else if (intake->pack) {
+        file_pack_done(target, intake);
+    } else if (intake->file != NULL) {
+        struct hsr_target_file *file = intake->file;
+
+        hsr_assert(file->borrows > 0);
+        file->borrows--;
+        file->bytes += intake->bytes;
+        hsr_digest_add(&file->sum, intake->sum);
+        if (file->rc == 0)
+            file->rc = intake->rc;
+        file_try_finish(target, file);
+    }
+    hsr_stream_answer(intake);
+}
+
+int target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
+                      const struct hsr_file_end *end)
+{
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_target_file *file;
+
+    hsr_require(page->want_sent, HSR_E_PROTOCOL);
+    hsr_require(entry->state == TARGET_WANTED || (entry->state == TARGET_BUSY && entry->file),
+                HSR_E_PROTOCOL);
+    if (page->ends == NULL) {
+        page->ends = calloc(HSR_PAGE_ENTRIES_MAX, sizeof(*page->ends));
+        hsr_require(page->ends != NULL, -ENOMEM);
+        for (uint32_t i = 0; i < HSR_PAGE_ENTRIES_MAX; i++)
+            page->ends[i].code = 1; /* not heard */
+    }
+    hsr_require(page->ends[index].code == 1, HSR_E_PROTOCOL);
+    page->ends[index] = *end;
+    file = entry->file;
+    if (file == NULL && end->bytes == 0 && end->code < 0) {
+        entry->state = TARGET_BUSY;
+        target_settle(target, page, index, end->code, NULL);
+        return 0;
+    }
+    if (file == NULL && end->bytes == 0) { /* a hole from end to end */
+        file = file_make(target, page, index);
+        hsr_require(file != NULL, HSR_E_LIMIT);
+    }
+    if (file != NULL)
+        file_try_finish(target, file);
+    return 0;
+}
+
+void target_files_free(struct hsr_target *target)
+{
+    while (!hsr_list_empty(&target->files))
+        file_free(target, hsr_container_of(target->files.next, struct hsr_target_file, node));
+}
+
+/* A pack came: find what its members are, so that the stream can make them. */
+static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake)
+{
+    struct hsr_chunk *chunk = intake->chunk;
+    bool moving = target->session->state == HSR_SESSION_MOVING;
+
+    for (uint32_t i = 0; i < chunk->item_count; i++) {
+        struct hsr_pack_item *item = &chunk->items[i];
+        int rc = moving ? file_item_resolve(target, item) : HSR_E_CANCELED;
+
+        if (rc < 0) {
+            item->code = rc;
+            item->entry = NULL;
+            if (moving)
+                hsr_session_end(target->session, rc, "a pack with a member nobody asked for");
+            moving = false;
+        }
+    }
+    hsr_stream_answer(intake);
+}
+
+static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item)
+{
+    struct target_page *page = target_page_find(target, item->member.page);
+    struct hsr_session *session = target->session;
+    struct target_entry *entry;
+
+    hsr_require(page != NULL && item->member.index < page->count, HSR_E_PROTOCOL);
+    entry = &page->entries[item->member.index];
+    hsr_require(page->want_sent && entry->state == TARGET_WANTED, HSR_E_PROTOCOL);
+    entry->state = TARGET_BUSY;
+    item->entry = page->payload + entry->offset;
+    item->entry_size = entry->size;
+    item->dir = &entry->dir->dir;
+    item->replace = entry->replace;
+    if (session->client && session->single_name && entry->dir == &target->root)
+        item->name = session->top_name;
+    return 0;
+}
+
+static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake)
+{
+    struct hsr_chunk *chunk = intake->chunk;
+
+    for (uint32_t i = 0; i < chunk->item_count; i++) {
+        struct hsr_pack_item *item = &chunk->items[i];
+        struct target_page *page;
+        struct hsr_entry read;
+
+        if (item->entry == NULL)
+            continue; /* it was never ours */
+        page = target_page_find(target, item->member.page);
+        hsr_assert(page != NULL); /* its entry is not settled */
+        if (item->warning != 0) {
+            target_entry_read(target, page, item->member.index, &read);
+            target_warn(target, page->entries[item->member.index].dir, &read, item->warning, NULL);
+        }
+        if (item->member.code < 0)
+            target_settle(target, page, item->member.index, item->member.code, NULL);
+        else if (item->code == HSR_E_CANCELED)
+            target_settle(target, page, item->member.index, item->code, NULL);
+        else if (item->code < 0)
+            target_settle(target, page, item->member.index, item->code, "write");
+        else
+            file_committed(target, page, item->member.index, item->member.size);
+    }
+}
+
+/* The first bytes of a range came: the file's stage, made on the first of its ranges. */
+static void file_range_asked(struct hsr_target *target, struct hsr_intake *intake)
+{
+    struct hsr_session *session = target->session;
+    struct target_page *page = target_page_find(target, intake->page);
+    struct target_entry *entry = NULL;
+    struct hsr_target_file *file = NULL;
+
+    if (page != NULL && intake->index < page->count && page->want_sent)
+        entry = &page->entries[intake->index];
+    if (session->state != HSR_SESSION_MOVING) {
+        intake->rc = HSR_E_CANCELED;
+    } else if (entry == NULL || !(entry->state == TARGET_WANTED ||
+                                  (entry->state == TARGET_BUSY && entry->file != NULL &&
+                                   !entry->file->finishing))) {
+        intake->rc = HSR_E_PROTOCOL;
+        hsr_session_end(session, HSR_E_PROTOCOL, "data that nobody asked for");
+    } else {
+        file = entry->file != NULL ? entry->file
+                                   : file_make(target, page, (uint16_t)intake->index);
+        if (file == NULL) {
+            intake->rc = HSR_E_LIMIT;
+            hsr_session_end(session, HSR_E_LIMIT, "too many files at once");
+        }
+    }
+    if (file != NULL) {
+        file->borrows++;
+        intake->file = file;
+        intake->fd = file->stage.fd;
+        intake->rc = file->rc;
+        intake->file_size = file->entry.size;
+        intake->sparse = (file->entry.flags & HSR_ENTRY_SPARSE) != 0;
+        intake->call = session->call_io;
+    }
+    hsr_stream_answer(intake);
+}
+
+static struct hsr_target_file *file_make(struct hsr_target *target, struct target_page *page,
+                                         uint16_t index)
+{
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_target_file *file;
+
+    if (target->file_count == TARGET_FILES_MAX)
+        return NULL;
+    file = calloc(1, sizeof(*file));
+    if (file == NULL)
+        return NULL;
+    file->session = target->session;
+    file->page = page;
+    file->index = index;
+    hsr_list_init(&file->node);
+    target_entry_read(target, page, index, &file->entry);
+    file->rc = hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace,
+                              &file->stage);
+    if (file->rc < 0)
+        file->stage.fd = -1;
+    hsr_list_push_tail(&target->files, &file->node);
+    target->file_count++;
+    entry->file = file;
+    entry->state = TARGET_BUSY;
+    return file;
+}
+
+/* Is all of it here, and is it what was read? */
+static void file_try_finish(struct hsr_target *target, struct hsr_target_file *file)
+{
+    struct hsr_session *session = target->session;
+    const struct hsr_file_end *end;
+
+    if (session->state != HSR_SESSION_MOVING || file->borrows > 0 || file->finishing ||
+        file->page->ends == NULL)
+        return;
+    end = &file->page->ends[file->index];
+    if (end->code == 1 || file->bytes < end->bytes)
+        return;
+    file->finishing = true;
+    if (file->rc == 0 && end->code < 0)
+        file->rc = end->code;
+    if (file->rc == 0 && (file->bytes != end->bytes || !hsr_digest_same(file->sum, end->sum)))
+        file->rc = HSR_E_DIGEST;
+    if (file->rc == 0 && end->size != file->entry.size)
+        file->rc = HSR_E_CHANGED;
+    if (file->rc == 0 && session->durability == HSR_DURABILITY_DURABLE && !session->call_io) {
+        file->op = (struct hsr_op){ .kind = HSR_OP_FSYNC,
+                                    .done = file_synced,
+                                    .fd = file->stage.fd,
+                                    .data_only = true,
+                                    .buf_index = -1 };
+        hsr_loop_submit(&session->home->loop, &file->op);
+        return;
+    }
+    file_commit(target, file);
+}
+
+static void file_synced(struct hsr_op *op, int64_t res, unsigned flags)
+{
+    struct hsr_target_file *file = hsr_container_of(op, struct hsr_target_file, op);
+    struct hsr_target *target = file->session->target;
+
+    if (flags & HSR_CQE_MORE)
+        return;
+    if (res < 0)
+        file->rc = (int)res;
+    file->synced = true;
+    target->files_synced = true; /* committed by the task, not here */
+    hsr_session_wake(file->session);
+}
+
+void target_files_commit(struct hsr_target *target)
+{
+    if (!target->files_synced)
+        return;
+    target->files_synced = false;
+    for (struct hsr_list *node = target->files.next, *next; node != &target->files; node = next) {
+        struct hsr_target_file *file = hsr_container_of(node, struct hsr_target_file, node);
+
+        next = node->next;
+        if (file->synced)
+            file_commit(target, file);
+    }
+}
+
+static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
+{
+    struct target_page *page = file->page;
+    uint16_t index = file->index;
+    struct target_dir *dir = page->entries[index].dir;
+    bool source_knows = file->rc < 0 && file->rc == page->ends[index].code;
+    const char *op = source_knows ? NULL : "write";
+    int rc = file->rc;
+
+    if (rc == 0) {
+        rc = hsr_stage_commit(&target->tree, &file->stage, &file->entry, false);
+        file->stage.fd = -1;
+        target_warn(target, dir, &file->entry, target->tree.warning.code,
+                    target->tree.warning.op);
+        target->tree.warning.code = 0;
+    }
+    page->entries[index].file = NULL;
+    if (rc < 0)
+        target_settle(target, page, index, rc, op);
+    else
+        file_committed(target, page, index, file->entry.size);
+    file_free(target, file);
+}
+
+static void file_committed(struct hsr_target *target, struct target_page *page, uint16_t index,
+                           uint64_t bytes)
+{
+    struct hsr_session *session = target->session;
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_entry read;
+
+    session->totals.files++;
+    session->totals.bytes += bytes;
+    session->progress.files_done++;
+    entry->dir->changed = true;
+    target->changed = true;
+    if (session->options & HSR_OPT_NAMES) {
+        target_entry_read(target, page, index, &read);
+        target_tell(target, entry->dir, &read, entry->replace ? HSR_NOTE_UPDATED : HSR_NOTE_CREATED);
+    }
+    target_settle(target, page, index, 0, NULL);
+}
+
+static void file_free(struct hsr_target *target, struct hsr_target_file *file)
+{
+    hsr_assert(!file->op.armed);
+    if (file->stage.fd >= 0)
+        hsr_stage_abort(&target->tree, &file->stage);
+    hsr_list_remove(&file->node);
+    target->file_count--;
+    free(file);
+}
