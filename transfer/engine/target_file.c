@@ -103,7 +103,6 @@ static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake
             moving = false;
         }
     }
-    hsr_stream_answer(intake);
 }
 
 static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item)
@@ -187,7 +186,6 @@ static void file_range_asked(struct hsr_target *target, struct hsr_intake *intak
         intake->sparse = (file->entry.flags & HSR_ENTRY_SPARSE) != 0;
         intake->call = session->call_io;
     }
-    hsr_stream_answer(intake);
 }
 
 static struct hsr_target_file *file_make(struct hsr_target *target, struct target_page *page,
