@@ -313,6 +313,8 @@ static void client_event(void *context, const struct hsr_event *event)
         event_progress(client, event);
         break;
     case HSR_EVENT_NOTE:
+        if (event->note == HSR_NOTE_FAILED)
+            client->failed++;
         event_words(client, event);
         break;
     case HSR_EVENT_ENTRY:
@@ -365,6 +367,7 @@ static int session_run(struct hawser_client *client, struct hsr_job_spec *spec)
     client->progress = (struct hsr_progress){ 0 };
     client->totals = (struct hsr_totals){ 0 };
     client->durability = 0;
+    client->failed = 0;
     rc = hsr_engine_run(client->engine, spec);
     /* CLOSED is told just before the engine lets go of the session that came before this one. */
     for (unsigned i = 0; rc == -EBUSY && i < CLIENT_BUSY_TRIES; i++) {
@@ -459,7 +462,7 @@ void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stat
     stats->touched += client->totals.touched;
     stats->unchanged += client->totals.skipped;
     stats->deleted += client->totals.deleted;
-    stats->failed += client->totals.failed;
+    stats->failed += HSR_MAX(client->totals.failed, client->failed);
     stats->entries_seen += client->progress.entries_seen;
     stats->files_seen += client->progress.files_seen;
     stats->bytes_seen += client->progress.bytes_seen;

@@ -32,6 +32,7 @@ struct hawser_client {
     struct hsr_progress progress;
     struct hsr_totals totals;
     uint8_t durability;
+    uint64_t failed; /* paths the caller was told of: the target does not count the source's */
 
     /* The call that runs. */
     hawser_event_fn *event;

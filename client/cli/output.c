@@ -315,11 +315,12 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
     if (options->transfer.dry_run)
         printf("dry run, nothing was changed: ");
     else if (code == 0 && nothing_done(stats))
-        printf("nothing to do, %s entries are the same: ",
+        printf("nothing to do, all is up to date (%s entries): ",
                cli_count_print(stats->unchanged, seen, sizeof(seen)));
     else if (code != 0)
         printf(code == HAWSER_E_PARTIAL ? "not complete: " : "ended early: ");
-    printf("%s files, %s", cli_count_print(stats->files, files, sizeof(files)),
+    printf("%s file%s, %s", cli_count_print(stats->files, files, sizeof(files)),
+           stats->files == 1 ? "" : "s",
            cli_bytes_print((double)stats->bytes, bytes, sizeof(bytes)));
     summary_count("other names made", stats->created);
     summary_count("metadata only", stats->touched);
