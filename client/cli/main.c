@@ -67,6 +67,8 @@ static int transfer(struct cli_options *options, struct cli_output *output, haws
         cli_error(output, rc, hawser_client_message(client));
     if (rc == HAWSER_E_PARTIAL && output->full)
         cli_error(output, output->full_code, "");
+    else if (rc == HAWSER_E_PARTIAL && output->failed == 0) /* never silent */
+        cli_error(output, rc, "");
     /* A usage error or a refused connection did nothing that could be summed up. */
     if (options->json || rc == 0 || rc == HAWSER_E_PARTIAL || stats.entries_seen > 0)
         cli_output_summary(output, &stats, rc);
