@@ -57,8 +57,7 @@ struct hsr_conn *hsr_conn_connect(struct hsr_shard *shard, const struct sockaddr
         conn->rc = rc;
         hsr_loop_wake(&shard->loop, &conn->task);
     }
-    hsr_loop_timer_set(&shard->loop, &conn->timer,
-                       hsr_loop_clock(&shard->loop) + deadline_ns);
+    hsr_loop_timer_set(&shard->loop, &conn->timer, hsr_loop_clock(&shard->loop) + deadline_ns);
     return conn;
 }
 
@@ -79,9 +78,8 @@ void hsr_conn_commit(struct hsr_conn *conn, struct hsr_frame frame, size_t paylo
     hsr_assert(conn->out_size + HSR_FRAME_HEADER_SIZE + payload_size <= HSR_CONN_BUFFER_SIZE);
     frame.size = (uint32_t)payload_size;
     frame.seq = conn->seq_out++;
-    frame.check = (struct hsr_digest_sum){
-        .low = hsr_hash64(at + HSR_FRAME_HEADER_SIZE, payload_size)
-    };
+    frame.check =
+        (struct hsr_digest_sum){ .low = hsr_hash64(at + HSR_FRAME_HEADER_SIZE, payload_size) };
     hsr_frame_encode(&frame, at);
     conn->out_size += HSR_FRAME_HEADER_SIZE + payload_size;
     conn->spoke_ns = conn->shard->loop.now_ns;
@@ -105,8 +103,7 @@ void hsr_conn_resume(struct hsr_conn *conn)
 
 void hsr_conn_fail(struct hsr_conn *conn, int code, const char *text)
 {
-    struct hsr_reject reject = { .code = code,
-                                 .text = { (const uint8_t *)text, strlen(text) } };
+    struct hsr_reject reject = { .code = code, .text = { (const uint8_t *)text, strlen(text) } };
     uint8_t *out;
 
     hsr_assert(code < 0);
@@ -115,7 +112,11 @@ void hsr_conn_fail(struct hsr_conn *conn, int code, const char *text)
     conn_report(conn, code, text);
     if (conn->rc == 0)
         conn->rc = code;
-    out = conn->state == HSR_CONN_CONNECTING ? NULL : hsr_conn_begin(conn, 2048);
+    if (conn->state == HSR_CONN_CONNECTING) { /* nobody is there to tell */
+        hsr_conn_close(conn);
+        return;
+    }
+    out = hsr_conn_begin(conn, 2048);
     if (out != NULL) {
         int size = hsr_reject_encode(&reject, out, 2048);
         bool session = conn->state == HSR_CONN_SESSION;
@@ -134,8 +135,7 @@ void hsr_conn_finish(struct hsr_conn *conn)
         return;
     conn->close_flushed = true;
     /* a peer that does not read must not hold the connection for ever */
-    hsr_loop_timer_set(&conn->shard->loop, &conn->timer,
-                       conn->shard->loop.now_ns + HSR_NS_PER_S);
+    hsr_loop_timer_set(&conn->shard->loop, &conn->timer, conn->shard->loop.now_ns + HSR_NS_PER_S);
     hsr_loop_wake(&conn->shard->loop, &conn->task);
 }
 
@@ -173,10 +173,10 @@ void hsr_conn_timer_start(struct hsr_conn *conn)
 
     conn->heard_ns = now;
     conn->spoke_ns = now;
-    hsr_loop_timer_set(&conn->shard->loop, &conn->timer,
-                       now + (greeted ? HSR_NS_PER_S
-                                      : (config->handshake_ns ? config->handshake_ns
-                                                              : CONN_HANDSHAKE_NS)));
+    hsr_loop_timer_set(
+        &conn->shard->loop, &conn->timer,
+        now + (greeted ? HSR_NS_PER_S
+                       : (config->handshake_ns ? config->handshake_ns : CONN_HANDSHAKE_NS)));
 }
 
 static struct hsr_conn *conn_create(struct hsr_shard *shard, int fd, const struct sockaddr *address,
@@ -256,7 +256,7 @@ static void conn_parse(struct hsr_conn *conn)
         size_t have = conn->in_end - conn->in_start;
         int rc;
 
-        if (conn->in_waits || conn->in_paused || conn->state == HSR_CONN_CLOSING ||
+        if (conn->in_waits || conn->in_paused || conn->in_stopped || conn->state == HSR_CONN_CLOSING ||
             conn->close_flushed || have < HSR_FRAME_HEADER_SIZE)
             return;
         if (i == CONN_FRAMES_PER_STEP) {
@@ -274,8 +274,8 @@ static void conn_parse(struct hsr_conn *conn)
         }
         if (have < HSR_FRAME_HEADER_SIZE + (size_t)frame.size)
             return;
-        payload = (struct hsr_span){ conn->in + conn->in_start + HSR_FRAME_HEADER_SIZE,
-                                     frame.size };
+        payload =
+            (struct hsr_span){ conn->in + conn->in_start + HSR_FRAME_HEADER_SIZE, frame.size };
         rc = conn_take(conn, &frame, payload);
         if (rc == HSR_CONN_WAIT) {
             conn->in_waits = true;
@@ -463,10 +463,9 @@ void hsr_peer_text(const struct sockaddr_storage *address, char *buf, size_t siz
 
 static void conn_report(struct hsr_conn *conn, int code, const char *text)
 {
-    struct hsr_event event = { .kind = HSR_EVENT_REFUSED,
-                               .peer = conn->peer,
-                               .code = code,
-                               .text = text };
+    struct hsr_event event = {
+        .kind = HSR_EVENT_REFUSED, .peer = conn->peer, .code = code, .text = text
+    };
 
     if (conn->said || !conn->server || conn->state == HSR_CONN_SESSION ||
         conn->state == HSR_CONN_STREAM)

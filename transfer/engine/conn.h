@@ -22,7 +22,7 @@ enum hsr_conn_state {
     HSR_CONN_CONNECTING,
     HSR_CONN_GREETING,
     HSR_CONN_CHOOSING, /* server: greeted, waits for OPEN, JOIN or LIST */
-    HSR_CONN_WAITING,  /* client: OPEN, JOIN or LIST was sent */
+    HSR_CONN_WAITING, /* client: OPEN, JOIN or LIST was sent */
     HSR_CONN_SESSION,
     HSR_CONN_JOINING, /* server: on its way to the session's home, and to its stream's shard */
     HSR_CONN_STREAM,
@@ -39,13 +39,13 @@ struct hsr_conn {
     struct hsr_timer timer; /* handshake deadline, then silence and heartbeat */
     uint8_t state;
     bool server;
-    bool in_waits;      /* a handler said HSR_CONN_WAIT */
-    bool in_paused;     /* do not parse: the link is being handed over */
-    bool in_stopped;    /* no further receive: the stream machine reads now */
+    bool in_waits; /* a handler said HSR_CONN_WAIT */
+    bool in_paused; /* do not parse: the link is being handed over */
+    bool in_stopped; /* no further receive: the stream machine reads now */
     bool close_flushed; /* close once everything queued has been sent */
-    bool said;          /* the reason was reported already */
+    bool said; /* the reason was reported already */
     bool timed_out;
-    int rc;             /* first error */
+    int rc; /* first error */
     uint32_t seq_in, seq_out;
     uint8_t *in; /* HSR_CONN_BUFFER_SIZE */
     size_t in_start, in_end;
@@ -59,7 +59,7 @@ struct hsr_conn {
     socklen_t address_size;
     char peer[64]; /* "addr:port" */
     struct hsr_session *session; /* SESSION: whose control connection it is */
-    struct hsr_stream *stream;   /* STREAM, and while a client joins */
+    struct hsr_stream *stream; /* STREAM, and while a client joins */
     struct hsr_listing *listing; /* LISTING at a server */
     /* JOINING */
     struct hsr_msg join_msg;

@@ -1,10 +1,10 @@
-/* The engine: shards with their loops and buffers, and the sessions that run on them. The server and
- * libhawser both stand on it; it does not own the process: no signals, no stdout, no exit, no
+/* The engine: shards with their loops and buffers, and the sessions that run on them. The server
+ * and libhawser both stand on it; it does not own the process: no signals, no stdout, no exit, no
  * environment. Callbacks run on shard threads and must not block for long.
  *
- * A session has a home shard on each side: there live the control connection, the walk, the manifest
- * pages and every decision. Data connections ("streams") are spread over the shards; they borrow
- * work from the home by messages and give it back. */
+ * A session has a home shard on each side: there live the control connection, the walk, the
+ * manifest pages and every decision. Data connections ("streams") are spread over the shards; they
+ * borrow work from the home by messages and give it back. */
 #ifndef HSR_ENGINE_ENGINE_H
 #define HSR_ENGINE_ENGINE_H
 
@@ -22,26 +22,26 @@
 /* ---- the plan: every byte, by consumer ---- */
 
 struct hsr_plan_request {
-    unsigned shards;      /* 0: from the placement */
-    uint64_t memory;      /* bytes for everything below; 0: default */
-    uint32_t chunk;       /* largest chunk, bytes; 0: default */
-    uint32_t depth;       /* chunks per stream; 0: default */
-    uint32_t streams;     /* streams of one session; 0: default */
-    uint32_t sessions;    /* sessions at once (server; a client has 1); 0: default */
+    unsigned shards; /* 0: from the placement */
+    uint64_t memory; /* bytes for everything below; 0: default */
+    uint32_t chunk; /* largest chunk, bytes; 0: default */
+    uint32_t depth; /* chunks per stream; 0: default */
+    uint32_t streams; /* streams of one session; 0: default */
+    uint32_t sessions; /* sessions at once (server; a client has 1); 0: default */
     bool server;
 };
 
 struct hsr_plan {
     unsigned shards;
     uint32_t chunk, depth, streams, sessions;
-    uint32_t buffers;          /* per shard */
-    uint64_t buffer_bytes;     /* per shard: buffers with their heads */
-    uint64_t session_bytes;    /* one session: pages, records, control buffers */
+    uint32_t buffers; /* per shard */
+    uint64_t buffer_bytes; /* per shard: buffers with their heads */
+    uint64_t session_bytes; /* one session: pages, records, control buffers */
     uint64_t connection_bytes; /* one connection */
-    uint32_t connections;      /* per shard */
-    uint64_t loop_bytes;       /* per shard: ring, timers */
-    uint64_t links_bytes;      /* hard-link table and name sets, per session */
-    uint64_t total;            /* what the whole comes to; at most `memory` */
+    uint32_t connections; /* per shard */
+    uint64_t loop_bytes; /* per shard: ring, timers */
+    uint64_t links_bytes; /* hard-link table and name sets, per session */
+    uint64_t total; /* what the whole comes to; at most `memory` */
     uint64_t memory;
     bool register_buffers; /* lower when the memory lock limit is small */
 };
@@ -60,44 +60,46 @@ void hsr_plan_print(const struct hsr_plan *plan, const struct hsr_placement *pla
 
 enum hsr_event_kind {
     HSR_EVENT_ACCEPTED, /* server: a connection; peer */
-    HSR_EVENT_REFUSED,  /* server: a connection closed before or for breaking the rules; peer, code, text */
-    HSR_EVENT_OPENED,   /* a session began; peer, export, path, role */
+    HSR_EVENT_REFUSED, /* server: a connection closed before or for breaking the rules; peer, code,
+                          text */
+    HSR_EVENT_OPENED, /* a session began; peer, export, path, role */
     HSR_EVENT_PROGRESS, /* client: counters moved (at most 10 a second) */
-    HSR_EVENT_NOTE,     /* something about one path: note, code, path, text */
-    HSR_EVENT_CLOSED,   /* a session ended; code, totals, text */
-    HSR_EVENT_ENTRY,    /* client, LIST: one entry */
+    HSR_EVENT_NOTE, /* something about one path: note, code, path, text */
+    HSR_EVENT_CLOSED, /* a session ended; code, totals, text */
+    HSR_EVENT_ENTRY, /* client, LIST: one entry */
     HSR_EVENT_COUNT
 };
 
 struct hsr_progress {
     uint64_t entries_seen; /* by the walk */
     uint64_t files_seen;
-    uint64_t bytes_seen;  /* of regular files */
-    bool walk_done;       /* then the three above are final */
-    uint64_t files_done;  /* settled entries that carried content */
+    uint64_t bytes_seen; /* of regular files */
+    bool walk_done; /* then the three above are final */
+    uint64_t files_done; /* settled entries that carried content */
     uint64_t entries_done; /* settled entries of any kind */
-    uint64_t bytes_done;  /* content bytes sent (source) or verified (target) */
-    uint64_t wire_sent;   /* bytes on all connections of the session */
+    uint64_t bytes_done; /* content bytes sent (source) or verified (target) */
+    uint64_t wire_sent; /* bytes on all connections of the session */
     uint64_t wire_received;
     uint64_t elapsed_ns;
-    uint64_t wait_disk_ns, wait_network_ns, wait_peer_ns; /* summed over streams: what they waited for */
+    uint64_t wait_disk_ns, wait_network_ns,
+        wait_peer_ns; /* summed over streams: what they waited for */
 };
 
 struct hsr_event {
     enum hsr_event_kind kind;
-    uint64_t session;  /* number, unique in this process */
-    const char *peer;  /* "addr:port" */
+    uint64_t session; /* number, unique in this process */
+    const char *peer; /* "addr:port" */
     const char *export_name;
-    const char *path;  /* raw bytes, NUL-ended */
+    const char *path; /* raw bytes, NUL-ended */
     const char *text;
-    uint8_t role;      /* ours: enum hsr_role */
+    uint8_t role; /* ours: enum hsr_role */
     int code;
     enum hsr_note_event note;
     uint64_t size;
     const struct hsr_progress *progress; /* PROGRESS, CLOSED */
-    const struct hsr_totals *totals;     /* CLOSED */
-    uint8_t durability;                  /* CLOSED */
-    const struct hsr_entry *entry;       /* ENTRY */
+    const struct hsr_totals *totals; /* CLOSED */
+    uint8_t durability; /* CLOSED */
+    const struct hsr_entry *entry; /* ENTRY */
 };
 
 /* ---- the engine ---- */
@@ -113,12 +115,12 @@ struct hsr_engine_config {
     struct hsr_plan plan;
     struct hsr_placement placement;
     bool server;
-    bool pin;                  /* pin shard threads to their cores */
-    uint32_t spin_ns;          /* see hsr_uring_options */
-    uint64_t handshake_ns;     /* deadline from accept to OPEN or JOIN; 0: 10 s */
-    uint64_t idle_ns;          /* silence of a peer that ends a session; 0: 30 s */
+    bool pin; /* pin shard threads to their cores */
+    uint32_t spin_ns; /* see hsr_uring_options */
+    uint64_t handshake_ns; /* deadline from accept to OPEN or JOIN; 0: 10 s */
+    uint64_t idle_ns; /* silence of a peer that ends a session; 0: 30 s */
     uint32_t connections_per_peer; /* server: 0: default 256 */
-    hsr_authorize *authorize;  /* server */
+    hsr_authorize *authorize; /* server */
     void (*event)(void *context, const struct hsr_event *event);
     void *context;
     /* for tests: where rings come from, and no threads (the caller turns the loops) */
@@ -153,27 +155,27 @@ struct hsr_loop *hsr_engine_loop(struct hsr_engine *engine, unsigned shard);
 struct hsr_job_spec {
     struct sockaddr_storage address;
     socklen_t address_size;
-    uint8_t role;             /* SOURCE: push; TARGET: pull */
-    bool list;                /* LIST instead of a transfer; export_name, path, list_self */
+    uint8_t role; /* SOURCE: push; TARGET: pull */
+    bool list; /* LIST instead of a transfer; export_name, path, list_self */
     bool list_self;
     const char *export_name;
-    const char *path;         /* below the export */
-    uint32_t options;         /* HSR_OPT_x */
+    const char *path; /* below the export */
+    uint32_t options; /* HSR_OPT_x */
     uint8_t digest;
     uint8_t durability;
     uint32_t streams, depth, chunk; /* 0: the plan's */
-    uint64_t bwlimit;         /* bytes per second; 0: none */
-    uint64_t delete_max;      /* UINT64_MAX: no limit */
-    struct hsr_span rules;    /* encoded filter */
-    uint64_t connect_ns;      /* deadline for connecting; 0: 10 s */
+    uint64_t bwlimit; /* bytes per second; 0: none */
+    uint64_t delete_max; /* UINT64_MAX: no limit */
+    struct hsr_span rules; /* encoded filter */
+    uint64_t connect_ns; /* deadline for connecting; 0: 10 s */
     /* push */
     const struct hsr_walk_top *tops; /* borrowed until the session is closed */
     unsigned top_count;
     /* pull */
     const struct hsr_span *paths; /* what to fetch, relative to `path`: "" all of its contents */
-    uint32_t path_count;          /* borrowed until closed */
-    int target_fd;                /* where it goes: directory descriptor, borrowed */
-    const char *top_name;         /* SINGLE_FILE pull to a new name; NULL: as it is called */
+    uint32_t path_count; /* borrowed until closed */
+    int target_fd; /* where it goes: directory descriptor, borrowed */
+    const char *top_name; /* SINGLE_FILE pull to a new name; NULL: as it is called */
 };
 
 /** Start; the session's CLOSED event ends it. One at a time per client engine. Any thread. */

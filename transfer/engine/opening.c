@@ -93,6 +93,11 @@ static int opening_root(struct hsr_session *session, struct hsr_span path)
     if (path.size == 0)
         return 0;
     fd = hsr_root_open_below(&session->home->loop, session->root_fd, path, create);
+    if (fd == -ENOENT && session->role == HSR_ROLE_TARGET &&
+        (session->options & HSR_OPT_DRY_RUN)) {
+        session->phantom_root = true; /* everything in it would be new */
+        return 0;
+    }
     if (fd < 0)
         return fd;
     session->root_fd = fd;
@@ -134,14 +139,13 @@ static int opening_single(struct hsr_session *session, struct hsr_span path)
 
 static int opening_ack(struct hsr_session *session, struct hsr_conn *conn)
 {
-    struct hsr_open_ack ack = {
-        .streams = session->streams_count,
-        .depth = session->depth,
-        .chunk = session->chunk,
-        .files_max = session->files_max,
-        .rename_top = session->single_name,
-        .top_name = { (const uint8_t *)session->top_name, strlen(session->top_name) }
-    };
+    struct hsr_open_ack ack = { .streams = session->streams_count,
+                                .depth = session->depth,
+                                .chunk = session->chunk,
+                                .files_max = session->files_max,
+                                .rename_top = session->single_name,
+                                .top_name = { (const uint8_t *)session->top_name,
+                                              strlen(session->top_name) } };
     uint8_t *out = hsr_conn_begin(conn, 512);
     int size;
 
@@ -213,8 +217,7 @@ int hsr_opening_frame(struct hsr_session *session, const struct hsr_frame *frame
 
     if (conn->state == HSR_CONN_GREETING && frame->kind == HSR_FRAME_HELLO_ACK)
         return opening_greeted(session, payload);
-    hsr_require(conn->state == HSR_CONN_WAITING || conn->state == HSR_CONN_LISTING,
-                HSR_E_PROTOCOL);
+    hsr_require(conn->state == HSR_CONN_WAITING || conn->state == HSR_CONN_LISTING, HSR_E_PROTOCOL);
     if (!session->spec.list && frame->kind == HSR_FRAME_OPEN_ACK)
         return opening_opened(session, payload);
     if (session->spec.list && frame->kind == HSR_FRAME_ENTRIES)
@@ -246,21 +249,20 @@ static int opening_greeted(struct hsr_session *session, struct hsr_span payload)
 static int opening_send_open(struct hsr_session *session)
 {
     const struct hsr_job_spec *spec = &session->spec;
-    struct hsr_open open = {
-        .role = spec->role,
-        .digest = spec->digest,
-        .durability = spec->durability,
-        .options = spec->options,
-        .streams = session->streams_count,
-        .depth = session->depth,
-        .chunk = session->chunk,
-        .bwlimit = spec->bwlimit,
-        .delete_max = spec->delete_max,
-        .paths = spec->role == HSR_ROLE_TARGET ? spec->path_count : 0,
-        .export_name = { (const uint8_t *)session->export_name, strlen(session->export_name) },
-        .path = { (const uint8_t *)session->path, strlen(session->path) },
-        .rules = spec->rules
-    };
+    struct hsr_open open = { .role = spec->role,
+                             .digest = spec->digest,
+                             .durability = spec->durability,
+                             .options = spec->options,
+                             .streams = session->streams_count,
+                             .depth = session->depth,
+                             .chunk = session->chunk,
+                             .bwlimit = spec->bwlimit,
+                             .delete_max = spec->delete_max,
+                             .paths = spec->role == HSR_ROLE_TARGET ? spec->path_count : 0,
+                             .export_name = { (const uint8_t *)session->export_name,
+                                              strlen(session->export_name) },
+                             .path = { (const uint8_t *)session->path, strlen(session->path) },
+                             .rules = spec->rules };
     uint8_t *out = hsr_conn_begin(session->control, HSR_CONTROL_PAYLOAD_MAX);
     int size;
 

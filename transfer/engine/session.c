@@ -59,8 +59,8 @@ void hsr_session_control(struct hsr_session *session, struct hsr_conn *conn)
 
 int hsr_session_start(struct hsr_session *session)
 {
-    int rc = session->role == HSR_ROLE_SOURCE ? hsr_source_create(session)
-                                              : hsr_target_create(session);
+    int rc =
+        session->role == HSR_ROLE_SOURCE ? hsr_source_create(session) : hsr_target_create(session);
     struct hsr_event event = { .kind = HSR_EVENT_OPENED,
                                .session = session->id,
                                .peer = session->peer,
@@ -132,6 +132,7 @@ void hsr_session_note(struct hsr_session *session, enum hsr_note_event event, in
     struct hsr_event out = { .kind = HSR_EVENT_NOTE,
                              .session = session->id,
                              .peer = session->peer,
+                             .export_name = session->export_name,
                              .role = session->role,
                              .note = event,
                              .code = code,

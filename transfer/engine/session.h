@@ -14,8 +14,8 @@
 #include "transfer/proto/message.h"
 #include "transfer/tree/filter.h"
 
-#define HSR_PAGES_MAX 32u      /* pages in flight: about 20,000 entries ahead; 6 MiB each side */
-#define HSR_FILES_MAX 32u      /* large files in transit at once */
+#define HSR_PAGES_MAX 32u /* pages in flight: about 20,000 entries ahead; 6 MiB each side */
+#define HSR_FILES_MAX 32u /* large files in transit at once */
 #define HSR_PACK_FILE_MAX (64u * 1024) /* larger files travel alone */
 
 struct hsr_source;
@@ -31,8 +31,8 @@ enum hsr_session_state {
 
 /* Counters that streams on other shards add to (relaxed; read by the home for progress). */
 struct hsr_session_counts {
-    atomic_ullong bytes;    /* of content: sent by a source, verified by a target */
-    atomic_ullong sent;     /* on the wire, streams only */
+    atomic_ullong bytes; /* of content: sent by a source, verified by a target */
+    atomic_ullong sent; /* on the wire, streams only */
     atomic_ullong received;
     atomic_ullong wait_disk_ns, wait_network_ns, wait_peer_ns;
 };
@@ -46,11 +46,11 @@ struct hsr_session {
     bool ticked;
     uint64_t id; /* unique in this process; for events */
     uint8_t state;
-    uint8_t role;        /* ours: enum hsr_role */
+    uint8_t role; /* ours: enum hsr_role */
     bool client;
     bool cancel_asked;
     bool closed_said;
-    int rc;              /* first error that ends the session */
+    int rc; /* first error that ends the session */
     char why[HSR_ERROR_TEXT_SIZE];
     struct hsr_conn *control; /* NULL once it is closed */
     uint8_t token[HSR_TOKEN_SIZE]; /* last byte: the home shard's index */
@@ -62,13 +62,14 @@ struct hsr_session {
     uint8_t durability;
     uint32_t streams_count, depth, chunk, leaf, files_max;
     uint64_t bwlimit, delete_max;
-    _Atomic uint64_t send_due_ns; /* --bwlimit: when the next byte may leave; all streams share it */
+    _Atomic uint64_t
+        send_due_ns; /* --bwlimit: when the next byte may leave; all streams share it */
     struct hsr_filter *filter; /* NULL: none */
-    bool call_io;      /* tmpfs: file data by plain calls, which are faster there than io-wq */
-    int root_fd;       /* source: where paths start (server); target: where they go */
-    bool root_owned;   /* close it at the end */
+    bool call_io; /* tmpfs: file data by plain calls, which are faster there than io-wq */
+    int root_fd; /* source: where paths start (server); target: where they go */
+    bool root_owned; /* close it at the end */
     struct hsr_stream *streams[HSR_STREAMS_MAX]; /* NULL: not joined, or gone */
-    uint32_t streams_open;   /* made and not yet given back */
+    uint32_t streams_open; /* made and not yet given back */
     uint32_t streams_joined; /* ready */
     struct hsr_source *source; /* one of these two */
     struct hsr_target *target;
@@ -81,13 +82,15 @@ struct hsr_session {
     /* client only */
     struct hsr_job_spec spec;
     uint32_t path_sent; /* of spec.paths */
+    bool phantom_root; /* a dry run into a directory that does not exist */
     bool single_name; /* SINGLE_FILE: the top entry is renamed */
     char top_name[HSR_NAME_MAX + 1];
 };
 
 /* ---- server: from the handshake ---- */
 
-/** OPEN came on @conn (state CHOOSING). Checks, authorizes, creates the session and queues OPEN_ACK.
+/** OPEN came on @conn (state CHOOSING). Checks, authorizes, creates the session and queues
+ * OPEN_ACK.
  * @return 0, or the code to reject with (nothing was queued) */
 int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open);
 

@@ -35,7 +35,7 @@ struct hsr_shard {
     bool loop_ready;
     struct hsr_bufpool pool;
     struct hsr_mem mem;
-    struct hsr_list conns;    /* hsr_conn.node: every connection here */
+    struct hsr_list conns; /* hsr_conn.node: every connection here */
     struct hsr_list sessions; /* hsr_session.node: those whose home this is */
     unsigned conn_count;
     struct hsr_acceptor acceptors[HSR_LISTENERS_MAX];
@@ -45,10 +45,10 @@ struct hsr_shard {
     int start_rc;
     char start_why[256];
     /* the end */
-    bool stopping;           /* nothing new begins here */
-    uint64_t stop_ns;        /* since when */
+    bool stopping; /* nothing new begins here */
+    uint64_t stop_ns; /* since when */
     struct hsr_timer stop_timer;
-    atomic_bool quiet;       /* stopping, nothing is left; taken back when a connection comes */
+    atomic_bool quiet; /* stopping, nothing is left; taken back when a connection comes */
     /* shard 0 of a client: a signal handler rings */
     struct hsr_op cancel_op;
     uint64_t cancel_value;
@@ -71,14 +71,14 @@ struct hsr_engine {
     unsigned shard_count;
     atomic_uint sessions;
     atomic_ullong session_next; /* number of the next session */
-    atomic_bool cancel_async;   /* set by hsr_engine_cancel_async() */
+    atomic_bool cancel_async; /* set by hsr_engine_cancel_async() */
     atomic_bool draining;
     atomic_uint started; /* shard threads that are up, or gave up */
     pthread_mutex_t start_lock; /* only while starting: waits for the threads */
     pthread_cond_t start_cond;
     atomic_uint listeners;
     atomic_uint joining; /* connections on their way between shards */
-    int cancel_fd;       /* eventfd of hsr_engine_cancel_async(); -1: none */
+    int cancel_fd; /* eventfd of hsr_engine_cancel_async(); -1: none */
 };
 
 /** Emit an event, if anybody listens. */

@@ -124,8 +124,7 @@ int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
 
     if (frame->kind == HSR_FRAME_PATHS)
         return hsr_source_paths(session, payload);
-    hsr_require(frame->kind == HSR_FRAME_WANT || frame->kind == HSR_FRAME_PAGE_ACK,
-                HSR_E_PROTOCOL);
+    hsr_require(frame->kind == HSR_FRAME_WANT || frame->kind == HSR_FRAME_PAGE_ACK, HSR_E_PROTOCOL);
     page = source_page_find(source, frame->page);
     hsr_require(page != NULL, HSR_E_PROTOCOL);
     hsr_session_wake(session);
@@ -207,9 +206,9 @@ size_t source_entry_path(const struct hsr_source_page *page, uint16_t index, cha
 {
     const struct source_entry *entry = &page->entries[index];
 
-    return hsr_dir_path(
-        entry->dir, (struct hsr_span){ page->payload + entry->name_offset, entry->name_size }, buf,
-        size);
+    return hsr_dir_path(entry->dir,
+                        (struct hsr_span){ page->payload + entry->name_offset, entry->name_size },
+                        buf, size);
 }
 
 void source_entry_done(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
@@ -265,14 +264,12 @@ struct hsr_walk_options source_walk_options(const struct hsr_source *source)
 {
     const struct hsr_session *session = source->session;
 
-    return (struct hsr_walk_options){
-        .filter = session->filter,
-        .xattrs = !(session->options & HSR_OPT_NO_XATTRS),
-        .hard_links = !(session->options & HSR_OPT_NO_HARD_LINKS),
-        .copy_links = (session->options & HSR_OPT_COPY_LINKS) != 0,
-        .beneath = !session->client,
-        .links_bytes_max = session->engine->config.plan.links_bytes
-    };
+    return (struct hsr_walk_options){ .filter = session->filter,
+                                      .xattrs = !(session->options & HSR_OPT_NO_XATTRS),
+                                      .hard_links = !(session->options & HSR_OPT_NO_HARD_LINKS),
+                                      .copy_links = (session->options & HSR_OPT_COPY_LINKS) != 0,
+                                      .beneath = !session->client,
+                                      .links_bytes_max = session->engine->config.plan.links_bytes };
 }
 
 /* A pull's paths become tops below the session's root. */

@@ -5,7 +5,8 @@
 
 #include "transfer/engine/stream.h"
 
-#define HSR_SOURCE_PATHS_MAX 1000000u /* of one pull: their text is bounded by the peer's patience */
+#define HSR_SOURCE_PATHS_MAX                                                                       \
+    1000000u /* of one pull: their text is bounded by the peer's patience */
 
 int hsr_source_create(struct hsr_session *session);
 /** Server: a PATHS frame of a pull, or all of them are there. */

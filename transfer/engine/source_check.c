@@ -85,7 +85,8 @@ static bool check_read(struct hsr_source *source)
     return true;
 }
 
-/* The same: say so. Else, or if it could not be read, send it as any other: that names the error. */
+/* The same: say so. Else, or if it could not be read, send it as any other: that names the error.
+ */
 static void check_end(struct hsr_source *source, int rc)
 {
     struct hsr_session *session = source->session;
@@ -109,8 +110,8 @@ static void check_end(struct hsr_source *source, int rc)
         return;
     }
     hsr_assert(hsr_conn_begin(session->control, 0) != NULL);
-    hsr_conn_commit(session->control,
-                    (struct hsr_frame){ .kind = HSR_FRAME_SAME, .page = page->page, .index = index },
-                    0);
+    hsr_conn_commit(
+        session->control,
+        (struct hsr_frame){ .kind = HSR_FRAME_SAME, .page = page->page, .index = index }, 0);
     source_entry_done(source, page, index, 0);
 }

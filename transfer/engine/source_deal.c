@@ -7,8 +7,8 @@
 #include "transfer/engine/source_impl.h"
 
 #define RANGE_MAX (64 * HSR_MIB) /* a message per range costs nothing at this size */
-#define RANGE_CHUNKS_MIN 4u      /* a shorter range is not worth its messages */
-#define PACK_MEMBERS_AIM 256u    /* some 3 ms of work at the target */
+#define RANGE_CHUNKS_MIN 4u /* a shorter range is not worth its messages */
+#define PACK_MEMBERS_AIM 256u /* some 3 ms of work at the target */
 
 static struct hsr_stream *deal_stream(struct hsr_source *source);
 static bool deal_pack(struct hsr_source *source, bool last);
@@ -204,8 +204,7 @@ static void deal_file_start(struct hsr_source *source)
                                           .page = &source->pages[key >> 16],
                                           .index = (uint16_t)(key & 0xffff) };
         hsr_source_view(file->page, file->index, &file->view);
-        file->fd = hsr_source_open(&source->cache, file->view.walk, file->view.dir,
-                                   file->view.name,
+        file->fd = hsr_source_open(&source->cache, file->view.walk, file->view.dir, file->view.name,
                                    (session->options & HSR_OPT_COPY_LINKS) != 0);
         if (file->fd < 0) {
             file->rc = file->fd;
@@ -261,10 +260,9 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
         return; /* its `writable` wakes us */
     if (file->rc == 0)
         file->rc = hsr_source_check(&session->home->loop, file->fd, &file->view.identity);
-    end = (struct hsr_file_end){ .code = file->rc,
-                                 .size = file->view.size,
-                                 .bytes = file->bytes,
-                                 .sum = file->sum };
+    end = (struct hsr_file_end){
+        .code = file->rc, .size = file->view.size, .bytes = file->bytes, .sum = file->sum
+    };
     size = hsr_file_end_encode(&end, out, 64);
     hsr_assert(size > 0);
     hsr_conn_commit(session->control,

@@ -7,7 +7,7 @@
 #define SOURCE_PAGE_FULL (48u * 1024) /* bytes of entries after which a page leaves */
 #define SOURCE_QUEUE_SIZE (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)
 #define SOURCE_WORKS_PER_STREAM 3u /* one in the pipeline, one next, one on its way back */
-#define SOURCE_RETRIES_MAX 256u    /* changed files waiting for another try */
+#define SOURCE_RETRIES_MAX 256u /* changed files waiting for another try */
 #define SOURCE_TRIES_MAX 3u
 
 struct source_entry {
@@ -16,7 +16,7 @@ struct source_entry {
     uint32_t name_offset; /* in the page's payload */
     uint8_t name_size;
     uint8_t type;
-    bool wanted;   /* asked for and not yet answered */
+    bool wanted; /* asked for and not yet answered */
 };
 
 struct hsr_source_page {
@@ -26,7 +26,7 @@ struct hsr_source_page {
     uint16_t count;
     uint32_t lent; /* entries wanted and not done yet */
     bool answered; /* WANT was heard */
-    size_t size;   /* encoded bytes */
+    size_t size; /* encoded bytes */
     uint8_t *payload;
     struct source_entry entries[HSR_PAGE_ENTRIES_MAX];
 };

@@ -1,4 +1,5 @@
-/* What both halves of a stream share: its connection, its chunks, its birth and end. See stream.h. */
+/* What both halves of a stream share: its connection, its chunks, its birth and end. See stream.h.
+ */
 #include "transfer/engine/stream.h"
 
 #include <errno.h>
@@ -32,9 +33,8 @@ struct hsr_stream *hsr_stream_create(struct hsr_session *session, uint32_t index
     stream->index = index;
     stream->chunk_count = session->depth;
     stream->intake_count = session->depth + 2;
-    hsr_task_init(&stream->task, session->role == HSR_ROLE_SOURCE ? "source stream"
-                                                                   : "target stream",
-                  stream_run);
+    hsr_task_init(&stream->task,
+                  session->role == HSR_ROLE_SOURCE ? "source stream" : "target stream", stream_run);
     stream->timer.fired = stream_timer;
     stream->waiter.task = &stream->task;
     hsr_list_init(&stream->waiter.node);
@@ -204,9 +204,9 @@ static void stream_start(struct hsr_msg *msg)
     struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, start_msg);
     const struct hsr_job_spec *spec = &stream->session->spec;
 
-    stream->conn = hsr_conn_connect(stream->shard, (const struct sockaddr *)&spec->address,
-                                    spec->address_size,
-                                    spec->connect_ns ? spec->connect_ns : 10 * HSR_NS_PER_S);
+    stream->conn =
+        hsr_conn_connect(stream->shard, (const struct sockaddr *)&spec->address, spec->address_size,
+                         spec->connect_ns ? spec->connect_ns : 10 * HSR_NS_PER_S);
     if (stream->conn == NULL) {
         hsr_stream_fail(stream, -ENOMEM);
         return;
@@ -291,7 +291,8 @@ static int stream_join(struct hsr_stream *stream, struct hsr_span payload)
     return 0;
 }
 
-/* Joined: the machine takes over the link; the connection keeps only its output of the handshake. */
+/* Joined: the machine takes over the link; the connection keeps only its output of the handshake.
+ */
 static void stream_begin(struct hsr_stream *stream)
 {
     struct hsr_conn *conn = stream->conn;
@@ -317,6 +318,9 @@ static void stream_conn_closed(struct hsr_conn *conn)
         stream->flying->state = HSR_CHUNK_READY;
         stream->flying = NULL;
     }
+    if (stream->lent)
+        hsr_buf_return(stream->receiving->buf);
+    stream->lent = false;
     if (stream->rc == 0 && !stream->closing)
         stream->rc = conn->rc < 0 ? conn->rc : HSR_E_CLOSED;
     hsr_loop_wake(&stream->shard->loop, &stream->task);

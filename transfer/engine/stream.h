@@ -3,8 +3,8 @@
  * its chunks and sends them in order; at a target it receives frames into its chunks, verifies and
  * writes them. Its `depth` chunks are the only queue for file data anywhere.
  *
- * Messages: home -> stream: START, GRANT, CLOSE; stream -> home: READY, DONE, ASK, GONE. Every cell is
- * embedded in what it is about, lent until it comes back. */
+ * Messages: home -> stream: START, GRANT, CLOSE; stream -> home: READY, DONE, ASK, GONE. Every cell
+ * is embedded in what it is about, lent until it comes back. */
 #ifndef HSR_ENGINE_STREAM_H
 #define HSR_ENGINE_STREAM_H
 
@@ -26,7 +26,7 @@ struct hsr_source_member {
 
 /* Work lent by a source's home to one stream. */
 struct hsr_work {
-    struct hsr_msg msg;   /* GRANT there, DONE back */
+    struct hsr_msg msg; /* GRANT there, DONE back */
     struct hsr_list node; /* home: free list; stream: its queue */
     struct hsr_session *session;
     struct hsr_stream *stream;
@@ -44,16 +44,16 @@ struct hsr_work {
     /* PACK */
     uint32_t member_count;
     struct hsr_source_member *members; /* HSR_PACK_MEMBERS_MAX */
-    struct hsr_pack_member *table;     /* the same number; what goes out */
+    struct hsr_pack_member *table; /* the same number; what goes out */
 };
 
 enum hsr_chunk_state {
     HSR_CHUNK_FREE,
-    HSR_CHUNK_READING,   /* source: file -> buffer */
-    HSR_CHUNK_READY,     /* source: hashed, waits for its turn to be sent */
+    HSR_CHUNK_READING, /* source: file -> buffer */
+    HSR_CHUNK_READY, /* source: hashed, waits for its turn to be sent */
     HSR_CHUNK_SENDING,
     HSR_CHUNK_RECEIVING, /* target */
-    HSR_CHUNK_WAITING,   /* target: verified, waits for the home's grant */
+    HSR_CHUNK_WAITING, /* target: verified, waits for the home's grant */
     HSR_CHUNK_WRITING,
     HSR_CHUNK_STATE_COUNT
 };
@@ -61,10 +61,10 @@ enum hsr_chunk_state {
 /* One member of a pack at the target, as the home resolved it. */
 struct hsr_pack_item {
     struct hsr_pack_member member;
-    const uint8_t *entry;      /* encoded entry in the page, which is held */
+    const uint8_t *entry; /* encoded entry in the page, which is held */
     size_t entry_size;
     const struct hsr_dir *dir; /* held */
-    const char *name;          /* NUL-ended when it differs from the entry's; else NULL */
+    const char *name; /* NUL-ended when it differs from the entry's; else NULL */
     bool replace;
     int32_t code; /* result */
     int32_t warning; /* result: kept, but not all of its metadata */
@@ -79,20 +79,20 @@ struct hsr_intake {
     struct hsr_stream *stream;
     bool pack;
     bool granted, asked;
-    bool ended;       /* RANGE_END was seen */
-    bool home;        /* lent to the home now */
+    bool ended; /* RANGE_END was seen */
+    bool home; /* lent to the home now */
     uint32_t page, index;
-    uint32_t busy;    /* chunks of this range being received or written */
-    int rc;           /* grant: why it is refused; later: first error */
+    uint32_t busy; /* chunks of this range being received or written */
+    int rc; /* grant: why it is refused; later: first error */
     int fd;
     bool sparse;
-    bool call;        /* write by plain calls (tmpfs) */
+    bool call; /* write by plain calls (tmpfs) */
     uint64_t file_size;
     uint64_t bytes;
     struct hsr_digest_sum sum;
     struct hsr_target_file *file; /* home's */
-    struct hsr_chunk *chunk;      /* pack */
-    bool done;                    /* stream -> home: finished, not asking */
+    struct hsr_chunk *chunk; /* pack */
+    bool done; /* stream -> home: finished, not asking */
 };
 
 struct hsr_chunk {
@@ -106,7 +106,7 @@ struct hsr_chunk {
     uint64_t offset;
     uint64_t since_ns; /* when it entered its state */
     struct hsr_frame frame;
-    struct hsr_work *work;     /* source */
+    struct hsr_work *work; /* source */
     struct hsr_intake *intake; /* target */
     struct hsr_pack_item *items; /* target: HSR_PACK_MEMBERS_MAX, made on first use */
     uint32_t item_count, item_next;
@@ -127,13 +127,13 @@ struct hsr_stream {
     uint32_t chunk_count; /* depth */
     struct hsr_chunk *chunks;
     /* source */
-    struct hsr_list works;   /* granted, oldest first */
+    struct hsr_list works; /* granted, oldest first */
     struct hsr_list sending; /* chunks in the order they must leave */
-    uint32_t works_lent;     /* home's count */
-    bool ready;              /* home's: joined */
+    uint32_t works_lent; /* home's count */
+    bool ready; /* home's: joined */
     struct hsr_dircache cache;
-    bool paced;              /* waits for the timer */
-    uint64_t pace_ns;        /* when the head of `sending` may leave; 0: not asked yet */
+    bool paced; /* waits for the timer */
+    uint64_t pace_ns; /* when the head of `sending` may leave; 0: not asked yet */
     struct hsr_chunk *flying; /* being sent */
     bool cache_ready;
     struct hsr_chunk *packing; /* being filled, member by member */
@@ -143,14 +143,15 @@ struct hsr_stream {
     struct hsr_list intakes_free, intakes_active;
     struct hsr_intake *intakes; /* intake_count */
     uint32_t intake_count;
-    struct hsr_list waiting;    /* chunks that wait for a grant or a slice of time */
+    struct hsr_list waiting; /* chunks that wait for a grant or a slice of time */
     uint8_t header[HSR_FRAME_HEADER_SIZE];
     uint32_t header_have;
     struct hsr_chunk *receiving;
     uint32_t received; /* of receiving->size */
-    int64_t arrived;   /* result of the last receive, not looked at yet */
+    int64_t arrived; /* result of the last receive, not looked at yet */
     bool has_arrived;
-    bool taken;        /* header[] holds a decoded header that waits for a chunk */
+    bool lent;         /* the buffer of `receiving` is in a receive */
+    bool taken; /* header[] holds a decoded header that waits for a chunk */
     struct hsr_frame next; /* that header */
     struct iovec iov[2];
     /* what it waits for, for "what limits it" */

@@ -227,7 +227,8 @@ static void source_cut(struct hsr_chunk *chunk)
     source_chunk_done(chunk);
 }
 
-/* Fill a pack, a slice at a time. Returns true when the pack is complete and more may be started. */
+/* Fill a pack, a slice at a time. Returns true when the pack is complete and more may be started.
+ */
 static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
 {
     struct hsr_chunk *chunk = stream->packing;
@@ -255,8 +256,8 @@ static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
             hsr_loop_wake(&stream->shard->loop, &stream->task);
             return false;
         }
-        work->members[i].code = source_member(stream, &work->members[i],
-                                              chunk->buf->payload + chunk->size, &table[i]);
+        work->members[i].code =
+            source_member(stream, &work->members[i], chunk->buf->payload + chunk->size, &table[i]);
         chunk->size += table[i].size;
         work->bytes += table[i].size;
         chunk->done++;
@@ -368,10 +369,10 @@ static void source_sent(struct hsr_link *link, int rc)
         stream->flying = NULL;
         hsr_buf_return(chunk->buf);
         if (rc == 0)
-            atomic_fetch_add_explicit(
-                &stream->session->counts.bytes,
-                chunk->work->kind == HSR_WORK_PACK ? chunk->work->bytes : chunk->size,
-                memory_order_relaxed);
+            atomic_fetch_add_explicit(&stream->session->counts.bytes,
+                                      chunk->work->kind == HSR_WORK_PACK ? chunk->work->bytes
+                                                                         : chunk->size,
+                                      memory_order_relaxed);
         source_chunk_done(chunk);
     } else {
         hsr_loop_wake(&conn->shard->loop, &conn->task); /* the end of the handshake was sent */

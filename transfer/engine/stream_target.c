@@ -143,8 +143,8 @@ static void target_take(struct hsr_stream *stream)
     hsr_assert(stream->header_have <= HSR_FRAME_HEADER_SIZE);
     if (rc == 0 && stream->header_have == HSR_FRAME_HEADER_SIZE) {
         rc = hsr_frame_decode(stream->header, &stream->next);
-        if (rc == 0 && (!hsr_frame_is_bulk(stream->next.kind) ||
-                        stream->next.seq != stream->conn->seq_in))
+        if (rc == 0 &&
+            (!hsr_frame_is_bulk(stream->next.kind) || stream->next.seq != stream->conn->seq_in))
             rc = HSR_E_PROTOCOL;
         if (rc == 0 && stream->next.size > stream->session->chunk)
             rc = HSR_E_LIMIT;
@@ -211,6 +211,7 @@ static void target_receive(struct hsr_stream *stream)
     }
     if (chunk != NULL)
         hsr_buf_lend(chunk->buf);
+    stream->lent = chunk != NULL;
     hsr_link_receive(&conn->link, stream->iov, count);
 }
 
@@ -219,8 +220,9 @@ static void target_received(struct hsr_link *link, int64_t received)
     struct hsr_conn *conn = hsr_container_of(link, struct hsr_conn, link);
     struct hsr_stream *stream = conn->stream;
 
-    if (stream->receiving != NULL)
+    if (stream->lent)
         hsr_buf_return(stream->receiving->buf);
+    stream->lent = false;
     stream->arrived = received;
     stream->has_arrived = true;
     hsr_loop_wake(&stream->shard->loop, &stream->task);
@@ -257,8 +259,7 @@ static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk)
     }
     hsr_require(!(intake->granted && intake->rc == 0) ||
                     (frame->offset + frame->size <= intake->file_size &&
-                     (frame->size % leaf == 0 ||
-                      frame->offset + frame->size == intake->file_size)),
+                     (frame->size % leaf == 0 || frame->offset + frame->size == intake->file_size)),
                 HSR_E_PROTOCOL);
     chunk->intake = intake;
     chunk->done = 0;

@@ -36,6 +36,7 @@ int hsr_target_create(struct hsr_session *session)
     hsr_list_init(&target->files);
     hsr_list_init(&target->root.node);
     target->delete_left = session->delete_max;
+    target->root.phantom = session->phantom_root;
     target->names_budget = session->engine->config.plan.links_bytes;
     loop->backend->ops->random(loop->backend, &target->names_key, sizeof(target->names_key));
     hsr_tree_init(&target->tree, loop, session->root_fd, session->options);
@@ -92,8 +93,7 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
         session->progress.walk_done = true;
         return 0;
     }
-    hsr_require(frame->kind == HSR_FRAME_FILE_END || frame->kind == HSR_FRAME_SAME,
-                HSR_E_PROTOCOL);
+    hsr_require(frame->kind == HSR_FRAME_FILE_END || frame->kind == HSR_FRAME_SAME, HSR_E_PROTOCOL);
     page = target_page_find(target, frame->page);
     hsr_require(page != NULL && frame->index < page->count, HSR_E_PROTOCOL);
     if (frame->kind == HSR_FRAME_SAME)
@@ -386,10 +386,9 @@ static void target_finish(struct hsr_target *target)
             return;
     if (sync && !target->synced) {
         target->syncing = true;
-        target->sync_op = (struct hsr_op){ .kind = HSR_OP_SYNCFS,
-                                           .done = target_synced,
-                                           .fd = session->root_fd,
-                                           .buf_index = -1 };
+        target->sync_op = (struct hsr_op){
+            .kind = HSR_OP_SYNCFS, .done = target_synced, .fd = session->root_fd, .buf_index = -1
+        };
         hsr_loop_submit(&session->home->loop, &target->sync_op);
         return;
     }

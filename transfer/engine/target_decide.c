@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "transfer/engine/target_impl.h"
 
-#define DECIDE_SLICE 32u             /* entries before others get a turn: about 100 us */
+#define DECIDE_SLICE 32u /* entries before others get a turn: about 100 us */
 #define DECIDE_DIGEST (256 * HSR_KIB) /* bytes hashed in one step for --checksum */
 
 enum decide_result { DECIDE_DONE, DECIDE_AGAIN };
@@ -226,8 +226,7 @@ static enum decide_result decide_by_kind(struct hsr_target *target, struct targe
         memcpy(name, entry->name.ptr, entry->name.size);
         name[entry->name.size] = '\0';
         if (hsr_prune_create_name(&target->tree, &dir->dir, name, session->filter,
-                                  &target->delete_left, target_deleted, target,
-                                  &target->way) == 0)
+                                  &target->delete_left, target_deleted, target, &target->way) == 0)
             return DECIDE_AGAIN;
     }
     page->entries[index].replace = compare != HSR_COMPARE_ABSENT;
@@ -283,7 +282,8 @@ static enum decide_result decide_digest(struct hsr_target *target, struct target
         item.action = HSR_WANT_WHOLE;
     page->entries[index].replace = true;
     if (target->session->options & HSR_OPT_DRY_RUN)
-        decide_dry(target, page, index, entry, HSR_COMPARE_SAME); /* see docs: -n compares no digest */
+        decide_dry(target, page, index, entry,
+                   HSR_COMPARE_SAME); /* see docs: -n compares no digest */
     else
         decide_want(target, page, index, &item);
     return DECIDE_DONE;
@@ -353,10 +353,9 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
             target->links_failed_count == TARGET_LINKS_FAILED)
             rc = -ENOENT;
     if (session->options & HSR_OPT_DRY_RUN) {
-        int compare = dir->fresh || dir->phantom
-                          ? HSR_COMPARE_ABSENT
-                          : hsr_tree_compare(&target->tree, &dir->dir, entry,
-                                             &(struct hsr_existing){ 0 });
+        int compare = dir->fresh || dir->phantom ? HSR_COMPARE_ABSENT
+                                                 : hsr_tree_compare(&target->tree, &dir->dir, entry,
+                                                                    &(struct hsr_existing){ 0 });
 
         decide_dry(target, page, index, entry, compare < 0 ? HSR_COMPARE_ABSENT : compare);
         return;
@@ -378,7 +377,8 @@ static bool decide_link_ready(const struct hsr_target *target, uint32_t link_id)
     uint32_t at = target->links[link_id % TARGET_LINK_BUCKETS];
 
     while (at != 0) {
-        const struct target_entry *entry = &target->pages[(at - 1) >> 16].entries[(at - 1) & 0xffff];
+        const struct target_entry *entry =
+            &target->pages[(at - 1) >> 16].entries[(at - 1) & 0xffff];
 
         if (entry->link_id == link_id)
             return false;
@@ -390,8 +390,8 @@ static bool decide_link_ready(const struct hsr_target *target, uint32_t link_id)
 /* A plain user cannot give files away: said once. */
 static void decide_owner(struct hsr_target *target, const struct hsr_entry *entry)
 {
-    if (target->owner_said || target->tree.root ||
-        (target->session->options & HSR_OPT_NO_OWNER) || entry->uid == target->tree.uid)
+    if (target->owner_said || target->tree.root || (target->session->options & HSR_OPT_NO_OWNER) ||
+        entry->uid == target->tree.uid)
         return;
     target->owner_said = true;
     hsr_session_note(target->session, HSR_NOTE_WARNING, -EPERM,

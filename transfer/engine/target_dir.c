@@ -15,6 +15,7 @@ static void dir_free(struct hsr_target *target, struct target_dir *dir);
 static void dir_poured_again(struct hsr_target *target);
 static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
                       const struct hsr_entry *entry);
+static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir, int code);
 static void dir_finish(struct hsr_target *target, struct target_dir *dir);
 static void dir_settle_end(struct hsr_target *target, struct target_dir *dir, int code);
 
@@ -60,9 +61,8 @@ int target_dir_begin(struct hsr_target *target, struct target_page *page, uint16
     } else if (!dry) {
         rc = hsr_tree_mkdir(&target->tree, &parent->dir, entry, &created);
         dir->fresh = created;
-    } else if (parent->phantom ||
-               hsr_tree_compare(&target->tree, &parent->dir, entry, &existing) !=
-                   HSR_COMPARE_SAME) {
+    } else if (parent->phantom || hsr_tree_compare(&target->tree, &parent->dir, entry, &existing) !=
+                                      HSR_COMPARE_SAME) {
         dir->phantom = true;
         created = true;
     }
@@ -95,8 +95,7 @@ void target_dir_less(struct hsr_target *target, struct target_dir *dir)
 {
     hsr_assert(dir->pending > 0);
     dir->pending--;
-    if (dir->pending == 0 && dir->ended && dir->end_page != NULL &&
-        !hsr_list_linked(&dir->node)) {
+    if (dir->pending == 0 && dir->ended && dir->end_page != NULL && !hsr_list_linked(&dir->node)) {
         hsr_list_push_tail(&target->endings, &dir->node);
         hsr_session_wake(target->session);
     }
@@ -108,8 +107,7 @@ void target_dirs_finish(struct hsr_target *target)
     unsigned slice = 0;
 
     while (!hsr_list_empty(&target->endings)) {
-        struct target_dir *dir =
-            hsr_container_of(target->endings.next, struct target_dir, node);
+        struct target_dir *dir = hsr_container_of(target->endings.next, struct target_dir, node);
         struct hsr_entry entry;
 
         if (target->session->state != HSR_SESSION_MOVING)
@@ -237,7 +235,7 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
                               target->names_key, session->filter, &target->delete_left,
                               target_deleted, target, &dir->prune);
         if (rc < 0) {
-            target_deleted(target, dir->dir.name, rc);
+            dir_delete_failed(target, dir, rc);
             dir->pruned = true;
             return true;
         }
@@ -248,15 +246,18 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
     hsr_prune_destroy(dir->prune);
     dir->prune = NULL;
     dir->pruned = true;
-    if (rc == HSR_E_DELETE_LIMIT) {
-        target->delete_stopped = true;
-        session->totals.failed++;
-        hsr_session_note(session, HSR_NOTE_FAILED, rc, "delete",
-                         dir->dir.name_size > 0 ? dir->dir.name : ".", 0);
-    } else if (rc < 0) {
-        target_deleted(target, dir->dir.name, rc);
-    }
+    target->delete_stopped |= rc == HSR_E_DELETE_LIMIT;
+    if (rc < 0)
+        dir_delete_failed(target, dir, rc);
     return true;
+}
+
+static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir, int code)
+{
+    char path[HSR_ERROR_PATH_SIZE];
+
+    (void)hsr_dir_path(&dir->dir, (struct hsr_span){ NULL, 0 }, path, sizeof(path));
+    target_deleted(target, path, code);
 }
 
 /* Metadata last: nothing changes in it any more. */

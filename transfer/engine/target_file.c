@@ -164,14 +164,13 @@ static void file_range_asked(struct hsr_target *target, struct hsr_intake *intak
         entry = &page->entries[intake->index];
     if (session->state != HSR_SESSION_MOVING) {
         intake->rc = HSR_E_CANCELED;
-    } else if (entry == NULL || !(entry->state == TARGET_WANTED ||
-                                  (entry->state == TARGET_BUSY && entry->file != NULL &&
-                                   !entry->file->finishing))) {
+    } else if (entry == NULL ||
+               !(entry->state == TARGET_WANTED ||
+                 (entry->state == TARGET_BUSY && entry->file != NULL && !entry->file->finishing))) {
         intake->rc = HSR_E_PROTOCOL;
         hsr_session_end(session, HSR_E_PROTOCOL, "data that nobody asked for");
     } else {
-        file = entry->file != NULL ? entry->file
-                                   : file_make(target, page, (uint16_t)intake->index);
+        file = entry->file != NULL ? entry->file : file_make(target, page, (uint16_t)intake->index);
         if (file == NULL) {
             intake->rc = HSR_E_LIMIT;
             hsr_session_end(session, HSR_E_LIMIT, "too many files at once");
@@ -204,8 +203,8 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     file->index = index;
     hsr_list_init(&file->node);
     target_entry_read(target, page, index, &file->entry);
-    file->rc = hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace,
-                              &file->stage);
+    file->rc =
+        hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace, &file->stage);
     if (file->rc < 0)
         file->stage.fd = -1;
     hsr_list_push_tail(&target->files, &file->node);
@@ -286,8 +285,7 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
     if (rc == 0) {
         rc = hsr_stage_commit(&target->tree, &file->stage, &file->entry, false);
         file->stage.fd = -1;
-        target_warn(target, dir, &file->entry, target->tree.warning.code,
-                    target->tree.warning.op);
+        target_warn(target, dir, &file->entry, target->tree.warning.code, target->tree.warning.op);
         target->tree.warning.code = 0;
     }
     page->entries[index].file = NULL;
@@ -312,7 +310,8 @@ static void file_committed(struct hsr_target *target, struct target_page *page, 
     target->changed = true;
     if (session->options & HSR_OPT_NAMES) {
         target_entry_read(target, page, index, &read);
-        target_tell(target, entry->dir, &read, entry->replace ? HSR_NOTE_UPDATED : HSR_NOTE_CREATED);
+        target_tell(target, entry->dir, &read,
+                    entry->replace ? HSR_NOTE_UPDATED : HSR_NOTE_CREATED);
     }
     target_settle(target, page, index, 0, NULL);
 }

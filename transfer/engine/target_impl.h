@@ -4,17 +4,18 @@
 
 #include "transfer/engine/target.h"
 
-#define TARGET_FILES_MAX 1024u  /* large files staged at once; each holds a descriptor */
-#define TARGET_DIR_BUCKETS 1024u /* directories alive are few: ancestors, and those in the window */
+#define TARGET_FILES_MAX 1024u /* large files staged at once; each holds a descriptor */
+#define TARGET_DIR_BUCKETS 1024u /* directories alive are few: ancestors, and those in the window  \
+                                  */
 #define TARGET_LINK_BUCKETS 1024u
 #define TARGET_LINKS_FAILED 256u /* first names that failed; beyond that no link is made at all */
 
 enum target_entry_state {
-    TARGET_LISTED,  /* not decided yet */
-    TARGET_WANTED,  /* asked for; nothing has come */
-    TARGET_BUSY,    /* in a pack, or staged */
+    TARGET_LISTED, /* not decided yet */
+    TARGET_WANTED, /* asked for; nothing has come */
+    TARGET_BUSY, /* in a pack, or staged */
     TARGET_LINKING, /* waits for the first name of its file */
-    TARGET_ENDING,  /* DIR_END: waits for what is below */
+    TARGET_ENDING, /* DIR_END: waits for what is below */
     TARGET_SETTLED
 };
 
@@ -22,16 +23,16 @@ enum target_entry_state {
 struct target_dir {
     struct hsr_dir dir; /* what shards see */
     struct target_dir *chain; /* in its bucket */
-    struct hsr_list node;     /* target->endings */
-    uint32_t pending;         /* entries not settled, and directories not finished, in it */
-    bool fresh;      /* made by this session: nothing in it needs comparing */
-    bool phantom;    /* a dry run would have made it */
-    int dead;        /* it could not be made: nothing below it can */
-    bool failed;     /* something below it failed: delete nothing here */
+    struct hsr_list node; /* target->endings */
+    uint32_t pending; /* entries not settled, and directories not finished, in it */
+    bool fresh; /* made by this session: nothing in it needs comparing */
+    bool phantom; /* a dry run would have made it */
+    int dead; /* it could not be made: nothing below it can */
+    bool failed; /* something below it failed: delete nothing here */
     bool ended;
-    bool changed;    /* something was made or removed in it */
+    bool changed; /* something was made or removed in it */
     struct hsr_nameset keep;
-    bool keep_over;  /* too many names to remember: delete nothing here */
+    bool keep_over; /* too many names to remember: delete nothing here */
     struct target_page *end_page;
     uint16_t end_index;
     struct hsr_prune *prune;
@@ -54,7 +55,7 @@ struct target_page {
     bool used, decided, want_sent;
     uint32_t page;
     uint16_t count, next; /* entries, and how many are decided */
-    uint32_t pending;     /* entries not settled */
+    uint32_t pending; /* entries not settled */
     uint32_t failed;
     size_t size;
     uint8_t *payload;
@@ -85,8 +86,8 @@ struct hsr_target {
     struct hsr_session *session;
     struct hsr_tree tree;
     struct target_page *pages; /* HSR_PAGES_MAX */
-    uint32_t page_next;        /* number of the page that must come next */
-    uint32_t decide_next;      /* and of the one being decided */
+    uint32_t page_next; /* number of the page that must come next */
+    uint32_t decide_next; /* and of the one being decided */
     bool walk_ended;
     bool syncing, synced;
     struct hsr_op sync_op;
@@ -98,7 +99,7 @@ struct hsr_target {
     struct hsr_list files;
     uint32_t file_count;
     uint32_t links[TARGET_LINK_BUCKETS]; /* key + 1 of unsettled first names */
-    uint32_t *linking;                   /* keys of entries that wait for one */
+    uint32_t *linking; /* keys of entries that wait for one */
     uint32_t linking_count;
     bool links_moved; /* a first name settled: look at `linking` again */
     uint32_t links_failed[TARGET_LINKS_FAILED];
@@ -107,7 +108,7 @@ struct hsr_target {
     size_t names_budget;
     uint64_t delete_left;
     bool delete_stopped;
-    struct hsr_prune *way;       /* clears a tree that is in the way of the entry being decided */
+    struct hsr_prune *way; /* clears a tree that is in the way of the entry being decided */
     struct hsr_digest_cursor digest; /* --checksum, of the entry being decided */
     uint8_t *digest_buf;
     bool owner_said;
