@@ -150,14 +150,15 @@ static void buf_move(struct hsr_buf *buf, enum hsr_buf_owner from, enum hsr_buf_
 static void bufpool_register(struct hsr_bufpool *pool)
 {
     struct hsr_backend *backend = pool->loop->backend;
-    struct iovec *iov = calloc(pool->count, sizeof(*iov));
+    unsigned count = (unsigned)HSR_MIN(pool->count, HSR_BUF_REGISTERED_MAX / pool->bufs[0].size);
+    struct iovec *iov = count > 0 ? calloc(count, sizeof(*iov)) : NULL;
 
     if (iov == NULL)
         return;
-    for (unsigned i = 0; i < pool->count; i++)
+    for (unsigned i = 0; i < count; i++)
         iov[i] = (struct iovec){ pool->bufs[i].payload, pool->bufs[i].size };
-    pool->registered = backend->ops->register_buffers(backend, iov, pool->count) == 0;
+    pool->registered = backend->ops->register_buffers(backend, iov, count) == 0;
     free(iov);
-    for (unsigned i = 0; pool->registered && i < pool->count; i++)
+    for (unsigned i = 0; pool->registered && i < count; i++)
         pool->bufs[i].index = (int16_t)i;
 }
