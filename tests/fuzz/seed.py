@@ -108,7 +108,8 @@ def packs():
 def paths():
     for name, data in {
         "empty": b"", "name": b"a", "path": b"a/b/c", "dot": b".", "dots": b"..", "inner": b"a/../b", "twice": b"a//b",
-        "lead": b"/a", "tail": b"a/", "nul": b"a\0b", "hidden": b".a/...", "name_255": b"n" * 255, "name_256": b"n" * 256,
+        "lead": b"/a", "tail": b"a/", "nul": b"a\0b", "hidden": b".a/...", "name_255": b"n" * 255,
+        "name_256": b"n" * 256,
         "long": b"/".join([b"n" * 255] * 4),
     }.items():
         save("path", name, data)

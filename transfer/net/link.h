@@ -24,8 +24,9 @@ struct hsr_link {
     uint64_t sent_bytes, received_bytes;
     /* Handlers, set by the owner before use; they run in the completion phase: record and wake. */
     void (*connected)(struct hsr_link *link, int rc);
-    void (*sent)(struct hsr_link *link, int rc);              /* all of it, or an error */
-    void (*received)(struct hsr_link *link, int64_t received); /* bytes; 0: the peer closed; -errno */
+    void (*sent)(struct hsr_link *link, int rc); /* all of it, or an error */
+    /* bytes; 0: the peer closed; -errno */
+    void (*received)(struct hsr_link *link, int64_t received);
     void (*closed)(struct hsr_link *link); /* nothing is armed any more and the socket is closed */
 };
 

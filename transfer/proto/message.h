@@ -217,8 +217,8 @@ int hsr_list_finish(struct hsr_list_writer *list);
 
 /* PACK: payload = member table, then the members' bytes one after the other, in table order. */
 #define HSR_PACK_HEAD_SIZE 8u /* u32 count, u32 zero */
-#define HSR_PACK_MEMBER_SIZE 32u /* page u32, index u16, zero u16, code i32, size u32, digest 16   \
-                                  */
+/* page u32, index u16, zero u16, code i32, size u32, digest 16 */
+#define HSR_PACK_MEMBER_SIZE 32u
 
 struct hsr_pack_member {
     uint32_t page;

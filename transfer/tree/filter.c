@@ -13,8 +13,8 @@
 
 #define RULE_HEAD_SIZE 3u /* kind, size */
 #define RULE_PATTERN_SIZE_MAX 4096u /* a pattern longer than a usual path helps nobody */
-#define RULE_TOKENS_EXTRA 2u /* what compiling may add to one token a byte: leading `**` and '/'   \
-                              */
+/* what compiling may add to one token a byte: leading `**` and '/' */
+#define RULE_TOKENS_EXTRA 2u
 
 enum rule_kind { RULE_EXCLUDE = 0, RULE_INCLUDE = 1, RULE_KIND_COUNT };
 

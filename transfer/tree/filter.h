@@ -1,8 +1,8 @@
 /* Filter rules with rsync's meaning for the common forms: "+ PATTERN", "- PATTERN"; first match
- * wins; a pattern with a '/' that is not at its end is anchored (to the transfer root when it starts
- * with '/', else to the end of the path); trailing '/' matches directories only; `*` stops at '/',
- * `**` does not, `?`, `[set]` with ranges, classes and '!' or '^', backslash escapes; a trailing
- * "/" and three stars matches the directory and all in it. Pure. */
+ * wins; a pattern with a '/' that is not at its end is anchored (to the transfer root when it
+ * starts with '/', else to the end of the path); trailing '/' matches directories only; `*` stops
+ * at '/', `**` does not, `?`, `[set]` with ranges, classes and '!' or '^', backslash escapes; a
+ * trailing "/" and three stars matches the directory and all in it. Pure. */
 #ifndef HSR_TREE_FILTER_H
 #define HSR_TREE_FILTER_H
 
