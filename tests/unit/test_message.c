@@ -266,10 +266,11 @@ static void test_message_results(void)
     CHECK_REFUSED(file_end, end, size, (uint64_t)INT64_MAX + 1, HSR_E_LIMIT);
     end.code = HSR_E_CHANGED;
     CHECK_EQ(hsr_file_end_encode(&end, out, sizeof(out)), 40);
-    for (size_t i = 4; i < 40; i++)
-        CHECK_EQ(out[i], 0);
-    for (size_t i = 8; i < 40; i += 8)
-        CHECK_POKED(file_end, &end, i, 1, HSR_E_PROTOCOL);
+    for (size_t i = 4; i < 40; i++) /* a failed file says only what it cost */
+        CHECK_EQ(out[i], i == 16 ? 5 : 0);
+    CHECK_POKED(file_end, &end, 8, 1, HSR_E_PROTOCOL);
+    CHECK_POKED(file_end, &end, 24, 1, HSR_E_PROTOCOL);
+    CHECK_POKED(file_end, &end, 32, 1, HSR_E_PROTOCOL);
 }
 
 static void test_message_list_request(void)
