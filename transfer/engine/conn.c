@@ -334,6 +334,10 @@ static void conn_flush(struct hsr_conn *conn)
     hsr_link_send(&conn->link, conn->out[conn->fill], conn->out_size);
     conn->fill ^= 1u;
     conn->out_size = 0;
+    if (conn->in_waits) { /* there is room for an answer again */
+        conn->in_waits = false;
+        hsr_loop_wake(&conn->shard->loop, &conn->task);
+    }
     if (conn->on_writable != NULL)
         conn->on_writable(conn);
 }
