@@ -249,6 +249,8 @@ static void session_run(struct run *run)
         return;
     }
     turn_until_closed(run);
+    if (!run->closed)
+        run->report->code = HSR_E_TIMEOUT; /* the violation was told */
 }
 
 static void outcome_fill(struct run *run, struct sim_outcome *outcome)

@@ -179,23 +179,37 @@ static void tree_old(struct sim_host *host, const char *root, uint64_t seed)
 
 /* ---- random small trees ---- */
 
-static void random_fill(struct place *place, struct hsr_prng *prng, unsigned depth, const char *dir)
+static bool random_deletes(uint64_t seed)
+{
+    struct hsr_prng prng = hsr_prng_init(seed);
+
+    return hsr_prng_below(&prng, 2) == 0;
+}
+
+/* @any: any name may be a directory here and something else there. Without --delete a directory
+ * that is not empty stays in the way of anything else, and that is a failure. */
+static void random_fill(struct place *place, struct hsr_prng *prng, unsigned depth, const char *dir,
+                        bool any)
 {
     unsigned count = (unsigned)hsr_prng_below(prng, depth == 0 ? 12 : 6);
     char name[200];
 
     for (unsigned i = 0; i < count; i++) {
         uint64_t pick = hsr_prng_below(prng, 12);
+        bool is_dir = pick < 2 && depth < 3;
         uint64_t size = hsr_prng_below(prng, 4) == 0 ? hsr_prng_below(prng, 400 * HSR_KIB)
                                                      : hsr_prng_below(prng, 6000);
 
         snprintf(name, sizeof(name), "%s%s%c%u", dir, dir[0] != '\0' ? "/" : "",
-                 "ndsf"[hsr_prng_below(prng, 4)], i);
+                 any      ? "ndsf"[hsr_prng_below(prng, 4)]
+                 : is_dir ? 'd'
+                          : 'f',
+                 i);
         if (sim_find(place->host, at(place, "%s", name)) != NULL)
             continue;
-        if (pick < 2 && depth < 3) {
+        if (is_dir) {
             sim_mkdir(place->host, at(place, "%s", name), 0755);
-            random_fill(place, prng, depth + 1, name);
+            random_fill(place, prng, depth + 1, name, any);
             stamp_dir(place, name);
         } else if (pick == 2) {
             sim_symlink(place->host, at(place, "%s", name), "../beside/canary");
@@ -211,7 +225,7 @@ static void random_source(struct sim_host *host, const char *root, uint64_t seed
     struct place place = { .host = host, .root = root, .time = NEW_TIME };
     struct hsr_prng prng = hsr_prng_init(seed * 2 + 1);
 
-    random_fill(&place, &prng, 0, "");
+    random_fill(&place, &prng, 0, "", random_deletes(seed));
     stamp_dir(&place, "");
 }
 
@@ -221,7 +235,7 @@ static void random_old(struct sim_host *host, const char *root, uint64_t seed)
     struct place place = { .host = host, .root = root, .time = seed % 2 ? NEW_TIME : OLD_TIME };
     struct hsr_prng prng = hsr_prng_init(seed % 4 < 2 ? seed * 2 + 1 : seed * 2 + 2);
 
-    random_fill(&place, &prng, 0, "");
+    random_fill(&place, &prng, 0, "", random_deletes(seed));
     stamp_dir(&place, "");
 }
 
@@ -238,6 +252,7 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .streams = 1,
       .shards = 1,
       .checksum = true,
+      .delete = true,
       .source = tree_source,
       .old = tree_old },
 };
@@ -247,7 +262,7 @@ void sim_scenario_random(uint64_t seed, struct sim_scenario *ret_scenario)
     struct hsr_prng prng = hsr_prng_init(seed);
 
     *ret_scenario = (struct sim_scenario){ .name = "swarm",
-                                           .delete = hsr_prng_below(&prng, 2) == 0,
+                                           .delete = random_deletes(seed),
                                            .checksum = hsr_prng_below(&prng, 4) == 0,
                                            .streams = 1 + (unsigned)hsr_prng_below(&prng, 4),
                                            .shards = 1 + (unsigned)hsr_prng_below(&prng, 2),

@@ -22,7 +22,7 @@
 #include "tests/sim/drive.h"
 
 #define SEED_DEFAULT 7u
-#define SWARM_FAULTS_MAX 4000u /* millionths of all operations */
+#define SWARM_FAULTS_MAX 20000u /* millionths of all operations */
 #define TWICE_EVERY 16u /* one in so many seeds runs again, and must leave the same trace */
 #define FAILURES_SHOWN 40u
 
