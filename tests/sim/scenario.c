@@ -200,11 +200,13 @@ static void random_fill(struct place *place, struct hsr_prng *prng, unsigned dep
         uint64_t size = hsr_prng_below(prng, 4) == 0 ? hsr_prng_below(prng, 400 * HSR_KIB)
                                                      : hsr_prng_below(prng, 6000);
 
-        snprintf(name, sizeof(name), "%s%s%c%u", dir, dir[0] != '\0' ? "/" : "",
-                 any      ? "ndsf"[hsr_prng_below(prng, 4)]
-                 : is_dir ? 'd'
-                          : 'f',
-                 i);
+        int used = snprintf(name, sizeof(name), "%s%s%c%u", dir, dir[0] != '\0' ? "/" : "",
+                            any      ? "ndsf"[hsr_prng_below(prng, 4)]
+                            : is_dir ? 'd'
+                                     : 'f',
+                            i);
+
+        hsr_assert(used > 0 && (size_t)used < sizeof(name));
         if (sim_find(place->host, at(place, "%s", name)) != NULL)
             continue;
         if (is_dir) {
