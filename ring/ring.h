@@ -48,12 +48,15 @@ struct hsr_msg {
 enum hsr_job_result { HSR_JOB_MORE, HSR_JOB_DONE, HSR_JOB_BLOCKED };
 
 /** CPU work for the gaps. step() does some microseconds of work and returns; it must not sleep.
- *   MORE     step again when the loop has nothing better to do
- *   BLOCKED  nothing to do until something happens in the loop: the job goes to the end of the
- * line, and when all jobs are blocked the loop may sleep until the next event DONE     the job has
- * left the loop before step() was called and the loop does not touch it any more: the owner may
- * free or add it again. The owner learns of it inside of step(), which is where it wakes its task.
- * A job that wants to leave from inside of its own step() returns DONE. */
+ *
+ * MORE: step again when the loop has nothing better to do.
+ *
+ * BLOCKED: nothing to do until something happens in the loop. The job goes to the end of the line,
+ * and when all jobs are blocked the loop may sleep until the next event.
+ *
+ * DONE: the job has left the loop before step() was called and the loop does not touch it any more:
+ * the owner may free or add it again. The owner learns of it inside of step(), which is where it
+ * wakes its task. A job that wants to leave from inside of its own step() returns DONE. */
 struct hsr_job {
     struct hsr_list node;
     enum hsr_job_result (*step)(struct hsr_job *job, uint64_t deadline_ns);

@@ -93,8 +93,7 @@ static int opening_root(struct hsr_session *session, struct hsr_span path)
     if (path.size == 0)
         return 0;
     fd = hsr_root_open_below(&session->home->loop, session->root_fd, path, create);
-    if (fd == -ENOENT && session->role == HSR_ROLE_TARGET &&
-        (session->options & HSR_OPT_DRY_RUN)) {
+    if (fd == -ENOENT && session->role == HSR_ROLE_TARGET && (session->options & HSR_OPT_DRY_RUN)) {
         session->phantom_root = true; /* everything in it would be new */
         return 0;
     }

@@ -86,7 +86,8 @@ int hsr_plan_make(const struct hsr_plan_request *request, const struct hsr_place
     if (rc < 0)
         return rc;
     plan.total = plan_sum(&plan);
-    plan.register_buffers = plan_may_lock(plan.shards * HSR_MIN(plan.buffer_bytes, HSR_BUF_REGISTERED_MAX));
+    plan.register_buffers =
+        plan_may_lock(plan.shards * HSR_MIN(plan.buffer_bytes, HSR_BUF_REGISTERED_MAX));
     hsr_assert(plan.total <= plan.memory);
     hsr_assert(plan.buffers >= 1 && plan.buffers <= BUFFERS_MAX);
     *ret_plan = plan;
@@ -338,7 +339,8 @@ void hsr_plan_print(const struct hsr_plan *plan, const struct hsr_placement *pla
 
     plan_line(&lines, "buffers      %12llu = %u shards x %u buffers x (%u payload + %u head)%s",
               (unsigned long long)(plan->shards * plan->buffer_bytes), plan->shards, plan->buffers,
-              plan->chunk, HSR_BUF_HEAD, plan->register_buffers ? ", the first 8 MiB registered" : "");
+              plan->chunk, HSR_BUF_HEAD,
+              plan->register_buffers ? ", the first 8 MiB registered" : "");
     plan_line(&lines, "connections  %12llu = %u shards x %u connections x %llu",
               (unsigned long long)(connections * plan->connection_bytes), plan->shards,
               plan->connections, (unsigned long long)plan->connection_bytes);

@@ -150,7 +150,7 @@ struct hsr_stream {
     uint32_t received; /* of receiving->size */
     int64_t arrived; /* result of the last receive, not looked at yet */
     bool has_arrived;
-    bool lent;         /* the buffer of `receiving` is in a receive */
+    bool lent; /* the buffer of `receiving` is in a receive */
     bool taken; /* header[] holds a decoded header that waits for a chunk */
     struct hsr_frame next; /* that header */
     struct iovec iov[2];

@@ -5,8 +5,8 @@
 #include "transfer/engine/target.h"
 
 #define TARGET_FILES_MAX 1024u /* large files staged at once; each holds a descriptor */
-#define TARGET_DIR_BUCKETS 1024u /* directories alive are few: ancestors, and those in the window  \
-                                  */
+/* directories alive are few: ancestors, and those in the window */
+#define TARGET_DIR_BUCKETS 1024u
 #define TARGET_LINK_BUCKETS 1024u
 #define TARGET_LINKS_FAILED 256u /* first names that failed; beyond that no link is made at all */
 
