@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "ring/backend.h"
+#include "ring/slow.h"
 #include "ring/uapi.h"
 
 #define URING_ENTRIES 1024u /* default; four times that is what a busy shard has in flight */
@@ -48,6 +49,7 @@ struct uring {
     uint64_t bell_value; /* where the doorbell's read goes */
     struct hsr_list queued; /* operations without an SQE yet */
     struct hsr_list completed; /* results without a call of done() yet, oldest first */
+    struct hsr_slow slow; /* for SYNCFS */
 };
 
 static const struct hsr_backend_ops uring_ops;
@@ -95,6 +97,9 @@ int hsr_uring_create(const struct hsr_uring_options *options, struct hsr_backend
         goto fail;
     }
     uring_ring_tune(uring, options);
+    rc = hsr_slow_start(&uring->slow, &uring->backend);
+    if (rc < 0)
+        goto fail;
     *ret_backend = &uring->backend;
     return 0;
 
@@ -210,6 +215,7 @@ static void uring_fini(struct hsr_backend *backend)
 
     hsr_assert(hsr_list_empty(&uring->queued));
     hsr_assert(hsr_list_empty(&uring->completed));
+    hsr_slow_stop(&uring->slow);
     if (uring->ring_made)
         io_uring_queue_exit(&uring->ring);
     if (uring->bell_fd >= 0)
@@ -219,8 +225,7 @@ static void uring_fini(struct hsr_backend *backend)
 
 /* ---- submission ---- */
 
-/* Plain calls run here. SYNCFS is among them: it has no SQE, and a helper thread is not to be had
- * after start (seccomp), so it blocks the loop; FSYNC of each file is the asynchronous way. */
+/* Plain calls run here, but for SYNCFS: it has no SQE and may sleep for seconds. */
 static void uring_submit(struct hsr_backend *backend, struct hsr_list *ops)
 {
     struct uring *uring = uring_of(backend);
@@ -237,6 +242,11 @@ static void uring_fill(struct uring *uring)
         struct hsr_op *op = hsr_container_of(uring->queued.next, struct hsr_op, node);
         struct io_uring_sqe *sqe;
 
+        if (op->kind == HSR_OP_SYNCFS && !op->call) {
+            hsr_list_remove(&op->node);
+            hsr_slow_run(&uring->slow, op);
+            continue;
+        }
         if (op->call || !uring_prep(uring, NULL, op)) {
             hsr_list_remove(&op->node);
             op->res = hsr_syscall_run(op);
@@ -404,7 +414,9 @@ static bool uring_pending(struct hsr_backend *backend)
 {
     struct uring *uring = uring_of(backend);
 
-    return !hsr_list_empty(&uring->completed) || uring_cq_ready(uring) || uring_kernel_ready(uring);
+    return !hsr_list_empty(&uring->completed) || uring_cq_ready(uring) ||
+           uring_kernel_ready(uring) ||
+           atomic_load_explicit(&uring->slow.done_count, memory_order_acquire) > 0;
 }
 
 /* Take one CQE; NULL if it was not an operation's. */
@@ -440,6 +452,7 @@ static unsigned uring_reap(struct hsr_backend *backend, unsigned max)
 {
     struct uring *uring = uring_of(backend);
     struct hsr_list *node;
+    struct hsr_op *slow;
     unsigned count = 0;
 
     if (uring_kernel_ready(uring))
@@ -448,6 +461,10 @@ static unsigned uring_reap(struct hsr_backend *backend, unsigned max)
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
         op->done(op, op->res, 0);
+        count++;
+    }
+    while (count < max && (slow = hsr_slow_take(&uring->slow)) != NULL) {
+        slow->done(slow, slow->res, 0);
         count++;
     }
     while (count < max && uring_cq_ready(uring)) {

@@ -1,0 +1,84 @@
+/* The thread for calls that sleep long; see slow.h. */
+#include "ring/slow.h"
+
+#include "base/base.h"
+
+static void *slow_thread(void *context);
+
+int hsr_slow_start(struct hsr_slow *slow, struct hsr_backend *backend)
+{
+    int rc;
+
+    slow->backend = backend;
+    hsr_list_init(&slow->waiting);
+    hsr_list_init(&slow->done);
+    atomic_init(&slow->done_count, 0);
+    (void)pthread_mutex_init(&slow->lock, NULL); /* cannot fail with default attributes */
+    (void)pthread_cond_init(&slow->come, NULL);
+    rc = pthread_create(&slow->thread, NULL, slow_thread, slow);
+    slow->started = rc == 0;
+    return -rc;
+}
+
+void hsr_slow_run(struct hsr_slow *slow, struct hsr_op *op)
+{
+    (void)pthread_mutex_lock(&slow->lock);
+    hsr_list_push_tail(&slow->waiting, &op->node);
+    (void)pthread_cond_signal(&slow->come);
+    (void)pthread_mutex_unlock(&slow->lock);
+}
+
+struct hsr_op *hsr_slow_take(struct hsr_slow *slow)
+{
+    struct hsr_list *node;
+
+    if (atomic_load_explicit(&slow->done_count, memory_order_acquire) == 0)
+        return NULL;
+    (void)pthread_mutex_lock(&slow->lock);
+    node = hsr_list_pop_head(&slow->done);
+    atomic_fetch_sub_explicit(&slow->done_count, 1, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&slow->lock);
+    hsr_assert(node != NULL);
+    return hsr_container_of(node, struct hsr_op, node);
+}
+
+void hsr_slow_stop(struct hsr_slow *slow)
+{
+    if (!slow->started)
+        return;
+    (void)pthread_mutex_lock(&slow->lock);
+    slow->stop = true;
+    (void)pthread_cond_signal(&slow->come);
+    (void)pthread_mutex_unlock(&slow->lock);
+    (void)pthread_join(slow->thread, NULL);
+    (void)pthread_cond_destroy(&slow->come);
+    (void)pthread_mutex_destroy(&slow->lock);
+    slow->started = false;
+}
+
+static void *slow_thread(void *context)
+{
+    struct hsr_slow *slow = context;
+
+    (void)pthread_mutex_lock(&slow->lock);
+    for (;;) {
+        struct hsr_list *node = hsr_list_pop_head(&slow->waiting);
+        struct hsr_op *op;
+
+        if (node == NULL && slow->stop)
+            break;
+        if (node == NULL) {
+            (void)pthread_cond_wait(&slow->come, &slow->lock);
+            continue;
+        }
+        op = hsr_container_of(node, struct hsr_op, node);
+        (void)pthread_mutex_unlock(&slow->lock);
+        op->res = hsr_syscall_run(op);
+        (void)pthread_mutex_lock(&slow->lock);
+        hsr_list_push_tail(&slow->done, &op->node);
+        atomic_fetch_add_explicit(&slow->done_count, 1, memory_order_release);
+        slow->backend->ops->wake(slow->backend);
+    }
+    (void)pthread_mutex_unlock(&slow->lock);
+    return NULL;
+}
