@@ -177,7 +177,7 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
     session->streams_open--;
     session->streams[stream->index] = NULL;
     hsr_stream_free(stream);
-    if (session->state != HSR_SESSION_CLOSING)
+    if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session))
         hsr_session_end(session, rc < 0 ? rc : HSR_E_CLOSED, "a data connection ended");
     hsr_session_wake(session);
 }

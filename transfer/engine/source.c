@@ -103,6 +103,11 @@ int hsr_source_paths(struct hsr_session *session, struct hsr_span payload)
     return rc;
 }
 
+bool hsr_source_ended(const struct hsr_session *session)
+{
+    return session->source != NULL && session->source->end_sent;
+}
+
 void hsr_source_step(struct hsr_session *session)
 {
     struct hsr_source *source = session->source;
@@ -334,8 +339,13 @@ static void source_walk(struct hsr_source *source)
             return;
         }
     }
-    if (source->filling != NULL && source->filling->count > 0)
+    if (source->filling != NULL && source->filling->count > 0) {
         (void)source_page_send(source); /* no room: tried again at the next step */
+    } else if (source->filling != NULL) { /* opened, and then there was nothing for it */
+        source->filling->used = false;
+        source->filling = NULL;
+        source->page_next--;
+    }
 }
 
 static bool source_page_open(struct hsr_source *source)

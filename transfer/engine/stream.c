@@ -187,16 +187,14 @@ static void stream_shut(struct hsr_stream *stream)
         hsr_stream_target_drop(stream);
     if (source ? !hsr_stream_source_idle(stream) : !hsr_stream_target_idle(stream))
         return;
-    if (stream->close_msg.deliver == NULL || stream->closing) {
-        stream->gone = true;
-        if (stream->cache_ready)
-            hsr_dircache_fini(&stream->cache);
-        if (stream->tree_ready)
-            hsr_tree_fini(&stream->tree);
-        hsr_loop_forget(&stream->shard->loop, &stream->task);
-        stream->gone_msg.deliver = stream_gone;
-        hsr_loop_send(&stream->session->home->loop, &stream->gone_msg);
-    }
+    stream->gone = true;
+    if (stream->cache_ready)
+        hsr_dircache_fini(&stream->cache);
+    if (stream->tree_ready)
+        hsr_tree_fini(&stream->tree);
+    hsr_loop_forget(&stream->shard->loop, &stream->task);
+    stream->gone_msg.deliver = stream_gone;
+    hsr_loop_send(&stream->session->home->loop, &stream->gone_msg);
 }
 
 static void stream_start(struct hsr_msg *msg)
@@ -225,12 +223,22 @@ static void stream_ready(struct hsr_msg *msg)
     hsr_session_stream_ready(stream->session, stream);
 }
 
+static void stream_close_back(struct hsr_msg *msg)
+{
+    struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, close_msg);
+
+    hsr_session_stream_gone(stream->session, stream, stream->rc);
+}
+
 static void stream_close(struct hsr_msg *msg)
 {
     struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, close_msg);
 
-    if (stream->gone)
-        return; /* it ended by itself, and its message is on the way */
+    if (stream->gone) { /* it ended by itself: the cell goes home too, then it can be freed */
+        stream->close_msg.deliver = stream_close_back;
+        hsr_loop_send(&stream->session->home->loop, &stream->close_msg);
+        return;
+    }
     stream->closing = true;
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
@@ -239,6 +247,8 @@ static void stream_gone(struct hsr_msg *msg)
 {
     struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, gone_msg);
 
+    if (stream->close_msg.deliver != NULL && !stream->closing)
+        return; /* CLOSE was sent and not seen: stream_close() sends it back */
     hsr_session_stream_gone(stream->session, stream, stream->rc);
 }
 

@@ -18,7 +18,7 @@ static void source_read_submit(struct hsr_chunk *chunk);
 static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags);
 static void source_settle_reads(struct hsr_stream *stream);
 static void source_hash(struct hsr_chunk *chunk);
-static void source_cut(struct hsr_chunk *chunk);
+static bool source_cut(struct hsr_chunk *chunk);
 static bool source_pack(struct hsr_stream *stream, struct hsr_work *work);
 static int source_member(struct hsr_stream *stream, struct hsr_source_member *member, uint8_t *out,
                          struct hsr_pack_member *ret_member);
@@ -184,15 +184,23 @@ static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags)
 /* Hash what was read, in the order it will leave. */
 static void source_settle_reads(struct hsr_stream *stream)
 {
+    const struct hsr_work *cut = NULL;
+
     for (struct hsr_list *node = stream->sending.next, *next; node != &stream->sending;
          node = next) {
         struct hsr_chunk *chunk = hsr_container_of(node, struct hsr_chunk, node);
 
         next = node->next;
+        if (chunk->state == HSR_CHUNK_READY && chunk->work == cut) {
+            /* It was read before an earlier one failed: nothing may follow the range's end. */
+            chunk->work->bytes -= chunk->size;
+            source_chunk_done(chunk);
+            continue;
+        }
         if (chunk->state != HSR_CHUNK_READING || chunk->op.armed || chunk == stream->packing)
             continue;
         if (chunk->work->rc < 0)
-            source_cut(chunk);
+            cut = source_cut(chunk) ? chunk->work : cut;
         else
             source_hash(chunk);
     }
@@ -210,7 +218,7 @@ static void source_hash(struct hsr_chunk *chunk)
 
 /* The range failed: its first chunk that cannot be sent becomes an empty end of the range, so that
  * the target lets go of it; those after it are dropped. */
-static void source_cut(struct hsr_chunk *chunk)
+static bool source_cut(struct hsr_chunk *chunk)
 {
     struct hsr_work *work = chunk->work;
 
@@ -222,9 +230,10 @@ static void source_cut(struct hsr_chunk *chunk)
         chunk->frame.flags = HSR_FRAME_RANGE_END;
         chunk->frame.check = (struct hsr_digest_sum){ 0 };
         chunk->state = HSR_CHUNK_READY;
-        return;
+        return true;
     }
     source_chunk_done(chunk);
+    return false;
 }
 
 /* Fill a pack, a slice at a time. Returns true when the pack is complete and more may be started.

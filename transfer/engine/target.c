@@ -373,8 +373,8 @@ static int target_same(struct hsr_target *target, struct target_page *page, uint
 static void target_finish(struct hsr_target *target)
 {
     struct hsr_session *session = target->session;
-    bool sync = session->durability == HSR_DURABILITY_DURABLE && target->changed &&
-                !(session->options & HSR_OPT_DRY_RUN);
+    bool sync =
+        session->durability == HSR_DURABILITY_DURABLE && !(session->options & HSR_OPT_DRY_RUN);
     struct hsr_done done = { .durability = session->durability, .totals = session->totals };
     uint8_t *out;
     int size;
