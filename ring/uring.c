@@ -572,10 +572,10 @@ static void uring_cancel(struct hsr_backend *backend, struct hsr_op *op)
 }
 
 /* An eventfd for everybody. IORING_OP_MSG_RING through the sender's own ring was measured against
- * it (6.18, two threads, ping-pong of 30000, medians of ten runs): on two cores 82 us a round trip
- * with the eventfd, 81 with a message at the end of the turn, 81 with one entered at once, all
- * within the noise of the sleeping core's wake-up; on one core 5.3, 5.7 and 4.4 us. That is not
- * worth a second path with its own failures (a sender without a ring, a full target, kernels
+ * it (6.18, two pinned threads, ping-pong of 30,000, medians of ten runs): on two cores 83 us a
+ * round trip with the eventfd, 81 with a message at the end of the turn, 80 with one entered at
+ * once, all within the noise of the sleeping core's wake-up; on one core 5.3, 5.6 and 4.3 us. That
+ * is not worth a second path with its own failures (a sender without a ring, a full target, kernels
  * before 6.3). */
 static void uring_wake(struct hsr_backend *backend)
 {
