@@ -360,6 +360,13 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
         decide_dry(target, page, index, entry, compare < 0 ? HSR_COMPARE_ABSENT : compare);
         return;
     }
+    if ((session->options & HSR_OPT_IGNORE_EXISTING) && !dir->fresh &&
+        hsr_tree_compare(&target->tree, &dir->dir, entry, &(struct hsr_existing){ 0 }) >
+            HSR_COMPARE_ABSENT) {
+        session->totals.skipped++;
+        target_settle(target, page, index, 0, NULL);
+        return;
+    }
     if (rc == 0)
         rc = hsr_tree_link(&target->tree, &dir->dir, entry, &same);
     if (rc == 0 && same) {
