@@ -42,7 +42,7 @@ def main():
     server = help_of(hawserd)
     options_check(pages["hawserd.8"], server)
 
-    known = {long for _, long in OPTION.findall(helps[""])} | {"insecure", "print-plan", "listen",
+    known = {long for _, long in OPTION.findall(helps[""])} | {"insecure", "print-plan", "listen", "build-only",
                                                              "export", "list"}
     for long in re.findall(r"(?<!-)--([a-z][a-z0-9-]*)", read("README.md")):
         if long not in known:
