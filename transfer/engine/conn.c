@@ -17,7 +17,7 @@ static struct hsr_conn *conn_create(struct hsr_shard *shard, int fd, const struc
                                     socklen_t address_size, bool server);
 static void conn_free(struct hsr_conn *conn);
 static void conn_run(struct hsr_task *task);
-static void conn_parse(struct hsr_conn *conn);
+static bool conn_parse(struct hsr_conn *conn);
 static int conn_take(struct hsr_conn *conn, const struct hsr_frame *frame, struct hsr_span payload);
 static void conn_receive(struct hsr_conn *conn);
 static void conn_flush(struct hsr_conn *conn);
@@ -238,8 +238,12 @@ static void conn_run(struct hsr_task *task)
         hsr_link_close(&conn->link); /* conn_closed() frees; may be now */
         return;
     }
-    if (!conn->close_flushed)
-        conn_parse(conn);
+    if (!conn->close_flushed && !conn_parse(conn) && conn->in_ended && !conn->close_flushed) {
+        if (conn->rc == 0)
+            conn->rc = conn->end_rc;
+        hsr_conn_close(conn);
+        return;
+    }
     conn_flush(conn);
     if (conn->state != HSR_CONN_CLOSING && !conn->close_flushed)
         conn_receive(conn);
@@ -247,8 +251,9 @@ static void conn_run(struct hsr_task *task)
         hsr_handshake_join(conn); /* it may be another shard's from here on */
 }
 
-/* Take frames off the input, as long as handlers take them. */
-static void conn_parse(struct hsr_conn *conn)
+/* Take frames off the input, as long as handlers take them. True: there is more to do, and the task
+ * was woken for it. */
+static bool conn_parse(struct hsr_conn *conn)
 {
     for (unsigned i = 0;; i++) {
         struct hsr_frame frame;
@@ -256,12 +261,12 @@ static void conn_parse(struct hsr_conn *conn)
         size_t have = conn->in_end - conn->in_start;
         int rc;
 
-        if (conn->in_waits || conn->in_paused || conn->in_stopped || conn->state == HSR_CONN_CLOSING ||
-            conn->close_flushed || have < HSR_FRAME_HEADER_SIZE)
-            return;
+        if (conn->in_waits || conn->in_paused || conn->in_stopped ||
+            conn->state == HSR_CONN_CLOSING || conn->close_flushed || have < HSR_FRAME_HEADER_SIZE)
+            return false;
         if (i == CONN_FRAMES_PER_STEP) {
             hsr_loop_wake(&conn->shard->loop, &conn->task);
-            return;
+            return true;
         }
         rc = hsr_frame_decode(conn->in + conn->in_start, &frame);
         if (rc == 0 && frame.seq != conn->seq_in)
@@ -270,16 +275,16 @@ static void conn_parse(struct hsr_conn *conn)
             rc = HSR_E_PROTOCOL; /* data has streams of its own */
         if (rc < 0) {
             hsr_conn_fail(conn, rc, "a malformed frame");
-            return;
+            return false;
         }
         if (have < HSR_FRAME_HEADER_SIZE + (size_t)frame.size)
-            return;
+            return false;
         payload =
             (struct hsr_span){ conn->in + conn->in_start + HSR_FRAME_HEADER_SIZE, frame.size };
         rc = conn_take(conn, &frame, payload);
         if (rc == HSR_CONN_WAIT) {
             conn->in_waits = true;
-            return;
+            return false;
         }
         conn->seq_in++;
         conn->in_start += HSR_FRAME_HEADER_SIZE + (size_t)frame.size;
@@ -304,7 +309,7 @@ static int conn_take(struct hsr_conn *conn, const struct hsr_frame *frame, struc
 static void conn_receive(struct hsr_conn *conn)
 {
     if (conn->state == HSR_CONN_CONNECTING || conn->in_stopped || conn->in_paused ||
-        hsr_link_receiving(&conn->link))
+        conn->in_ended || hsr_link_receiving(&conn->link))
         return;
     if (conn->in_start == conn->in_end) {
         conn->in_start = 0;
@@ -386,11 +391,10 @@ static void conn_received(struct hsr_link *link, int64_t received)
         conn->in_end += (size_t)received;
         conn->heard_ns = conn->shard->loop.now_ns;
     } else {
-        if (conn->rc == 0)
-            conn->rc = received < 0 ? (int)received : HSR_E_CLOSED;
-        if (!conn->close_flushed) /* frames that arrived before may still explain it */
-            conn_parse(conn);
-        hsr_conn_close(conn);
+        conn->in_ended = true; /* frames that arrived before may still explain it */
+        conn->end_rc = received < 0 ? (int)received : HSR_E_CLOSED;
+        if (conn->close_flushed)
+            hsr_conn_close(conn);
     }
     hsr_loop_wake(&conn->shard->loop, &conn->task);
 }

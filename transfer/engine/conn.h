@@ -41,11 +41,13 @@ struct hsr_conn {
     bool server;
     bool in_waits; /* a handler said HSR_CONN_WAIT */
     bool in_paused; /* do not parse: the link is being handed over */
+    bool in_ended; /* nothing more will come; `end_rc` says why */
     bool in_stopped; /* no further receive: the stream machine reads now */
     bool close_flushed; /* close once everything queued has been sent */
     bool said; /* the reason was reported already */
     bool timed_out;
     int rc; /* first error */
+    int end_rc;
     uint32_t seq_in, seq_out;
     uint8_t *in; /* HSR_CONN_BUFFER_SIZE */
     size_t in_start, in_end;
