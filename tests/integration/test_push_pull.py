@@ -65,7 +65,7 @@ def test_matrix(t):
         label = "shards %d streams %d depth %d chunk %s" % (shards, streams, depth, chunk)
         work = t.dir("m")
         args = ["--shards=%d" % shards, "--streams=%d" % streams, "--depth=%d" % depth,
-                "--chunk=" + chunk]
+                "--chunk=" + chunk, "--memory=256M"]
         try:
             both_ways(t, src, work, False, ["--shards", str(shards)], args)
         except Failure as error:
@@ -73,6 +73,17 @@ def test_matrix(t):
         tree.remove(work)
     if failures:
         raise Failure("\n".join(failures))
+
+
+def test_tiny_trees_over_many_streams(t):
+    """A run that is over before its last stream has joined ends in peace, on both sides."""
+    src, dst = t.dir("src"), t.dir("dst")
+    tree.Builder(src).random_file("a", 100)
+    server = t.server({"x": dst, "s": src})
+    for i in range(10):
+        t.run("push", "--streams=8", src + "/", server.url(path="p%d" % i), rc=0)
+        t.run("pull", "--streams=8", server.url("s") + b"/", t.path("back%d" % i), rc=0)
+    t.check(b"refused" not in server.read("err"), "refused:", server.read("err"))
 
 
 def test_large_file_over_streams(t):

@@ -12,9 +12,11 @@
 #include "transfer/engine/target.h"
 
 #define SESSION_TICK_NS (100 * HSR_NS_PER_MS)
+#define SESSION_JOIN_NS (10 * HSR_NS_PER_S) /* from OPEN to the last JOIN, at a server */
 
 static void session_run(struct hsr_task *task);
 static void session_tick(struct hsr_timer *timer);
+static void session_join_deadline(struct hsr_session *session);
 static void session_close(struct hsr_session *session);
 static void session_free(struct hsr_session *session);
 static void session_say_closed(struct hsr_session *session);
@@ -234,6 +236,7 @@ static void session_run(struct hsr_task *task)
                                        .progress = hsr_session_progress(session) };
             hsr_engine_event(session->engine, &event);
         }
+        session_join_deadline(session);
     }
     if (session->state == HSR_SESSION_MOVING) {
         if (session->source != NULL)
@@ -251,6 +254,18 @@ static void session_tick(struct hsr_timer *timer)
 
     session->ticked = true;
     hsr_session_wake(session);
+}
+
+static void session_join_deadline(struct hsr_session *session)
+{
+    uint64_t join_ns = session->engine->config.handshake_ns;
+
+    if (join_ns == 0)
+        join_ns = SESSION_JOIN_NS;
+    if (!session->client && session->state == HSR_SESSION_MOVING &&
+        session->streams_joined < session->streams_count &&
+        session->home->loop.now_ns - session->started_ns >= join_ns)
+        hsr_session_end(session, HSR_E_TIMEOUT, "a data connection is missing");
 }
 
 /* Everything that was lent comes back first: streams, then the control connection. */

@@ -384,6 +384,9 @@ static void target_finish(struct hsr_target *target)
     for (uint32_t i = 0; i < HSR_PAGES_MAX; i++)
         if (target->pages[i].used)
             return;
+    /* A small tree is done before the last stream has joined; it must not find the session gone. */
+    if (session->streams_joined < session->streams_count)
+        return;
     if (sync && !target->synced) {
         target->syncing = true;
         target->sync_op = (struct hsr_op){
