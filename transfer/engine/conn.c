@@ -134,6 +134,7 @@ void hsr_conn_finish(struct hsr_conn *conn)
     if (conn->state == HSR_CONN_CLOSING)
         return;
     conn->close_flushed = true;
+    conn->timed_out = false; /* a tick that is still to be seen is not this deadline */
     /* a peer that does not read must not hold the connection for ever */
     hsr_loop_timer_set(&conn->shard->loop, &conn->timer, conn->shard->loop.now_ns + HSR_NS_PER_S);
     hsr_loop_wake(&conn->shard->loop, &conn->task);
