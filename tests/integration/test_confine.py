@@ -4,6 +4,7 @@
 import ctypes
 import os
 import stat
+import sys
 import threading
 import time
 
@@ -52,6 +53,9 @@ class Canary:
 
     def unread(self, root, result=None):
         """The secret is nowhere below @root, nor in what the client printed."""
+        if os.path.islink(root):
+            return  # a link was copied as a link: what it points to was never read
+        sys.setrecursionlimit(10000)  # os.walk() in a path as long as PATH_MAX
         for folder, _, files in os.walk(root):
             for name in files:
                 path = os.path.join(folder, name)

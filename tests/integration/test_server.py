@@ -60,7 +60,8 @@ def test_several_listeners(t):
 def test_many_clients(t):
     dst = t.dir("dst")
     sources = [make(t, "src%d" % i, 3 * tree.MIB + i) for i in range(4)]
-    server = t.server({"x": dst})
+    # 24 sessions at once: the default memory is for fewer, and refuses the rest
+    server = t.server({"x": dst}, args=["--memory", "3G"])
     started = [t.start("push", sources[i % 4] + "/", server.url(path="c%d" % i)) for i in range(24)]
     for p in started:
         r = p.wait(120)
@@ -236,7 +237,7 @@ def test_logs_escape_names(t):
 def test_stalled_before_handshake(t):
     """Connections that say nothing, or one byte at a time, are cut; others work meanwhile."""
     src, dst = make(t), t.dir("dst")
-    server = t.server({"x": dst})
+    server = t.server({"x": dst}, args=["--memory", "3G"])
     idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(30)]
     works(t, server, src)
     deadline = time.monotonic() + 45
