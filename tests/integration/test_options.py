@@ -3,6 +3,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import time
 
@@ -363,6 +364,12 @@ def test_no_owner_no_times_no_xattrs(t):
     tree.build(src, (tree.add_owners, tree.add_times, tree.add_xattrs, tree.add_acls))
     server = t.server({"x": dst})
     t.run("push", "--no-owner", src + "/", server.url(path="owner"), rc=0)
+    # set-id bits are for the owner they were given with: without it they go
+    setuid = dst + "/owner/owners/setuid"
+    if tree.is_root():
+        mode = stat.S_IMODE(os.stat(setuid).st_mode)
+        t.check(not mode & stat.S_ISUID, "set-uid for another owner: %o" % mode)
+        os.chmod(setuid, stat.S_IMODE(os.stat(src + "/owners/setuid").st_mode))
     t.same(src, dst + "/owner", owners=False)
     if tree.is_root():
         t.check(os.stat(dst + "/owner/owners/1-1").st_uid == 0, "--no-owner set an owner")
