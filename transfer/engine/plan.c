@@ -33,7 +33,8 @@
 #define CONNECTIONS_MAX 1536u
 #define BUFFERS_MAX 16384u /* what a pool can hold and register */
 
-#define PAGE_BYTES (HSR_CONTROL_PAYLOAD_MAX + 16 * HSR_KIB) /* a page and its per-entry records */
+#define PAGE_BYTES                                                                                 \
+    (HSR_CONTROL_PAYLOAD_MAX + 56 * HSR_KIB) /* a page, its entries' records and ends */
 #define WALK_BYTES (HSR_MIB + 256 * HSR_KIB) /* directories being read, extended attributes */
 #define RULES_BYTES (2 * (size_t)HSR_RULES_SIZE_MAX) /* filter rules, as sent and compiled */
 #define LISTING_BYTES (512 * HSR_KIB) /* a walk of one level, and a path */
@@ -147,9 +148,10 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
         sizeof(struct hsr_stream) + sizeof(struct hsr_dircache) +
         plan->depth *
             (sizeof(struct hsr_chunk) + HSR_PACK_MEMBERS_MAX * sizeof(struct hsr_pack_item)) +
-        (plan->depth + 1) * sizeof(struct hsr_intake) +
+        (plan->depth + 2) * sizeof(struct hsr_intake) +
         WORKS_MAX *
-            (sizeof(struct hsr_work) + HSR_PACK_MEMBERS_MAX * sizeof(struct hsr_source_member));
+            (sizeof(struct hsr_work) + HSR_PACK_MEMBERS_MAX * (sizeof(struct hsr_source_member) +
+                                                               sizeof(struct hsr_pack_member)));
 
     /* a connection: one buffer in, two out; and it is a stream's, or lists, or controls a session
      */

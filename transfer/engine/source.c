@@ -1,4 +1,5 @@
-/* The source machine: walk -> pages -> what is wanted. Dealing to streams is in source_deal.c. */
+/* The source machine: walk -> pages -> what is wanted. Dealing to streams is in hsr_source_deal.c.
+ */
 #include "transfer/engine/source_impl.h"
 
 #include <errno.h>
@@ -117,7 +118,7 @@ void hsr_source_step(struct hsr_session *session)
     source_walk(source);
     if (session->state != HSR_SESSION_MOVING)
         return;
-    source_deal(source);
+    hsr_source_deal(source);
     source_finish(source);
 }
 
@@ -155,13 +156,13 @@ void hsr_source_destroy(struct hsr_session *session)
 {
     struct hsr_source *source = session->source;
 
-    source_deal_drop(source);
+    hsr_source_deal_drop(source);
     for (uint32_t i = 0; source->pages != NULL && i < HSR_PAGES_MAX; i++) {
         if (source->pages[i].used)
             source_page_free(source, &source->pages[i]);
         free(source->pages[i].payload);
     }
-    source_retry_drop(source);
+    hsr_source_retry_drop(source);
     hsr_walk_destroy(source->walk);
     if (source->cache.loop != NULL)
         hsr_dircache_fini(&source->cache);
@@ -185,13 +186,13 @@ void hsr_source_destroy(struct hsr_session *session)
     session->source = NULL;
 }
 
-void source_queue_push(struct source_queue *queue, uint32_t item)
+void hsr_source_queue_push(struct source_queue *queue, uint32_t item)
 {
     hsr_assert(queue->count < SOURCE_QUEUE_SIZE);
     queue->items[(queue->head + queue->count++) % SOURCE_QUEUE_SIZE] = item;
 }
 
-bool source_queue_pop(struct source_queue *queue, uint32_t *ret_item)
+bool hsr_source_queue_pop(struct source_queue *queue, uint32_t *ret_item)
 {
     if (queue->count == 0)
         return false;
@@ -201,13 +202,14 @@ bool source_queue_pop(struct source_queue *queue, uint32_t *ret_item)
     return true;
 }
 
-uint32_t source_queue_peek(const struct source_queue *queue, uint32_t at)
+uint32_t hsr_source_queue_peek(const struct source_queue *queue, uint32_t at)
 {
     hsr_assert(at < queue->count);
     return queue->items[(queue->head + at) % SOURCE_QUEUE_SIZE];
 }
 
-size_t source_entry_path(const struct hsr_source_page *page, uint16_t index, char *buf, size_t size)
+size_t hsr_source_entry_path(const struct hsr_source_page *page, uint16_t index, char *buf,
+                             size_t size)
 {
     const struct source_entry *entry = &page->entries[index];
 
@@ -216,8 +218,8 @@ size_t source_entry_path(const struct hsr_source_page *page, uint16_t index, cha
                         buf, size);
 }
 
-void source_entry_done(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
-                       int code)
+void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
+                           int code)
 {
     struct source_entry *entry = &page->entries[index];
     struct hsr_session *session = source->session;
@@ -229,14 +231,14 @@ void source_entry_done(struct hsr_source *source, struct hsr_source_page *page, 
     session->progress.files_done++;
     if (code == HSR_E_CHANGED && source->round + 1u < SOURCE_TRIES_MAX &&
         source->retry_count < SOURCE_RETRIES_MAX) {
-        struct source_retry *retry = &source->retries[source->retry_count++];
+        struct hsr_source_retry *retry = &source->retries[source->retry_count++];
 
         retry->dir = entry->dir;
         memcpy(retry->name, page->payload + entry->name_offset, entry->name_size);
         retry->name[entry->name_size] = '\0';
         hsr_walk_dir_hold(source->walk, entry->dir);
     } else if (code < 0 && code != HSR_E_CANCELED) {
-        (void)source_entry_path(page, index, path, sizeof(path));
+        (void)hsr_source_entry_path(page, index, path, sizeof(path));
         hsr_session_note(session, HSR_NOTE_FAILED, code, "read", path, entry->identity.size);
     }
     if (page->acked && page->lent == 0)
@@ -248,7 +250,7 @@ static int source_walk_start(struct hsr_session *session, const struct hsr_walk_
                              unsigned count)
 {
     struct hsr_source *source = session->source;
-    struct hsr_walk_options options = source_walk_options(source);
+    struct hsr_walk_options options = hsr_source_walk_options(source);
 
     hsr_require(count > 0, HSR_E_USAGE);
     source->tops = calloc(count, sizeof(*source->tops));
@@ -265,7 +267,7 @@ static int source_walk_start(struct hsr_session *session, const struct hsr_walk_
     return hsr_walk_create(&session->home->loop, source->tops, count, &options, &source->walk);
 }
 
-struct hsr_walk_options source_walk_options(const struct hsr_source *source)
+struct hsr_walk_options hsr_source_walk_options(const struct hsr_source *source)
 {
     const struct hsr_session *session = source->session;
 
@@ -459,14 +461,14 @@ static void source_finish(struct hsr_source *source)
         (source->filling != NULL && source->filling->count > 0))
         return;
     progress->walk_done = true;
-    if (!source_deal_idle(source))
+    if (!hsr_source_deal_idle(source))
         return;
     for (uint32_t i = 0; i < HSR_PAGES_MAX; i++)
         if (source->pages[i].used && (source->retry_count > 0 || source->pages[i].lent > 0 ||
                                       !source_page_heard(&source->pages[i])))
             return; /* a page may still bring a file that changes under our hands */
     if (source->retry_count > 0) {
-        source_retry(source);
+        hsr_source_retry(source);
         return;
     }
     out = hsr_conn_begin(session->control, 64);
@@ -516,10 +518,10 @@ static void source_want_one(struct hsr_source *source, struct hsr_source_page *p
             return;
         memcpy(source->digests[slot * HSR_PAGE_ENTRIES_MAX + item->index], item->digest,
                HSR_DIGEST_SIZE);
-        source_queue_push(&source->unless, key);
+        hsr_source_queue_push(&source->unless, key);
         return;
     }
-    source_enqueue(source, key);
+    hsr_source_enqueue(source, key);
 }
 
 static int source_acked(struct hsr_source *source, struct hsr_source_page *page,

@@ -13,7 +13,7 @@ static void check_begin(struct hsr_source *source);
 static bool check_read(struct hsr_source *source);
 static void check_end(struct hsr_source *source, int rc);
 
-void source_check_step(struct hsr_source *source)
+void hsr_source_check_step(struct hsr_source *source)
 {
     struct hsr_session *session = source->session;
 
@@ -35,7 +35,7 @@ static void check_begin(struct hsr_source *source)
 
     if (source->digest_buf == NULL)
         source->digest_buf = malloc(CHECK_SLICE);
-    source->digest_item = source_queue_peek(&source->unless, 0);
+    source->digest_item = hsr_source_queue_peek(&source->unless, 0);
     hsr_source_view(&source->pages[source->digest_item >> 16],
                     (uint16_t)(source->digest_item & 0xffff), &view);
     source->digest_fd = source->digest_buf == NULL
@@ -101,17 +101,17 @@ static void check_end(struct hsr_source *source, int rc)
         (void)hsr_loop_call(&session->home->loop, &op);
     }
     source->digest_fd = -1;
-    (void)source_queue_pop(&source->unless, &popped);
+    (void)hsr_source_queue_pop(&source->unless, &popped);
     hsr_assert(popped == key);
     hsr_digest_final(source->digest_sum, source->digest_offset, session->leaf, digest);
     if (rc < 0 || memcmp(digest, source->digests[(key >> 16) * HSR_PAGE_ENTRIES_MAX + index],
                          HSR_DIGEST_SIZE) != 0) {
-        source_enqueue(source, key);
+        hsr_source_enqueue(source, key);
         return;
     }
     hsr_assert(hsr_conn_begin(session->control, 0) != NULL);
     hsr_conn_commit(
         session->control,
         (struct hsr_frame){ .kind = HSR_FRAME_SAME, .page = page->page, .index = index }, 0);
-    source_entry_done(source, page, index, 0);
+    hsr_source_entry_done(source, page, index, 0);
 }

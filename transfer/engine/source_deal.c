@@ -19,24 +19,24 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
 static void deal_file_close(struct hsr_source *source, struct hsr_source_file *file);
 static uint32_t deal_pack_max(const struct hsr_session *session);
 
-void source_enqueue(struct hsr_source *source, uint32_t key)
+void hsr_source_enqueue(struct hsr_source *source, uint32_t key)
 {
     struct hsr_source_page *page = &source->pages[key >> 16];
     uint64_t size = page->entries[key & 0xffff].identity.size;
 
     if (size <= deal_pack_max(source->session)) {
-        source_queue_push(&source->small, key);
+        hsr_source_queue_push(&source->small, key);
         source->small_bytes += size;
     } else {
-        source_queue_push(&source->large, key);
+        hsr_source_queue_push(&source->large, key);
     }
 }
 
-void source_deal(struct hsr_source *source)
+void hsr_source_deal(struct hsr_source *source)
 {
     bool more = true;
 
-    source_check_step(source);
+    hsr_source_check_step(source);
     deal_file_start(source);
     while (more) {
         struct hsr_stream *stream = deal_stream(source);
@@ -52,7 +52,7 @@ void source_deal(struct hsr_source *source)
             deal_file_end(source, &source->files[i]);
 }
 
-bool source_deal_idle(const struct hsr_source *source)
+bool hsr_source_deal_idle(const struct hsr_source *source)
 {
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
         if (source->files[i].used)
@@ -61,7 +61,7 @@ bool source_deal_idle(const struct hsr_source *source)
            source->digest_fd < 0;
 }
 
-void source_deal_drop(struct hsr_source *source)
+void hsr_source_deal_drop(struct hsr_source *source)
 {
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
         if (source->files[i].used)
@@ -82,7 +82,7 @@ void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
         for (uint32_t i = 0; i < work->member_count; i++) {
             int code = work->rc < 0 ? HSR_E_CANCELED : work->members[i].code;
 
-            source_entry_done(source, work->members[i].page, work->members[i].index, code);
+            hsr_source_entry_done(source, work->members[i].page, work->members[i].index, code);
         }
     } else {
         struct hsr_source_file *file = work->file;
@@ -140,12 +140,12 @@ static bool deal_pack(struct hsr_source *source, bool last)
         struct hsr_source_page *page;
         uint64_t size;
 
-        key = source_queue_peek(&source->small, 0);
+        key = hsr_source_queue_peek(&source->small, 0);
         page = &source->pages[key >> 16];
         size = page->entries[key & 0xffff].identity.size;
         if (hsr_pack_table_size(count + 1) + bytes + size > session->chunk)
             break;
-        (void)source_queue_pop(&source->small, &key);
+        (void)hsr_source_queue_pop(&source->small, &key);
         work->members[count++] =
             (struct hsr_source_member){ .page = page, .index = (uint16_t)(key & 0xffff) };
         bytes += size;
@@ -199,7 +199,7 @@ static void deal_file_start(struct hsr_source *source)
 
         if (file->used)
             continue;
-        (void)source_queue_pop(&source->large, &key);
+        (void)hsr_source_queue_pop(&source->large, &key);
         *file = (struct hsr_source_file){ .used = true,
                                           .page = &source->pages[key >> 16],
                                           .index = (uint16_t)(key & 0xffff) };
@@ -271,7 +271,7 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
                                         .index = file->index },
                     (size_t)size);
     deal_file_close(source, file);
-    source_entry_done(source, file->page, file->index, file->rc);
+    hsr_source_entry_done(source, file->page, file->index, file->rc);
 }
 
 static void deal_file_close(struct hsr_source *source, struct hsr_source_file *file)

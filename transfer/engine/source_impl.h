@@ -52,7 +52,7 @@ struct source_queue {
     uint32_t *items; /* page slot << 16 | index; SOURCE_QUEUE_SIZE */
 };
 
-struct source_retry {
+struct hsr_source_retry {
     struct hsr_dir *dir; /* held */
     char name[HSR_NAME_MAX + 1];
 };
@@ -81,7 +81,7 @@ struct hsr_source {
     struct hsr_digest_sum digest_sum;
     uint8_t *digest_buf;
     /* files that changed while they were read: another, short walk after the first */
-    struct source_retry *retries; /* SOURCE_RETRIES_MAX */
+    struct hsr_source_retry *retries; /* SOURCE_RETRIES_MAX */
     uint32_t retry_count;
     uint8_t round; /* 0: the walk itself */
     struct hsr_walk_top *tops; /* of the first walk */
@@ -93,32 +93,32 @@ struct hsr_source {
     uint32_t path_want;
 };
 
-void source_queue_push(struct source_queue *queue, uint32_t item);
-bool source_queue_pop(struct source_queue *queue, uint32_t *ret_item);
-uint32_t source_queue_peek(const struct source_queue *queue, uint32_t at);
+void hsr_source_queue_push(struct source_queue *queue, uint32_t item);
+bool hsr_source_queue_pop(struct source_queue *queue, uint32_t *ret_item);
+uint32_t hsr_source_queue_peek(const struct source_queue *queue, uint32_t at);
 
 /** Path of an entry, for people. */
-size_t source_entry_path(const struct hsr_source_page *page, uint16_t index, char *buf,
-                         size_t size);
+size_t hsr_source_entry_path(const struct hsr_source_page *page, uint16_t index, char *buf,
+                             size_t size);
 
 /** One wanted entry is answered (sent, or failed with @code): the page may go. */
-void source_entry_done(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
-                       int code);
+void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
+                           int code);
 
 /** Walk options of this session. */
-struct hsr_walk_options source_walk_options(const struct hsr_source *source);
+struct hsr_walk_options hsr_source_walk_options(const struct hsr_source *source);
 
-/* source_retry.c: list again what changed; the walk begins anew with those files only. */
-void source_retry(struct hsr_source *source);
-void source_retry_drop(struct hsr_source *source);
+/* hsr_source_retry.c: list again what changed; the walk begins anew with those files only. */
+void hsr_source_retry(struct hsr_source *source);
+void hsr_source_retry_drop(struct hsr_source *source);
 
-/* source_deal.c: wanted entries -> work for the streams */
+/* hsr_source_deal.c: wanted entries -> work for the streams */
 /** Queue a wanted entry (slot << 16 | index) by its size. */
-void source_enqueue(struct hsr_source *source, uint32_t key);
-void source_deal(struct hsr_source *source);
+void hsr_source_enqueue(struct hsr_source *source, uint32_t key);
+void hsr_source_deal(struct hsr_source *source);
 /** Read and compare one slice for --checksum (source_check.c). */
-void source_check_step(struct hsr_source *source);
-bool source_deal_idle(const struct hsr_source *source);
-void source_deal_drop(struct hsr_source *source);
+void hsr_source_check_step(struct hsr_source *source);
+bool hsr_source_deal_idle(const struct hsr_source *source);
+void hsr_source_deal_drop(struct hsr_source *source);
 
 #endif

@@ -8,10 +8,10 @@
 
 static bool retry_top(struct hsr_source *source, const char *path, struct hsr_walk_top *ret_top);
 
-void source_retry(struct hsr_source *source)
+void hsr_source_retry(struct hsr_source *source)
 {
     struct hsr_session *session = source->session;
-    struct hsr_walk_options options = source_walk_options(source);
+    struct hsr_walk_options options = hsr_source_walk_options(source);
     struct hsr_walk_top tops[SOURCE_RETRIES_MAX];
     struct hsr_walk *walk;
     uint32_t count = 0;
@@ -20,7 +20,7 @@ void source_retry(struct hsr_source *source)
 
     options.first_dir = hsr_walk_next_dir(source->walk);
     for (uint32_t i = 0; i < source->retry_count; i++) {
-        struct source_retry *retry = &source->retries[i];
+        struct hsr_source_retry *retry = &source->retries[i];
         size_t size = hsr_dir_path(
             retry->dir, (struct hsr_span){ (const uint8_t *)retry->name, strlen(retry->name) },
             path, sizeof(path));
@@ -49,7 +49,7 @@ void source_retry(struct hsr_source *source)
     hsr_session_wake(session);
 }
 
-void source_retry_drop(struct hsr_source *source)
+void hsr_source_retry_drop(struct hsr_source *source)
 {
     for (uint32_t i = 0; i < source->retry_count; i++)
         hsr_walk_dir_release(source->walk, source->retries[i].dir);

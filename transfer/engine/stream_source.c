@@ -223,7 +223,9 @@ static bool source_cut(struct hsr_chunk *chunk)
     struct hsr_work *work = chunk->work;
 
     work->next = work->end;
-    if (work->start != work->end) {
+    /* Of a range that sent nothing the target knows nothing, and FILE_END may have settled the file
+     * when an end would come. */
+    if (work->start != work->end && work->bytes > 0) {
         work->start = work->end; /* the end goes out once */
         chunk->size = 0;
         chunk->frame.size = 0;

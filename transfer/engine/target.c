@@ -1,4 +1,4 @@
-/* The target machine: pages in, answers out, and the end. Decisions are in target_decide.c,
+/* The target machine: pages in, answers out, and the end. Decisions are in hsr_target_decide.c,
  * directories in target_dir.c, data in target_file.c. */
 #include <errno.h>
 #include <linux/magic.h>
@@ -63,10 +63,10 @@ void hsr_target_step(struct hsr_session *session)
         if (rc < 0)
             hsr_session_end(session, rc, "cannot ask for these paths");
     }
-    target_decide(target);
-    target_files_commit(target);
-    target_links(target);
-    target_dirs_finish(target);
+    hsr_target_decide(target);
+    hsr_target_files_commit(target);
+    hsr_target_links(target);
+    hsr_target_dirs_finish(target);
     if (session->state != HSR_SESSION_MOVING)
         return;
     target_answer(target);
@@ -94,13 +94,13 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
         return 0;
     }
     hsr_require(frame->kind == HSR_FRAME_FILE_END || frame->kind == HSR_FRAME_SAME, HSR_E_PROTOCOL);
-    page = target_page_find(target, frame->page);
+    page = hsr_target_page_find(target, frame->page);
     hsr_require(page != NULL && frame->index < page->count, HSR_E_PROTOCOL);
     if (frame->kind == HSR_FRAME_SAME)
         return target_same(target, page, frame->index);
     rc = hsr_file_end_decode(payload, &end);
     hsr_require(rc == 0, rc);
-    return target_file_ended(target, page, (uint16_t)frame->index, &end);
+    return hsr_target_file_ended(target, page, (uint16_t)frame->index, &end);
 }
 
 bool hsr_target_idle(const struct hsr_session *session)
@@ -118,8 +118,8 @@ void hsr_target_destroy(struct hsr_session *session)
 {
     struct hsr_target *target = session->target;
 
-    target_files_free(target);
-    target_dirs_free(target);
+    hsr_target_files_free(target);
+    hsr_target_dirs_free(target);
     if (target->way != NULL)
         hsr_prune_destroy(target->way);
     if (target->digest.fd >= 0)
@@ -136,15 +136,15 @@ void hsr_target_destroy(struct hsr_session *session)
     session->target = NULL;
 }
 
-struct target_page *target_page_find(struct hsr_target *target, uint32_t page)
+struct target_page *hsr_target_page_find(struct hsr_target *target, uint32_t page)
 {
     struct target_page *slot = &target->pages[page % HSR_PAGES_MAX];
 
     return slot->used && slot->page == page ? slot : NULL;
 }
 
-void target_entry_read(struct hsr_target *target, struct target_page *page, uint16_t index,
-                       struct hsr_entry *ret_entry)
+void hsr_target_entry_read(struct hsr_target *target, struct target_page *page, uint16_t index,
+                           struct hsr_entry *ret_entry)
 {
     const struct hsr_session *session = target->session;
     struct target_entry *entry = &page->entries[index];
@@ -158,8 +158,8 @@ void target_entry_read(struct hsr_target *target, struct target_page *page, uint
             (struct hsr_span){ (const uint8_t *)session->top_name, strlen(session->top_name) };
 }
 
-void target_settle(struct hsr_target *target, struct target_page *page, uint16_t index, int code,
-                   const char *op)
+void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint16_t index,
+                       int code, const char *op)
 {
     struct target_entry *entry = &page->entries[index];
     struct hsr_session *session = target->session;
@@ -177,7 +177,7 @@ void target_settle(struct hsr_target *target, struct target_page *page, uint16_t
         entry->dir->failed = true;
         if (op != NULL) {
             session->totals.failed++;
-            target_entry_read(target, page, index, &read);
+            hsr_target_entry_read(target, page, index, &read);
             (void)hsr_dir_path(&entry->dir->dir, read.name, path, sizeof(path));
             hsr_session_note(session, HSR_NOTE_FAILED, code, op, path, read.size);
         }
@@ -196,12 +196,12 @@ void target_settle(struct hsr_target *target, struct target_page *page, uint16_t
         if (code < 0 && target->links_failed_count < TARGET_LINKS_FAILED)
             target->links_failed[target->links_failed_count++] = entry->link_id;
     }
-    target_dir_less(target, entry->dir);
+    hsr_target_dir_less(target, entry->dir);
     hsr_session_wake(session);
 }
 
-void target_tell(struct hsr_target *target, const struct target_dir *dir,
-                 const struct hsr_entry *entry, enum hsr_note_event event)
+void hsr_target_tell(struct hsr_target *target, const struct target_dir *dir,
+                     const struct hsr_entry *entry, enum hsr_note_event event)
 {
     struct hsr_session *session = target->session;
     char path[HSR_ERROR_PATH_SIZE];
@@ -213,8 +213,8 @@ void target_tell(struct hsr_target *target, const struct target_dir *dir,
     hsr_session_note(session, event, 0, "", path, entry->size);
 }
 
-void target_warn(struct hsr_target *target, const struct target_dir *dir,
-                 const struct hsr_entry *entry, int code, const char *op)
+void hsr_target_warn(struct hsr_target *target, const struct target_dir *dir,
+                     const struct hsr_entry *entry, int code, const char *op)
 {
     char path[HSR_ERROR_PATH_SIZE];
 
@@ -361,11 +361,11 @@ static int target_same(struct hsr_target *target, struct target_page *page, uint
     int rc;
 
     hsr_require(page->want_sent && entry->state == TARGET_WANTED, HSR_E_PROTOCOL);
-    target_entry_read(target, page, (uint16_t)index, &read);
+    hsr_target_entry_read(target, page, (uint16_t)index, &read);
     rc = hsr_tree_touch(&target->tree, &entry->dir->dir, &read);
     if (rc == 0)
         target->session->totals.skipped++;
-    target_settle(target, page, (uint16_t)index, rc, "metadata");
+    hsr_target_settle(target, page, (uint16_t)index, rc, "metadata");
     return 0;
 }
 

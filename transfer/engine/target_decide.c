@@ -36,7 +36,7 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
 static bool decide_link_ready(const struct hsr_target *target, uint32_t link_id);
 static void decide_owner(struct hsr_target *target, const struct hsr_entry *entry);
 
-void target_decide(struct hsr_target *target)
+void hsr_target_decide(struct hsr_target *target)
 {
     struct hsr_session *session = target->session;
     unsigned slice = 0;
@@ -59,7 +59,7 @@ void target_decide(struct hsr_target *target)
     }
 }
 
-void target_links(struct hsr_target *target)
+void hsr_target_links(struct hsr_target *target)
 {
     uint32_t kept = 0;
 
@@ -72,7 +72,7 @@ void target_links(struct hsr_target *target)
         uint16_t index = (uint16_t)(key & 0xffff);
         struct hsr_entry entry;
 
-        target_entry_read(target, page, index, &entry);
+        hsr_target_entry_read(target, page, index, &entry);
         if (decide_link_ready(target, entry.link_id))
             decide_link(target, page, index, &entry);
         else
@@ -88,7 +88,7 @@ static enum decide_result decide_entry(struct hsr_target *target, struct target_
     struct hsr_entry entry;
     int rc;
 
-    target_entry_read(target, page, index, &entry);
+    hsr_target_entry_read(target, page, index, &entry);
     if (target->way == NULL && target->digest.fd < 0) {
         rc = decide_begin(target, page, index, &entry);
         if (rc < 0) {
@@ -113,12 +113,12 @@ static int decide_begin(struct hsr_target *target, struct target_page *page, uin
     struct target_dir *dir;
 
     if (entry->type == HSR_ENTRY_DIR_END) {
-        dir = target_dir_find(target, entry->dir);
+        dir = hsr_target_dir_find(target, entry->dir);
         hsr_require(dir != NULL && !dir->ended, HSR_E_PROTOCOL);
-        target_dir_end(target, page, index, entry);
+        hsr_target_dir_end(target, page, index, entry);
         return 0;
     }
-    dir = target_dir_find(target, entry->parent);
+    dir = hsr_target_dir_find(target, entry->parent);
     hsr_require(dir != NULL, HSR_E_PROTOCOL);
     hsr_require(!dir->ended || dir == &target->root, HSR_E_PROTOCOL);
     hsr_require(entry->name.size > 0 || entry->type == HSR_ENTRY_DIR, HSR_E_PROTOCOL);
@@ -127,18 +127,18 @@ static int decide_begin(struct hsr_target *target, struct target_page *page, uin
     dir->pending++;
     if (dir->dead != 0 && entry->type != HSR_ENTRY_DIR) { /* told once, for the directory */
         target->session->totals.failed++;
-        target_settle(target, page, index, dir->dead, NULL);
+        hsr_target_settle(target, page, index, dir->dead, NULL);
         return 0;
     }
     if ((target->session->options & HSR_OPT_DELETE) && !dir->fresh && !dir->keep_over &&
         entry->name.size > 0 &&
         hsr_nameset_add(&dir->keep, target->names_key, entry->name, &target->names_budget) < 0) {
         dir->keep_over = true;
-        target_warn(target, dir, &(struct hsr_entry){ 0 }, HSR_E_MEMORY_BOUND, "delete");
+        hsr_target_warn(target, dir, &(struct hsr_entry){ 0 }, HSR_E_MEMORY_BOUND, "delete");
     }
     decide_owner(target, entry);
     if (entry->type == HSR_ENTRY_DIR)
-        return target_dir_begin(target, page, index, entry);
+        return hsr_target_dir_begin(target, page, index, entry);
     if (entry->flags & HSR_ENTRY_LINK_NEXT) {
         hsr_require(hsr_path_valid(entry->link_path) && entry->link_path.size > 0, HSR_E_NAME);
         if (decide_link_ready(target, entry->link_id)) {
@@ -169,12 +169,12 @@ static enum decide_result decide_compared(struct hsr_target *target, struct targ
     if (!dir->fresh && !dir->phantom)
         compare = hsr_tree_compare(&target->tree, &dir->dir, entry, &existing);
     if (compare < 0) {
-        target_settle(target, page, index, compare, "stat");
+        hsr_target_settle(target, page, index, compare, "stat");
         return DECIDE_DONE;
     }
     if (compare != HSR_COMPARE_ABSENT && (target->session->options & HSR_OPT_IGNORE_EXISTING)) {
         target->session->totals.skipped++;
-        target_settle(target, page, index, 0, NULL);
+        hsr_target_settle(target, page, index, 0, NULL);
         return DECIDE_DONE;
     }
     return decide_by_kind(target, page, index, entry, compare, &existing);
@@ -204,19 +204,19 @@ static enum decide_result decide_by_kind(struct hsr_target *target, struct targe
     }
     if (compare == HSR_COMPARE_SAME) {
         session->totals.skipped++;
-        target_settle(target, page, index, 0, NULL);
+        hsr_target_settle(target, page, index, 0, NULL);
         return DECIDE_DONE;
     }
     if (compare == HSR_COMPARE_METADATA) {
         int rc = hsr_tree_touch(&target->tree, &dir->dir, entry);
 
-        target_warn(target, dir, entry, target->tree.warning.code, target->tree.warning.op);
+        hsr_target_warn(target, dir, entry, target->tree.warning.code, target->tree.warning.op);
         target->tree.warning.code = 0;
         if (rc == 0) {
             session->totals.touched++;
-            target_tell(target, dir, entry, HSR_NOTE_TOUCHED);
+            hsr_target_tell(target, dir, entry, HSR_NOTE_TOUCHED);
         }
-        target_settle(target, page, index, rc, "metadata");
+        hsr_target_settle(target, page, index, rc, "metadata");
         return DECIDE_DONE;
     }
     if (compare == HSR_COMPARE_OTHER_KIND && S_ISDIR(existing->mode) &&
@@ -226,7 +226,8 @@ static enum decide_result decide_by_kind(struct hsr_target *target, struct targe
         memcpy(name, entry->name.ptr, entry->name.size);
         name[entry->name.size] = '\0';
         if (hsr_prune_create_name(&target->tree, &dir->dir, name, session->filter,
-                                  &target->delete_left, target_deleted, target, &target->way) == 0)
+                                  &target->delete_left, hsr_target_deleted, target,
+                                  &target->way) == 0)
             return DECIDE_AGAIN;
     }
     page->entries[index].replace = compare != HSR_COMPARE_ABSENT;
@@ -249,7 +250,7 @@ static enum decide_result decide_clear_way(struct hsr_target *target, struct tar
     hsr_prune_destroy(target->way);
     target->way = NULL;
     if (rc < 0) {
-        target_settle(target, page, index, rc, "delete");
+        hsr_target_settle(target, page, index, rc, "delete");
         return DECIDE_DONE;
     }
     page->entries[index].replace = true;
@@ -308,7 +309,7 @@ static void decide_dry(struct hsr_target *target, struct target_page *page, uint
         session->totals.skipped++;
     } else if (compare == HSR_COMPARE_METADATA) {
         session->totals.touched++;
-        target_tell(target, dir, entry, HSR_NOTE_TOUCHED);
+        hsr_target_tell(target, dir, entry, HSR_NOTE_TOUCHED);
     } else {
         if (entry->type == HSR_ENTRY_FILE && entry->size > 0) {
             session->totals.files++;
@@ -316,10 +317,10 @@ static void decide_dry(struct hsr_target *target, struct target_page *page, uint
         } else {
             session->totals.created++;
         }
-        target_tell(target, dir, entry,
-                    compare == HSR_COMPARE_ABSENT ? HSR_NOTE_CREATED : HSR_NOTE_UPDATED);
+        hsr_target_tell(target, dir, entry,
+                        compare == HSR_COMPARE_ABSENT ? HSR_NOTE_CREATED : HSR_NOTE_UPDATED);
     }
-    target_settle(target, page, index, 0, NULL);
+    hsr_target_settle(target, page, index, 0, NULL);
 }
 
 static void decide_make(struct hsr_target *target, struct target_page *page, uint16_t index,
@@ -328,15 +329,15 @@ static void decide_make(struct hsr_target *target, struct target_page *page, uin
     struct target_dir *dir = page->entries[index].dir;
     int rc = hsr_tree_make(&target->tree, &dir->dir, entry, (enum hsr_compare)compare);
 
-    target_warn(target, dir, entry, target->tree.warning.code, target->tree.warning.op);
+    hsr_target_warn(target, dir, entry, target->tree.warning.code, target->tree.warning.op);
     target->tree.warning.code = 0;
     if (rc == 0) {
         target->session->totals.created++;
         dir->changed = true;
-        target_tell(target, dir, entry,
-                    compare == HSR_COMPARE_ABSENT ? HSR_NOTE_CREATED : HSR_NOTE_UPDATED);
+        hsr_target_tell(target, dir, entry,
+                        compare == HSR_COMPARE_ABSENT ? HSR_NOTE_CREATED : HSR_NOTE_UPDATED);
     }
-    target_settle(target, page, index, rc, "create");
+    hsr_target_settle(target, page, index, rc, "create");
 }
 
 /* A further name: the first is there, or will never be. */
@@ -364,7 +365,7 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
         hsr_tree_compare(&target->tree, &dir->dir, entry, &(struct hsr_existing){ 0 }) >
             HSR_COMPARE_ABSENT) {
         session->totals.skipped++;
-        target_settle(target, page, index, 0, NULL);
+        hsr_target_settle(target, page, index, 0, NULL);
         return;
     }
     if (rc == 0)
@@ -374,9 +375,9 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
     } else if (rc == 0) {
         session->totals.created++;
         dir->changed = true;
-        target_tell(target, dir, entry, HSR_NOTE_CREATED);
+        hsr_target_tell(target, dir, entry, HSR_NOTE_CREATED);
     }
-    target_settle(target, page, index, rc, "link");
+    hsr_target_settle(target, page, index, rc, "link");
 }
 
 static bool decide_link_ready(const struct hsr_target *target, uint32_t link_id)

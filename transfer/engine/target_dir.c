@@ -19,7 +19,7 @@ static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir,
 static void dir_finish(struct hsr_target *target, struct target_dir *dir);
 static void dir_settle_end(struct hsr_target *target, struct target_dir *dir, int code);
 
-struct target_dir *target_dir_find(struct hsr_target *target, uint32_t id)
+struct target_dir *hsr_target_dir_find(struct hsr_target *target, uint32_t id)
 {
     struct target_dir *dir;
 
@@ -32,8 +32,8 @@ struct target_dir *target_dir_find(struct hsr_target *target, uint32_t id)
 }
 
 /* DIR: make it, so that what is below it can be. */
-int target_dir_begin(struct hsr_target *target, struct target_page *page, uint16_t index,
-                     const struct hsr_entry *entry)
+int hsr_target_dir_begin(struct hsr_target *target, struct target_page *page, uint16_t index,
+                         const struct hsr_entry *entry)
 {
     struct hsr_session *session = target->session;
     struct target_dir *parent = page->entries[index].dir;
@@ -47,10 +47,10 @@ int target_dir_begin(struct hsr_target *target, struct target_page *page, uint16
         hsr_require(entry->dir == HSR_DIR_ROOT, HSR_E_PROTOCOL);
         if (target->root.ended)
             dir_poured_again(target);
-        target_settle(target, page, index, 0, NULL);
+        hsr_target_settle(target, page, index, 0, NULL);
         return 0;
     }
-    hsr_require(entry->dir != HSR_DIR_ROOT && target_dir_find(target, entry->dir) == NULL,
+    hsr_require(entry->dir != HSR_DIR_ROOT && hsr_target_dir_find(target, entry->dir) == NULL,
                 HSR_E_PROTOCOL);
     hsr_require(parent->dir.depth < HSR_DIR_DEPTH_MAX, HSR_E_TOO_DEEP);
     dir = dir_make(target, parent, entry);
@@ -69,17 +69,17 @@ int target_dir_begin(struct hsr_target *target, struct target_page *page, uint16
     if (created) {
         session->totals.created++;
         parent->changed = true;
-        target_tell(target, parent, entry, HSR_NOTE_CREATED);
+        hsr_target_tell(target, parent, entry, HSR_NOTE_CREATED);
     }
     dir->dead = rc;
-    target_settle(target, page, index, rc, parent->dead != 0 ? NULL : "mkdir");
+    hsr_target_settle(target, page, index, rc, parent->dead != 0 ? NULL : "mkdir");
     return 0;
 }
 
-void target_dir_end(struct hsr_target *target, struct target_page *page, uint16_t index,
-                    const struct hsr_entry *entry)
+void hsr_target_dir_end(struct hsr_target *target, struct target_page *page, uint16_t index,
+                        const struct hsr_entry *entry)
 {
-    struct target_dir *dir = target_dir_find(target, entry->dir);
+    struct target_dir *dir = hsr_target_dir_find(target, entry->dir);
 
     page->entries[index].dir = dir;
     page->entries[index].state = TARGET_ENDING;
@@ -91,7 +91,7 @@ void target_dir_end(struct hsr_target *target, struct target_page *page, uint16_
 }
 
 /* One thing less is pending in this directory. */
-void target_dir_less(struct hsr_target *target, struct target_dir *dir)
+void hsr_target_dir_less(struct hsr_target *target, struct target_dir *dir)
 {
     hsr_assert(dir->pending > 0);
     dir->pending--;
@@ -102,7 +102,7 @@ void target_dir_less(struct hsr_target *target, struct target_dir *dir)
 }
 
 /* Prune and finish what has ended; the deepest come first by themselves. */
-void target_dirs_finish(struct hsr_target *target)
+void hsr_target_dirs_finish(struct hsr_target *target)
 {
     unsigned slice = 0;
 
@@ -116,7 +116,7 @@ void target_dirs_finish(struct hsr_target *target)
             hsr_session_wake(target->session);
             return;
         }
-        target_entry_read(target, dir->end_page, dir->end_index, &entry);
+        hsr_target_entry_read(target, dir->end_page, dir->end_index, &entry);
         if (!dir->pruned && !dir_prune(target, dir, &entry))
             continue;
         hsr_list_remove(&dir->node);
@@ -124,7 +124,7 @@ void target_dirs_finish(struct hsr_target *target)
     }
 }
 
-void target_dirs_free(struct hsr_target *target)
+void hsr_target_dirs_free(struct hsr_target *target)
 {
     for (uint32_t i = 0; i < TARGET_DIR_BUCKETS; i++) {
         while (target->dirs[i] != NULL) {
@@ -148,7 +148,7 @@ void target_dirs_free(struct hsr_target *target)
     }
 }
 
-void target_deleted(void *context, const char *path, int code)
+void hsr_target_deleted(void *context, const char *path, int code)
 {
     struct hsr_target *target = context;
     struct hsr_session *session = target->session;
@@ -233,7 +233,7 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
         }
         rc = hsr_prune_create(&target->tree, &dir->dir, delete ? &dir->keep : NULL,
                               target->names_key, session->filter, &target->delete_left,
-                              target_deleted, target, &dir->prune);
+                              hsr_target_deleted, target, &dir->prune);
         if (rc < 0) {
             dir_delete_failed(target, dir, rc);
             dir->pruned = true;
@@ -257,7 +257,7 @@ static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir,
     char path[HSR_ERROR_PATH_SIZE];
 
     (void)hsr_dir_path(&dir->dir, (struct hsr_span){ NULL, 0 }, path, sizeof(path));
-    target_deleted(target, path, code);
+    hsr_target_deleted(target, path, code);
 }
 
 /* Metadata last: nothing changes in it any more. */
@@ -270,18 +270,18 @@ static void dir_finish(struct hsr_target *target, struct target_dir *dir)
     bool changed = false;
     int rc = 0;
 
-    target_entry_read(target, dir->end_page, dir->end_index, &entry);
+    hsr_target_entry_read(target, dir->end_page, dir->end_index, &entry);
     if (dir->dead == 0 && !dir->phantom && !(session->options & HSR_OPT_DRY_RUN)) {
         if (dir->fresh) /* also a parent that is only implied looks like its source then */
             entry.flags &= (uint8_t)~HSR_ENTRY_IMPLIED;
         rc = hsr_tree_dir_finish(&target->tree, &dir->dir, &entry, &changed);
         entry.name = (struct hsr_span){ (const uint8_t *)dir->dir.name, dir->dir.name_size };
-        target_warn(target, parent != NULL ? parent : dir, &entry, target->tree.warning.code,
-                    target->tree.warning.op);
+        hsr_target_warn(target, parent != NULL ? parent : dir, &entry, target->tree.warning.code,
+                        target->tree.warning.op);
         target->tree.warning.code = 0;
         if (rc == 0 && changed && !dir->fresh && !dir->changed) {
             session->totals.touched++;
-            target_tell(target, parent != NULL ? parent : dir, &entry, HSR_NOTE_TOUCHED);
+            hsr_target_tell(target, parent != NULL ? parent : dir, &entry, HSR_NOTE_TOUCHED);
         }
         target->changed |= changed;
     }
@@ -292,7 +292,7 @@ static void dir_finish(struct hsr_target *target, struct target_dir *dir)
     hsr_dircache_drop(&target->tree.cache, dir->dir.id);
     if (parent != NULL) {
         dir_free(target, dir);
-        target_dir_less(target, parent);
+        hsr_target_dir_less(target, parent);
     }
 }
 

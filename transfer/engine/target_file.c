@@ -47,8 +47,8 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
     hsr_stream_answer(intake);
 }
 
-int target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
-                      const struct hsr_file_end *end)
+int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          const struct hsr_file_end *end)
 {
     struct target_entry *entry = &page->entries[index];
     struct hsr_target_file *file;
@@ -67,7 +67,7 @@ int target_file_ended(struct hsr_target *target, struct target_page *page, uint1
     file = entry->file;
     if (file == NULL && end->bytes == 0 && end->code < 0) {
         entry->state = TARGET_BUSY;
-        target_settle(target, page, index, end->code, NULL);
+        hsr_target_settle(target, page, index, end->code, NULL);
         return 0;
     }
     if (file == NULL && end->bytes == 0) { /* a hole from end to end */
@@ -79,7 +79,7 @@ int target_file_ended(struct hsr_target *target, struct target_page *page, uint1
     return 0;
 }
 
-void target_files_free(struct hsr_target *target)
+void hsr_target_files_free(struct hsr_target *target)
 {
     while (!hsr_list_empty(&target->files))
         file_free(target, hsr_container_of(target->files.next, struct hsr_target_file, node));
@@ -107,7 +107,7 @@ static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake
 
 static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item)
 {
-    struct target_page *page = target_page_find(target, item->member.page);
+    struct target_page *page = hsr_target_page_find(target, item->member.page);
     struct hsr_session *session = target->session;
     struct target_entry *entry;
 
@@ -135,18 +135,19 @@ static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake)
 
         if (item->entry == NULL)
             continue; /* it was never ours */
-        page = target_page_find(target, item->member.page);
+        page = hsr_target_page_find(target, item->member.page);
         hsr_assert(page != NULL); /* its entry is not settled */
         if (item->warning != 0) {
-            target_entry_read(target, page, item->member.index, &read);
-            target_warn(target, page->entries[item->member.index].dir, &read, item->warning, NULL);
+            hsr_target_entry_read(target, page, item->member.index, &read);
+            hsr_target_warn(target, page->entries[item->member.index].dir, &read, item->warning,
+                            NULL);
         }
         if (item->member.code < 0)
-            target_settle(target, page, item->member.index, item->member.code, NULL);
+            hsr_target_settle(target, page, item->member.index, item->member.code, NULL);
         else if (item->code == HSR_E_CANCELED)
-            target_settle(target, page, item->member.index, item->code, NULL);
+            hsr_target_settle(target, page, item->member.index, item->code, NULL);
         else if (item->code < 0)
-            target_settle(target, page, item->member.index, item->code, "write");
+            hsr_target_settle(target, page, item->member.index, item->code, "write");
         else
             file_committed(target, page, item->member.index, item->member.size);
     }
@@ -156,7 +157,7 @@ static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake)
 static void file_range_asked(struct hsr_target *target, struct hsr_intake *intake)
 {
     struct hsr_session *session = target->session;
-    struct target_page *page = target_page_find(target, intake->page);
+    struct target_page *page = hsr_target_page_find(target, intake->page);
     struct target_entry *entry = NULL;
     struct hsr_target_file *file = NULL;
 
@@ -202,7 +203,7 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     file->page = page;
     file->index = index;
     hsr_list_init(&file->node);
-    target_entry_read(target, page, index, &file->entry);
+    hsr_target_entry_read(target, page, index, &file->entry);
     file->rc =
         hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace, &file->stage);
     if (file->rc < 0)
@@ -259,7 +260,7 @@ static void file_synced(struct hsr_op *op, int64_t res, unsigned flags)
     hsr_session_wake(file->session);
 }
 
-void target_files_commit(struct hsr_target *target)
+void hsr_target_files_commit(struct hsr_target *target)
 {
     if (!target->files_synced)
         return;
@@ -285,12 +286,13 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
     if (rc == 0) {
         rc = hsr_stage_commit(&target->tree, &file->stage, &file->entry, false);
         file->stage.fd = -1;
-        target_warn(target, dir, &file->entry, target->tree.warning.code, target->tree.warning.op);
+        hsr_target_warn(target, dir, &file->entry, target->tree.warning.code,
+                        target->tree.warning.op);
         target->tree.warning.code = 0;
     }
     page->entries[index].file = NULL;
     if (rc < 0)
-        target_settle(target, page, index, rc, op);
+        hsr_target_settle(target, page, index, rc, op);
     else
         file_committed(target, page, index, file->entry.size);
     file_free(target, file);
@@ -309,11 +311,11 @@ static void file_committed(struct hsr_target *target, struct target_page *page, 
     entry->dir->changed = true;
     target->changed = true;
     if (session->options & HSR_OPT_NAMES) {
-        target_entry_read(target, page, index, &read);
-        target_tell(target, entry->dir, &read,
-                    entry->replace ? HSR_NOTE_UPDATED : HSR_NOTE_CREATED);
+        hsr_target_entry_read(target, page, index, &read);
+        hsr_target_tell(target, entry->dir, &read,
+                        entry->replace ? HSR_NOTE_UPDATED : HSR_NOTE_CREATED);
     }
-    target_settle(target, page, index, 0, NULL);
+    hsr_target_settle(target, page, index, 0, NULL);
 }
 
 static void file_free(struct hsr_target *target, struct hsr_target_file *file)

@@ -117,41 +117,41 @@ struct hsr_target {
 };
 
 /* target.c */
-struct target_page *target_page_find(struct hsr_target *target, uint32_t page);
+struct target_page *hsr_target_page_find(struct hsr_target *target, uint32_t page);
 /** Decode entry @index of @page; it was checked when the page came. Applies the top's new name. */
-void target_entry_read(struct hsr_target *target, struct target_page *page, uint16_t index,
-                       struct hsr_entry *ret_entry);
+void hsr_target_entry_read(struct hsr_target *target, struct target_page *page, uint16_t index,
+                           struct hsr_entry *ret_entry);
 /** @code: 0 or why not; @op says what failed when the target is the one to tell (NULL: the source
  * knows and tells). */
-void target_settle(struct hsr_target *target, struct target_page *page, uint16_t index, int code,
-                   const char *op);
+void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint16_t index,
+                       int code, const char *op);
 /** A note about one entry, with NAMES; and the totals. */
-void target_tell(struct hsr_target *target, const struct target_dir *dir,
-                 const struct hsr_entry *entry, enum hsr_note_event event);
+void hsr_target_tell(struct hsr_target *target, const struct target_dir *dir,
+                     const struct hsr_entry *entry, enum hsr_note_event event);
 /** Say what tree->warning holds, and clear it. */
-void target_warn(struct hsr_target *target, const struct target_dir *dir,
-                 const struct hsr_entry *entry, int code, const char *op);
+void hsr_target_warn(struct hsr_target *target, const struct target_dir *dir,
+                     const struct hsr_entry *entry, int code, const char *op);
 
-/* target_decide.c */
-void target_decide(struct hsr_target *target);
-void target_links(struct hsr_target *target);
+/* hsr_target_decide.c */
+void hsr_target_decide(struct hsr_target *target);
+void hsr_target_links(struct hsr_target *target);
 
 /* target_dir.c */
-struct target_dir *target_dir_find(struct hsr_target *target, uint32_t id);
-int target_dir_begin(struct hsr_target *target, struct target_page *page, uint16_t index,
-                     const struct hsr_entry *entry);
-void target_dir_end(struct hsr_target *target, struct target_page *page, uint16_t index,
-                    const struct hsr_entry *entry);
-void target_dir_less(struct hsr_target *target, struct target_dir *dir);
-void target_dirs_finish(struct hsr_target *target);
-void target_dirs_free(struct hsr_target *target);
-void target_deleted(void *context, const char *path, int code);
+struct target_dir *hsr_target_dir_find(struct hsr_target *target, uint32_t id);
+int hsr_target_dir_begin(struct hsr_target *target, struct target_page *page, uint16_t index,
+                         const struct hsr_entry *entry);
+void hsr_target_dir_end(struct hsr_target *target, struct target_page *page, uint16_t index,
+                        const struct hsr_entry *entry);
+void hsr_target_dir_less(struct hsr_target *target, struct target_dir *dir);
+void hsr_target_dirs_finish(struct hsr_target *target);
+void hsr_target_dirs_free(struct hsr_target *target);
+void hsr_target_deleted(void *context, const char *path, int code);
 
 /* target_file.c */
-int target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
-                      const struct hsr_file_end *end);
+int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          const struct hsr_file_end *end);
 /** Commit the files whose data has been synced. */
-void target_files_commit(struct hsr_target *target);
-void target_files_free(struct hsr_target *target);
+void hsr_target_files_commit(struct hsr_target *target);
+void hsr_target_files_free(struct hsr_target *target);
 
 #endif
