@@ -18,7 +18,7 @@ static void source_read_submit(struct hsr_chunk *chunk);
 static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags);
 static void source_settle_reads(struct hsr_stream *stream);
 static void source_hash(struct hsr_chunk *chunk);
-static bool source_cut(struct hsr_chunk *chunk);
+static void source_cut(struct hsr_chunk *chunk);
 static bool source_pack(struct hsr_stream *stream, struct hsr_work *work);
 static int source_member(struct hsr_stream *stream, struct hsr_source_member *member, uint8_t *out,
                          struct hsr_pack_member *ret_member);
@@ -199,10 +199,12 @@ static void source_settle_reads(struct hsr_stream *stream)
         }
         if (chunk->state != HSR_CHUNK_READING || chunk->op.armed || chunk == stream->packing)
             continue;
-        if (chunk->work->rc < 0)
-            cut = source_cut(chunk) ? chunk->work : cut;
-        else
+        if (chunk->work->rc < 0) {
+            cut = chunk->work;
+            source_cut(chunk);
+        } else {
             source_hash(chunk);
+        }
     }
 }
 
@@ -218,24 +220,24 @@ static void source_hash(struct hsr_chunk *chunk)
 
 /* The range failed: its first chunk that cannot be sent becomes an empty end of the range, so that
  * the target lets go of it; those after it are dropped. */
-static bool source_cut(struct hsr_chunk *chunk)
+static void source_cut(struct hsr_chunk *chunk)
 {
     struct hsr_work *work = chunk->work;
 
     work->next = work->end;
     /* Of a range that sent nothing the target knows nothing, and FILE_END may have settled the file
      * when an end would come. */
-    if (work->start != work->end && work->bytes > 0) {
+    if (work->start != work->end && chunk->offset > work->start) {
         work->start = work->end; /* the end goes out once */
         chunk->size = 0;
         chunk->frame.size = 0;
         chunk->frame.flags = HSR_FRAME_RANGE_END;
         chunk->frame.check = (struct hsr_digest_sum){ 0 };
         chunk->state = HSR_CHUNK_READY;
-        return true;
+        return;
     }
+    work->start = work->end;
     source_chunk_done(chunk);
-    return false;
 }
 
 /* Fill a pack, a slice at a time. Returns true when the pack is complete and more may be started.
