@@ -67,7 +67,8 @@ static bool retry_top(struct hsr_source *source, const char *path, struct hsr_wa
 
     for (uint32_t i = 0; i < source->top_count; i++) {
         const struct hsr_walk_top *top = &source->tops[i];
-        bool same = top->path.size == top->name.size && top->path.size <= path_size &&
+        bool same = top->path.size > 0 && top->path.size == top->name.size &&
+                    top->path.size <= path_size &&
                     memcmp(top->path.ptr, path, top->path.size) == 0 &&
                     memcmp(top->name.ptr, path, top->name.size) == 0 &&
                     (path[top->path.size] == '/' || path[top->path.size] == '\0');
