@@ -41,6 +41,7 @@ struct hsr_work {
     struct hsr_digest_sum sum; /* result */
     uint64_t next; /* stream: next offset to read */
     uint32_t busy; /* stream: chunks in the pipeline */
+    struct hsr_chunk *marked; /* stream: the empty end of a range that failed */
     /* PACK */
     uint32_t member_count;
     struct hsr_source_member *members; /* HSR_PACK_MEMBERS_MAX */

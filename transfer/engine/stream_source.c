@@ -38,6 +38,7 @@ void hsr_stream_source_granted(struct hsr_msg *msg)
     work->busy = 0;
     work->next = work->start;
     work->bytes = 0;
+    work->marked = NULL;
     work->sum = (struct hsr_digest_sum){ 0 };
     hsr_list_push_tail(&stream->works, &work->node);
     hsr_loop_wake(&stream->shard->loop, &stream->task);
@@ -181,30 +182,20 @@ static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags)
         hsr_loop_wake(&chunk->stream->shard->loop, &chunk->stream->task);
 }
 
-/* Hash what was read, in the order it will leave. */
+/* Hash what was read, in the order it will leave; take back what will not. */
 static void source_settle_reads(struct hsr_stream *stream)
 {
-    const struct hsr_work *cut = NULL;
-
     for (struct hsr_list *node = stream->sending.next, *next; node != &stream->sending;
          node = next) {
         struct hsr_chunk *chunk = hsr_container_of(node, struct hsr_chunk, node);
 
         next = node->next;
-        if (chunk->state == HSR_CHUNK_READY && chunk->work == cut) {
-            /* It was read before an earlier one failed: nothing may follow the range's end. */
-            chunk->work->bytes -= chunk->size;
-            source_chunk_done(chunk);
+        if (chunk->op.armed || chunk == stream->flying || chunk == stream->packing)
             continue;
-        }
-        if (chunk->state != HSR_CHUNK_READING || chunk->op.armed || chunk == stream->packing)
-            continue;
-        if (chunk->work->rc < 0) {
-            cut = chunk->work;
+        if (chunk->work->rc < 0)
             source_cut(chunk);
-        } else {
+        else if (chunk->state == HSR_CHUNK_READING)
             source_hash(chunk);
-        }
     }
 }
 
@@ -214,30 +205,30 @@ static void source_hash(struct hsr_chunk *chunk)
     chunk->frame.check = hsr_digest_piece(chunk->buf->payload, chunk->size, chunk->offset,
                                           chunk->stream->session->leaf);
     hsr_digest_add(&chunk->work->sum, chunk->frame.check);
-    chunk->work->bytes += chunk->size;
     chunk->state = HSR_CHUNK_READY;
 }
 
-/* The range failed: its first chunk that cannot be sent becomes an empty end of the range, so that
- * the target lets go of it; those after it are dropped. */
+/* The range failed: nothing of it leaves any more. If something has left, the first chunk taken
+ * back becomes an empty end of the range, so that the target lets go of it; of a range that sent
+ * nothing the target knows nothing, and FILE_END may have settled the file when an end would come.
+ */
 static void source_cut(struct hsr_chunk *chunk)
 {
     struct hsr_work *work = chunk->work;
 
+    if (work->marked == chunk)
+        return; /* the end itself, on its way */
     work->next = work->end;
-    /* Of a range that sent nothing the target knows nothing, and FILE_END may have settled the file
-     * when an end would come. */
-    if (work->start != work->end && chunk->offset > work->start) {
-        work->start = work->end; /* the end goes out once */
-        chunk->size = 0;
-        chunk->frame.size = 0;
-        chunk->frame.flags = HSR_FRAME_RANGE_END;
-        chunk->frame.check = (struct hsr_digest_sum){ 0 };
-        chunk->state = HSR_CHUNK_READY;
+    if (work->bytes == 0 || work->marked != NULL) {
+        source_chunk_done(chunk);
         return;
     }
-    work->start = work->end;
-    source_chunk_done(chunk);
+    work->marked = chunk;
+    chunk->size = 0;
+    chunk->frame.size = 0;
+    chunk->frame.flags = HSR_FRAME_RANGE_END;
+    chunk->frame.check = (struct hsr_digest_sum){ 0 };
+    chunk->state = HSR_CHUNK_READY;
 }
 
 /* Fill a pack, a slice at a time. Returns true when the pack is complete and more may be started.
@@ -366,6 +357,8 @@ static void source_send(struct hsr_stream *stream)
     hsr_frame_encode(&chunk->frame, header);
     chunk->state = HSR_CHUNK_SENDING;
     stream->flying = chunk;
+    if (chunk->work->kind == HSR_WORK_RANGE)
+        chunk->work->bytes += chunk->size;
     hsr_buf_lend(chunk->buf);
     hsr_link_send(&conn->link, header, size);
 }
