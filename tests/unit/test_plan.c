@@ -85,7 +85,7 @@ static void test_plan_defaults_of_two_cores(void)
     CHECK_EQ(plan.chunk, 1024 * 1024);
     CHECK_EQ(plan.depth, 16);
     CHECK_EQ(plan.streams, 16);
-    CHECK_EQ(plan.memory, 512 * HSR_MIB);
+    CHECK_EQ(plan.memory, HSR_GIB);
     CHECK(plan.sessions >= 4 && plan.sessions <= 64);
 }
 
