@@ -387,6 +387,7 @@ static void target_finish(struct hsr_target *target)
     /* A small tree is done before the last stream has joined; it must not find the session gone. */
     if (session->streams_joined < session->streams_count)
         return;
+    hsr_target_root_again(target);
     if (sync && !target->synced) {
         target->syncing = true;
         target->sync_op = (struct hsr_op){

@@ -17,6 +17,7 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
                       const struct hsr_entry *entry);
 static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir, int code);
 static void dir_finish(struct hsr_target *target, struct target_dir *dir);
+static void dir_root_keep(struct hsr_target *target);
 static void dir_settle_end(struct hsr_target *target, struct target_dir *dir, int code);
 
 struct target_dir *hsr_target_dir_find(struct hsr_target *target, uint32_t id)
@@ -140,11 +141,32 @@ void hsr_target_dirs_free(struct hsr_target *target)
     if (target->root.prune != NULL)
         hsr_prune_destroy(target->root.prune);
     hsr_nameset_clear(&target->root.keep, &target->names_budget);
+    free(target->root_end);
     while (target->dirs_free != NULL) {
         struct target_dir *dir = target->dirs_free;
 
         target->dirs_free = dir->chain;
         free(dir);
+    }
+}
+
+void hsr_target_root_again(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+    struct hsr_reader reader = hsr_reader_init(target->root_end, target->root_end_size);
+    struct hsr_entry entry;
+    bool changed;
+    int rc;
+
+    if (target->root_end == NULL || !target->root.changed || (session->options & HSR_OPT_DRY_RUN))
+        return;
+    target->root.changed = false;
+    rc = hsr_entry_decode(&reader, &entry);
+    hsr_assert(rc == 0); /* it was read before */
+    rc = hsr_tree_dir_finish(&target->tree, &target->root.dir, &entry, &changed);
+    if (rc < 0) {
+        session->totals.failed++;
+        hsr_session_note(session, HSR_NOTE_FAILED, rc, "metadata", "", 0);
     }
 }
 
@@ -285,6 +307,8 @@ static void dir_finish(struct hsr_target *target, struct target_dir *dir)
         }
         target->changed |= changed;
     }
+    if (parent == NULL)
+        dir_root_keep(target);
     hsr_nameset_clear(&dir->keep, &target->names_budget);
     if (dir->failed && parent != NULL)
         parent->failed = true;
@@ -294,6 +318,20 @@ static void dir_finish(struct hsr_target *target, struct target_dir *dir)
         dir_free(target, dir);
         hsr_target_dir_less(target, parent);
     }
+}
+
+/* Remember how the root is to look; out of memory only costs the second setting. */
+static void dir_root_keep(struct hsr_target *target)
+{
+    const struct target_dir *root = &target->root;
+    const struct target_entry *end = &root->end_page->entries[root->end_index];
+
+    free(target->root_end);
+    target->root_end = malloc(end->size);
+    if (target->root_end != NULL)
+        memcpy(target->root_end, root->end_page->payload + end->offset, end->size);
+    target->root_end_size = end->size;
+    target->root.changed = false;
 }
 
 /* DIR_END is an entry of its page, but pending in no directory. */

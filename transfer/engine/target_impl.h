@@ -92,6 +92,8 @@ struct hsr_target {
     bool syncing, synced;
     struct hsr_op sync_op;
     struct target_dir root;
+    uint8_t *root_end; /* the root's last DIR_END, encoded: a file sent again may come after it */
+    size_t root_end_size;
     struct target_dir *dirs[TARGET_DIR_BUCKETS];
     struct target_dir *dirs_free;
     uint32_t dir_count;
@@ -144,6 +146,8 @@ void hsr_target_dir_end(struct hsr_target *target, struct target_page *page, uin
                         const struct hsr_entry *entry);
 void hsr_target_dir_less(struct hsr_target *target, struct target_dir *dir);
 void hsr_target_dirs_finish(struct hsr_target *target);
+/** The root changed after its end (a file that was sent again): set its metadata once more. */
+void hsr_target_root_again(struct hsr_target *target);
 void hsr_target_dirs_free(struct hsr_target *target);
 void hsr_target_deleted(void *context, const char *path, int code);
 
