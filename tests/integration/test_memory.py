@@ -68,8 +68,8 @@ def test_memory_option(t):
     server = t.server({"x": dst}, args=["--memory", "48M"])
     r = t.run("push", "--memory=48M", "--depth=64", "--streams=8", "--chunk=4M", src + "/",
               server.url(), rc=(0, 2, 5))
-    if r.rc == 2:
-        t.says(r, "memory")
+    if r.rc in (2, 5):
+        t.says(r, "memory")  # refused, with the remedy; a smaller wish fits
         r = t.run("push", "--memory=48M", src + "/", server.url(), rc=0)
     for who, size in (("client", r.memory), ("server", hawser_test.memory_peak(server.pid))):
         # The program text and libraries come on top of the plan.
