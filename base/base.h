@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/prng.h"
 #include "base/queue.h"
 #include "base/span.h"

@@ -401,9 +401,8 @@ static unsigned loop_hand_over(struct hsr_loop *loop)
 static void loop_account(struct hsr_loop *loop, const char *longest)
 {
     uint64_t turn_ns = hsr_loop_clock(loop) - loop->now_ns;
-    unsigned bucket = turn_ns < 2 ? 0 : 63u - (unsigned)__builtin_clzll(turn_ns);
 
-    loop->stats.turn_histogram[HSR_MIN(bucket, HSR_TURN_BUCKETS - 1u)]++;
+    hsr_histogram_add(&loop->stats.turn_ns, turn_ns);
     if (turn_ns > TURN_LONG_NS) {
         loop->stats.turns_long++;
         loop->stats.turn_long_task = longest != NULL ? longest : "handlers";

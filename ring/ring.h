@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/histogram.h"
 #include "base/queue.h"
 #include "ring/backend.h"
 #include "ring/op.h"
@@ -65,8 +66,6 @@ struct hsr_job {
 
 /* ---- the loop ---- */
 
-#define HSR_TURN_BUCKETS 32 /* bucket i counts turns of [2^i, 2^(i+1)) nanoseconds */
-
 struct hsr_loop_stats {
     uint64_t turns;
     uint64_t sleeps;
@@ -76,7 +75,7 @@ struct hsr_loop_stats {
     uint64_t messages;
     uint64_t idle_ns; /* spent in idle jobs */
     uint64_t sleep_ns; /* spent waiting */
-    uint64_t turn_histogram[HSR_TURN_BUCKETS];
+    struct hsr_histogram turn_ns; /* how long turns took, without sleep and idle jobs */
     uint64_t turns_long; /* over 1 ms */
     const char *turn_long_task; /* the last task that made one */
 };

@@ -78,6 +78,7 @@ static void test_tasks_run_once_in_order(void)
     CHECK(!hsr_loop_turn(&loop, false));
     CHECK(strcmp(order, "ba") == 0);
     CHECK_EQ(loop.stats.turns, 2);
+    CHECK_EQ(loop.stats.turn_ns.count, 2);
     hsr_loop_fini(&loop);
     hsr_loop_fini(&loop); /* accepts what is gone */
 }
