@@ -162,6 +162,38 @@ static void test_compare_finds_each_difference(void)
     fixture_fini(&fx);
 }
 
+/* Goal: attributes that do not fit the first, small buffer are read whole: a value of 2000 bytes
+ * that differs in its last one, and more names than 512 bytes hold with one too many at the end. */
+static void test_compare_long_attributes(void)
+{
+    struct hsr_entry entry = entry_of(HSR_ENTRY_FILE, "name"), other;
+    static char value[2001], names[8][120];
+    static uint8_t buf[8192];
+    struct fixture fx;
+
+    memset(value, 'v', sizeof(value) - 1);
+    for (unsigned i = 0; i < HSR_ARRAY_COUNT(names); i++)
+        snprintf(names[i], sizeof(names[i]), "user.%0100u", i);
+    fixture_init(&fx, 0);
+    entry_xattrs(&entry, buf, sizeof(buf), names[0], value, names[1], "", names[2], "", names[3],
+                 "", names[4], "", names[5], "", names[6], "", NULL);
+    CHECK_EQ(hsr_tree_put(&fx.tree, &fx.root, &entry, "", 0, false), 0);
+    CHECK_EQ(compare(&fx, &entry), HSR_COMPARE_SAME);
+    value[1999] = 'w';
+    other = entry;
+    entry_xattrs(&other, buf, sizeof(buf), names[0], value, names[1], "", names[2], "", names[3],
+                 "", names[4], "", names[5], "", names[6], "", NULL);
+    CHECK_EQ(compare(&fx, &other), HSR_COMPARE_METADATA);
+    CHECK_EQ(hsr_tree_touch(&fx.tree, &fx.root, &other), 0);
+    CHECK_EQ(compare(&fx, &other), HSR_COMPARE_SAME);
+    entry_xattrs(&other, buf, sizeof(buf), names[0], value, names[1], "", names[2], "", names[3],
+                 "", names[4], "", names[5], "", NULL);
+    CHECK_EQ(compare(&fx, &other), HSR_COMPARE_METADATA);
+    CHECK_EQ(hsr_tree_touch(&fx.tree, &fx.root, &other), 0);
+    CHECK_EQ(compare(&fx, &other), HSR_COMPARE_SAME);
+    fixture_fini(&fx);
+}
+
 static void test_compare_links_and_devices(void)
 {
     struct hsr_entry link = entry_of(HSR_ENTRY_SYMLINK, "name");
@@ -625,6 +657,7 @@ int main(void)
     RUN(test_swapped_directory_never_leads_out);
     RUN(test_target_every_kind_over_every_kind);
     RUN(test_compare_finds_each_difference);
+    RUN(test_compare_long_attributes);
     RUN(test_compare_links_and_devices);
     RUN(test_touch_sets_what_differs);
     RUN(test_target_symlinks_lead_nowhere);
