@@ -60,6 +60,8 @@ int hawser_client_open(const hawser_client_opts *opts, hawser_client **ret_clien
     if (client == NULL)
         return -ENOMEM;
     client->connect_ns = ours.connect_timeout_ns;
+    if (ours.congestion != NULL)
+        memcpy(client->congestion, ours.congestion, strlen(ours.congestion)); /* it was checked */
     client->names = malloc(CLIENT_NAMES_SIZE);
     /* These cannot fail: nothing is allocated for default mutexes and conditions on Linux. */
     (void)pthread_mutex_init(&client->lock, NULL);
@@ -88,6 +90,10 @@ static int client_check(const struct hawser_client_opts *opts, char *why, size_t
         wrong = "depth: 1 to 256 chunks";
     else if (opts->chunk > HSR_CHUNK_SIZE_MAX || opts->chunk % HSR_DIGEST_LEAF_SIZE != 0)
         wrong = "chunk: 64 KiB to 4 MiB, a multiple of 64 KiB";
+    else if (opts->congestion != NULL &&
+             hsr_congestion_name_check((struct hsr_span){ (const uint8_t *)opts->congestion,
+                                                          strlen(opts->congestion) }) < 0)
+        wrong = "congestion: auto, system, or a name such as cubic or bbr";
     if (wrong == NULL)
         return 0;
     (void)snprintf(why, why_size, "%s", wrong); /* cut when it does not fit */
@@ -434,6 +440,7 @@ int hsr_client_run(struct hawser_client *client, const hawser_url *url, const ch
     spec->export_name = url->export_name;
     spec->path = path;
     spec->connect_ns = client->connect_ns;
+    memcpy(spec->congestion, client->congestion, sizeof(spec->congestion));
     rc = HSR_E_RESOLVE;
     for (struct addrinfo *at = info; at != NULL; at = at->ai_next) {
         memcpy(&spec->address, at->ai_addr, at->ai_addrlen);
@@ -469,6 +476,7 @@ void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stat
     stats->wire_sent += client->progress.wire_sent;
     stats->wire_received += client->progress.wire_received;
     stats->elapsed_ns += client->progress.elapsed_ns;
+    memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
     /* Several sessions are together as durable as the least of them. */
     if (stats->durability == HAWSER_DURABILITY_DEFAULT ||
         (enum hawser_durability)client->durability < stats->durability)

@@ -27,6 +27,7 @@ struct hawser_client {
     pthread_cond_t closed_cond; /* monotonic */
     bool closed;
     bool opened; /* the server answered: another address is not tried after that */
+    char congestion[HSR_CONGESTION_SIZE];
     int code; /* why it closed */
     char text[HSR_TEXT_MAX + 1]; /* of CLOSED */
     struct hsr_progress progress;

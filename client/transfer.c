@@ -44,6 +44,16 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
     if (spec.durability > HSR_DURABILITY_DURABLE)
         return hsr_client_fail(client, HSR_E_USAGE, NULL,
                                "durability: received, written or durable");
+    if (role == HSR_ROLE_SOURCE && hsr_congestion_check(client->congestion) == -ENOENT)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               "congestion control '%s': not in this kernel (see "
+                               "/proc/sys/net/ipv4/tcp_available_congestion_control)",
+                               client->congestion);
+    if (role == HSR_ROLE_SOURCE && hsr_congestion_check(client->congestion) == -EPERM)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               "congestion control '%s': not allowed for this user (see "
+                               "/proc/sys/net/ipv4/tcp_allowed_congestion_control)",
+                               client->congestion);
     for (size_t i = 0; i < HSR_ARRAY_COUNT(bits); i++)
         spec.options |= bits[i].on ? bits[i].bit : 0;
     if (opts->rule_count > 0) {

@@ -41,6 +41,7 @@ static const char *const op_names[HSR_OP_COUNT] = {
     [HSR_OP_STATFS] = "statfs",
     [HSR_OP_SOCKET] = "socket",
     [HSR_OP_SOCKOPT] = "setsockopt",
+    [HSR_OP_SOCKOPT_GET] = "getsockopt",
 };
 
 const char *hsr_op_name(enum hsr_op_kind kind)

@@ -68,6 +68,7 @@ enum hsr_op_kind {
     HSR_OP_STATFS, /* fd, statfs */
     HSR_OP_SOCKET, /* call only: mode = domain; a TCP socket, CLOEXEC */
     HSR_OP_SOCKOPT, /* call only: fd, mask = level, mode = option name, buf, size */
+    HSR_OP_SOCKOPT_GET, /* call only: the same, into buf; res = bytes that came */
     HSR_OP_COUNT
 };
 

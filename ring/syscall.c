@@ -151,6 +151,12 @@ static int64_t syscall_meta(struct hsr_op *op)
         return socket((int)op->mode, SOCK_STREAM | SOCK_CLOEXEC, 0);
     case HSR_OP_SOCKOPT:
         return setsockopt(op->fd, (int)op->mask, (int)op->mode, op->buf, (socklen_t)op->size);
+    case HSR_OP_SOCKOPT_GET: {
+        socklen_t size = (socklen_t)op->size;
+        int rc = getsockopt(op->fd, (int)op->mask, (int)op->mode, op->buf, &size);
+
+        return rc < 0 ? rc : (int64_t)size;
+    }
     default:
         hsr_unreachable("operation on metadata");
     }

@@ -28,7 +28,8 @@ enum key_kind {
     KEY_CHUNK,
     KEY_SECONDS,
     KEY_LOG,
-    KEY_BOOL
+    KEY_BOOL,
+    KEY_CONGESTION
 };
 
 static const struct {
@@ -48,6 +49,7 @@ static const struct {
       CONNECTIONS_MAX },
     { "handshake-timeout", KEY_SECONDS, offsetof(struct config, handshake_ns), SECONDS_MAX },
     { "idle-timeout", KEY_SECONDS, offsetof(struct config, idle_ns), SECONDS_MAX },
+    { "congestion", KEY_CONGESTION, 0, 0 },
     { "log", KEY_LOG, 0, 0 },
     { "insecure", KEY_BOOL, offsetof(struct config, insecure), 0 },
 };
@@ -197,6 +199,27 @@ static int log_parse(struct config *config, const char *value, char *why)
     return 0;
 }
 
+/* A name is tried at once: a server whose setting cannot be kept does not start. */
+static int congestion_parse(struct config *config, const char *value, char *why)
+{
+    struct hsr_span name = { (const uint8_t *)value, strlen(value) };
+    int rc = name.size == 0 ? HSR_E_NAME : hsr_congestion_name_check(name);
+
+    if (rc < 0)
+        return why_set(why, "congestion = %s: must be auto, system, or a name such as cubic",
+                       value);
+    rc = hsr_congestion_check(value);
+    if (rc == -ENOENT || rc == -EPERM)
+        return why_set(why, "congestion = %s: %s", value,
+                       rc == -EPERM ? "not allowed for this user (see "
+                                      "/proc/sys/net/ipv4/tcp_allowed_congestion_control)"
+                                    : "not in this kernel (see "
+                                      "/proc/sys/net/ipv4/tcp_available_congestion_control)");
+    memset(config->congestion, 0, sizeof(config->congestion));
+    memcpy(config->congestion, value, name.size);
+    return 0;
+}
+
 int config_set(struct config *config, const char *key, const char *value, char why[CONFIG_WHY_SIZE])
 {
     uint64_t number = 0;
@@ -213,6 +236,8 @@ int config_set(struct config *config, const char *key, const char *value, char w
         return listener_add(config, value, why);
     case KEY_LOG:
         return log_parse(config, value, why);
+    case KEY_CONGESTION:
+        return congestion_parse(config, value, why);
     case KEY_BOOL:
         return bool_parse(key, value, field, why);
     case KEY_SIZE:

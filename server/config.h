@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "server/log.h"
+#include "transfer/engine/engine.h"
 
 #define CONFIG_LISTENERS_MAX 64u /* addresses of one machine */
 #define CONFIG_EXPORTS_MAX 1024u
@@ -41,6 +42,7 @@ struct config {
     uint64_t memory;
     uint32_t chunk, depth, streams, sessions, connections_per_peer;
     uint64_t handshake_ns, idle_ns;
+    char congestion[HSR_CONGESTION_SIZE];
     enum log_format log;
     bool insecure;
     bool print_plan;

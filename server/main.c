@@ -138,6 +138,7 @@ static int engine_start(struct server *server, char why[CONFIG_WHY_SIZE])
     unsigned shards = server->placement.count;
     int rc;
 
+    memcpy(config.congestion, server->config.congestion, sizeof(config.congestion));
     for (;;) {
         config.plan = server->plan;
         config.placement = server->placement;
@@ -274,6 +275,7 @@ static void reload_settings(const struct config *config, const struct config *fr
         { "max-connections-per-peer", fresh->connections_per_peer != config->connections_per_peer },
         { "handshake-timeout", fresh->handshake_ns != config->handshake_ns },
         { "idle-timeout", fresh->idle_ns != config->idle_ns },
+        { "congestion", strcmp(fresh->congestion, config->congestion) != 0 },
         { "log", fresh->log != config->log },
     };
 

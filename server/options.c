@@ -36,6 +36,7 @@ static const struct {
     { OPTION_SETTING, "max-connections-per-peer", "N", "connections of one address" },
     { OPTION_SETTING, "handshake-timeout", "SECONDS", "from accept to the first request" },
     { OPTION_SETTING, "idle-timeout", "SECONDS", "silence of a peer that ends its session" },
+    { OPTION_SETTING, "congestion", "NAME", "TCP's congestion control; auto, system" },
     { OPTION_SETTING, "log", "text|json", "form of the log on stderr" },
     { OPTION_INSECURE, "insecure", NULL, "listen on other addresses than loopback" },
     { OPTION_PRINT_PLAN, "print-plan", NULL, "print where every byte goes, and exit" },

@@ -249,6 +249,8 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));
     put_text(object, "digest", "xxh3");
     put_text(object, "durability", cli_durability_name(stats->durability));
+    if (stats->congestion[0] != '\0')
+        put_text(object, "congestion", stats->congestion);
     put(object, "dry_run", json_object_new_boolean(options->transfer.dry_run));
     put(object, "exit", json_object_new_int(exit_code));
     if (code != 0)

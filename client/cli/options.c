@@ -10,6 +10,7 @@
 #include "client/cli/cli.h"
 
 #define TIMEOUT_S_MAX 86400u
+#define CONGESTION_MAX 15u /* bytes, as in Linux */
 #define CHUNK_MIN (64u * 1024)
 #define CHUNK_MAX (4u * 1024 * 1024)
 #define NS_PER_S 1000000000ull
@@ -50,6 +51,7 @@ enum option_id {
     OPTION_NO_HARD_LINKS,
     OPTION_COPY_LINKS,
     OPTION_TIMEOUT,
+    OPTION_CONGESTION,
     OPTION_HELP,
     OPTION_VERSION,
 };
@@ -81,6 +83,7 @@ static const struct option_row rows[] = {
     { OPTION_STREAMS, "streams", "N", MOVE, "connections for data, 1 to 64" },
     { OPTION_DEPTH, "depth", "N", MOVE, "chunks in flight on each, 1 to 256" },
     { OPTION_CHUNK, "chunk", "SIZE", MOVE, "bytes of a chunk, 64K to 4M, in steps of 64K" },
+    { OPTION_CONGESTION, "congestion", "NAME", MOVE, "TCP's congestion control; auto, system" },
     { OPTION_MEMORY, "memory", "SIZE", ALL, "for all buffers and tables together" },
     { OPTION_SHARDS, "shards", "N|auto", ALL, "threads with a ring each; auto: one a core" },
     { OPTION_DIGEST, "digest", "KIND", MOVE, "xxh3" },
@@ -217,6 +220,14 @@ static int word_option(const struct option_row *row, const char *text, struct cl
         options->transfer.digest = HAWSER_DIGEST_XXH3;
         return -1;
     }
+    if (row->id == OPTION_CONGESTION) {
+        if (*text == '\0' || strlen(text) > CONGESTION_MAX ||
+            strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(text))
+            return cli_usage("--congestion=%s: must be auto, system, or a name such as cubic",
+                             text);
+        options->client.congestion = text;
+        return -1;
+    }
     for (int level = HAWSER_DURABILITY_RECEIVED; level <= HAWSER_DURABILITY_DURABLE; level++) {
         if (strcmp(text, cli_durability_name((enum hawser_durability)level)) != 0)
             continue;
@@ -339,6 +350,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
         return value_option(row, text, options);
     case OPTION_DIGEST:
     case OPTION_DURABILITY:
+    case OPTION_CONGESTION:
         return word_option(row, text, options);
     case OPTION_EXCLUDE:
     case OPTION_INCLUDE:

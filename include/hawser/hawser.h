@@ -139,6 +139,10 @@ typedef struct hawser_client_opts {
     uint64_t connect_timeout_ns; /* default 10 s */
     uint64_t idle_timeout_ns; /* silence of the server that ends a transfer; default 30 s */
     bool no_pin; /* let the scheduler move the threads */
+    /* Congestion control of the data connections, at both ends: a name that the kernel has, "auto"
+     * (default: "cubic" where the round trip is under a millisecond, else the host's) or "system"
+     * (the host's). Borrowed for the call. */
+    const char *congestion;
 } hawser_client_opts;
 
 /** Start a client: threads, rings and buffers.
@@ -291,6 +295,7 @@ typedef struct hawser_stats {
     uint64_t wire_received;
     uint64_t elapsed_ns;
     enum hawser_durability durability; /* what holds now */
+    char congestion[16]; /* congestion control of the side that sent the data; "": not known */
 } hawser_stats;
 
 /** Copy from here to a server; the destination becomes a replica of the sources.

@@ -32,6 +32,7 @@ TRY(hello_ack)
 TRY(open)
 TRY(open_ack)
 TRY(join)
+TRY(join_ack)
 TRY(reject)
 TRY(note)
 TRY(done)
@@ -92,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static void (*const tries[])(struct hsr_span payload) = {
         try_hello, try_hello_ack, try_open,     try_open_ack, try_join,         try_reject,
-        try_note,  try_done,      try_walk_end, try_file_end, try_list_request,
+        try_note,  try_done,      try_walk_end, try_file_end, try_list_request, try_join_ack,
     };
     struct hsr_span payload;
     unsigned pick;

@@ -30,7 +30,7 @@ def frames():
         page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack") else 0
         index = 3 if name in ("same", "data", "file_end") else 0
         data = name == "data"
-        size = 0 if name in ("same", "join_ack", "ping", "pong", "list_end") else 20
+        size = 0 if name in ("same", "ping", "pong", "list_end") else 20
         # The fuzzer fills in the header's check.
         save("frame", name, struct.pack("<HHIIIIIQQQ", kind, 1 if data else 0, size, kind, page, index, 0,
                                         65536 if data else 0, 0x1122334455667788, 9 if data else 0))
@@ -43,7 +43,7 @@ def messages():
         ("hello", struct.pack("<IHHQ", 0x72735748, 1, 2, 1) + string(b"agent/1")),
         ("hello_ack", struct.pack("<HQIII", 1, 1, 64, 256, 1 << 20) + string(b"agent/1")),
         ("open", struct.pack("<BBBBIIIIQQI", 2, 1, 3, 0, 0x1fff, 8, 4, 65536, 0, 2**64 - 1, 2)
-         + string(b"data") + string(b"a/b") + struct.pack("<I", 4) + b"\0\1\0x"),
+         + string(b"data") + string(b"a/b") + struct.pack("<I", 4) + b"\0\1\0x" + string(b"bbr")),
         ("open_ack", token + struct.pack("<IIIIB", 8, 4, 65536, 16, 1) + string(b"top")),
         ("join", token + struct.pack("<I", 3)),
         ("reject", struct.pack("<i", -5010) + string(b"no such export")),
@@ -52,6 +52,7 @@ def messages():
         ("walk_end", struct.pack("<4Q", 1, 2, 3, 4)),
         ("file_end", struct.pack("<iIQQQQ", 0, 0, 65536, 4096, 1, 2)),
         ("list_request", b"\1" + string(b"data") + string(b"a")),
+        ("join_ack", string(b"cubic")),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHB", 2, 0, 1, 511, 2) + digest),
         ("page_ack", struct.pack("<IHiHi", 2, 5, -28, 6, -5017)),

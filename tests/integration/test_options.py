@@ -38,6 +38,26 @@ def test_dry_run(t):
     t.check(not os.path.exists(t.path("back")) or not listing(t.path("back")), "a dry run wrote:", r)
 
 
+def test_congestion(t):
+    src = small_tree(t)
+    with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
+        host = file.read().strip()
+    server = t.server({"x": t.dir("dst")})
+    for name, used in (("reno", "reno"), ("system", host)):
+        for command in ((src + "/", server.url(path=name)),
+                        (server.url(path=name), t.path("back-" + name))):
+            r = t.run("push" if command[0] == src + "/" else "pull", "--json",
+                      "--congestion=" + name, *command, rc=0)
+            summary = json.loads(r.out.decode().strip().split("\n")[-1])
+            t.check(summary["congestion"] == used, "not %s:" % used, r)
+    r = t.run("push", "--congestion=no_such_one", src + "/", server.url(), rc=2)
+    t.says(r, "no_such_one", "tcp_available_congestion_control")
+    r = t.run("push", "--congestion=Reno!", src + "/", server.url(), rc=2)
+    t.says(r, "--congestion=Reno!")
+    r = t.run("pull", "--congestion=no_such_one", server.url(path="reno"), t.path("there"), rc=0)
+    t.says(r, "warning", "no_such_one", "it uses")
+
+
 def test_verbose_and_quiet(t):
     src, dst = small_tree(t), t.dir("dst")
     server = t.server({"x": dst})

@@ -14,7 +14,7 @@
 
 bool sim_net_kind(enum hsr_op_kind kind)
 {
-    return kind == HSR_OP_SOCKET || kind == HSR_OP_SOCKOPT ||
+    return kind == HSR_OP_SOCKET || kind == HSR_OP_SOCKOPT || kind == HSR_OP_SOCKOPT_GET ||
            (kind >= HSR_OP_ACCEPT && kind <= HSR_OP_POLL);
 }
 
@@ -88,6 +88,8 @@ int64_t sim_net_call(struct sim_host *host, struct hsr_op *op)
         return file == NULL ? -EBADF : -ENOTSOCK;
     if (op->kind == HSR_OP_SOCKOPT)
         return 0;
+    if (op->kind == HSR_OP_SOCKOPT_GET)
+        return -ENOPROTOOPT; /* there is neither TCP nor a CPU here */
     if (op->kind != HSR_OP_SHUTDOWN) /* the others are asynchronous only */
         hsr_assert_failed(hsr_op_name(op->kind), __FILE__, __LINE__);
     socket = file->socket;
@@ -110,7 +112,7 @@ void sim_net_submit(struct sim_pending *pending)
     struct hsr_list *queue;
 
     if (socket == NULL || pending->op->kind == HSR_OP_SOCKET ||
-        pending->op->kind == HSR_OP_SOCKOPT) {
+        pending->op->kind == HSR_OP_SOCKOPT || pending->op->kind == HSR_OP_SOCKOPT_GET) {
         sim_violation(world, "%s is submitted on what is no socket",
                       hsr_op_name(pending->op->kind));
         sim_complete(pending, -ENOTSOCK);

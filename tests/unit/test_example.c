@@ -95,6 +95,7 @@ static void example_handshake(void)
         .streams = 1, .depth = 4, .chunk = 1 << 20, .files_max = 16, .top_name = span("")
     };
     struct hsr_join join = { .stream = 0 };
+    struct hsr_join_ack join_ack = { .congestion = span("cubic") };
 
     for (uint8_t i = 0; i < HSR_TOKEN_SIZE; i++)
         open_ack.token[i] = join.token[i] = (uint8_t)(0xa0 + i);
@@ -110,7 +111,8 @@ static void example_handshake(void)
     say("-- data connection, after the same HELLO and HELLO_ACK --\n\n");
     say_frame("client", (struct hsr_frame){ .kind = HSR_FRAME_JOIN, .seq = 1 },
               hsr_join_encode(&join, payload, sizeof(payload)));
-    say_frame("server", (struct hsr_frame){ .kind = HSR_FRAME_JOIN_ACK, .seq = 1 }, 0);
+    say_frame("server", (struct hsr_frame){ .kind = HSR_FRAME_JOIN_ACK, .seq = 1 },
+              hsr_join_ack_encode(&join_ack, payload, sizeof(payload)));
 }
 
 static void example_page(void)

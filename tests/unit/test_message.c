@@ -117,7 +117,8 @@ static struct hsr_open open_good(void)
                               .paths = 3,
                               .export_name = span("data"),
                               .path = span("a/b"),
-                              .rules = span("rules") };
+                              .rules = span("rules"),
+                              .congestion = span("bbr") };
 }
 
 static void test_message_open(void)
@@ -151,6 +152,9 @@ static void test_message_open(void)
     CHECK_REFUSED(open, open_good(), path, span("/a"), HSR_E_NAME);
     CHECK_REFUSED(open, open_good(), path, span("a/../b"), HSR_E_NAME);
     CHECK_REFUSED(open, open_good(), path, filler(HSR_PATH_WIRE_MAX + 1, 200), HSR_E_LIMIT);
+    CHECK_REFUSED(open, open_good(), congestion, span("a_name-of-16-byt"), HSR_E_LIMIT);
+    CHECK_REFUSED(open, open_good(), congestion, span("Cubic"), HSR_E_NAME);
+    CHECK_REFUSED(open, open_good(), congestion, span("a b"), HSR_E_NAME);
     CHECK_POKED(open, &open, 42, '/', HSR_E_NAME); /* in the export's name */
     CHECK_POKED(open, &open, 48, 0, HSR_E_NAME); /* NUL in the path */
     CHECK_POKED(open, &open, 54, 0xff, HSR_E_TRUNCATED); /* rules of 16 MiB */
@@ -170,8 +174,9 @@ static void test_message_open_at_its_limits(void)
     open.export_name = (struct hsr_span){ (uint8_t *)name, sizeof(name) };
     open.path = (struct hsr_span){ path, sizeof(path) };
     open.rules = (struct hsr_span){ big, HSR_RULES_SIZE_MAX };
+    open.congestion = span("a_name-of_15-by");
     CHECK_PAYLOAD(open, &open);
-    CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), 164143);
+    CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), 164160);
     open.rules.size++;
     CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_LIMIT);
     open.rules.size -= 2;
@@ -202,6 +207,18 @@ static void test_message_open_ack_and_join(void)
     CHECK_PAYLOAD(join, &join);
     CHECK_POKED(join, &join, 16, HSR_STREAMS_MAX, HSR_E_LIMIT);
     CHECK_REFUSED(join, join, stream, HSR_STREAMS_MAX, HSR_E_LIMIT);
+}
+
+static void test_message_join_ack(void)
+{
+    struct hsr_join_ack ack = { .congestion = span("cubic") };
+
+    CHECK_PAYLOAD(join_ack, &ack);
+    CHECK_POKED(join_ack, &ack, 3, '/', HSR_E_NAME);
+    CHECK_POKED(join_ack, &ack, 0, 6, HSR_E_TRUNCATED);
+    CHECK_REFUSED(join_ack, ack, congestion, span("a.b"), HSR_E_NAME);
+    ack.congestion = span(""); /* not known */
+    CHECK_PAYLOAD(join_ack, &ack);
 }
 
 static void test_message_reject_codes(void)
@@ -520,6 +537,7 @@ int main(void)
     RUN(test_message_open);
     RUN(test_message_open_at_its_limits);
     RUN(test_message_open_ack_and_join);
+    RUN(test_message_join_ack);
     RUN(test_message_reject_codes);
     RUN(test_message_note);
     RUN(test_message_results);

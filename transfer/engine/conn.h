@@ -66,6 +66,7 @@ struct hsr_conn {
     /* JOINING */
     struct hsr_msg join_msg;
     struct hsr_join join;
+    int join_cpu; /* where its packets arrive, or -1 */
     struct hsr_shard *join_shard; /* where it came from, then where it goes */
     int join_rc;
     /* what a session hears */

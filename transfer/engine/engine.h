@@ -16,6 +16,7 @@
 #include "base/base.h"
 #include "numa/numa.h"
 #include "ring/backend.h"
+#include "transfer/net/tune.h"
 #include "transfer/proto/message.h"
 #include "transfer/tree/walk.h"
 
@@ -81,6 +82,7 @@ struct hsr_progress {
     uint64_t wire_sent; /* bytes on all connections of the session */
     uint64_t wire_received;
     uint64_t elapsed_ns;
+    char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
     uint64_t wait_disk_ns, wait_network_ns,
         wait_peer_ns; /* summed over streams: what they waited for */
 };
@@ -120,6 +122,7 @@ struct hsr_engine_config {
     uint64_t handshake_ns; /* deadline from accept to OPEN or JOIN; 0: 10 s */
     uint64_t idle_ns; /* silence of a peer that ends a session; 0: 30 s */
     uint32_t connections_per_peer; /* server: 0: default 256 */
+    char congestion[HSR_CONGESTION_SIZE]; /* server: of data sockets, where a client has no wish */
     hsr_authorize *authorize; /* server */
     void (*event)(void *context, const struct hsr_event *event);
     void *context;
@@ -168,6 +171,7 @@ struct hsr_job_spec {
     uint64_t delete_max; /* UINT64_MAX: no limit */
     struct hsr_span rules; /* encoded filter */
     uint64_t connect_ns; /* deadline for connecting; 0: 10 s */
+    char congestion[HSR_CONGESTION_SIZE]; /* of the data sockets, ours and theirs (net/tune.h) */
     /* push */
     const struct hsr_walk_top *tops; /* borrowed until the session is closed */
     unsigned top_count;

@@ -164,6 +164,7 @@ void hsr_handshake_join(struct hsr_conn *conn)
         return;
     }
     conn->join_shard = conn->shard;
+    conn->join_cpu = hsr_link_cpu(&conn->link);
     conn->join_rc = 0;
     atomic_fetch_add(&engine->joining, 1);
     hsr_conn_detach(conn);
@@ -186,9 +187,9 @@ static void join_at_home(struct hsr_msg *msg)
     struct hsr_session *session = hsr_session_find(home, conn->join.token);
     struct hsr_stream *stream = NULL;
 
-    conn->join_rc = session == NULL
-                        ? HSR_E_PROTOCOL
-                        : hsr_session_admit(session, conn->join.stream, &conn->join_shard, &stream);
+    conn->join_rc = session == NULL ? HSR_E_PROTOCOL
+                                    : hsr_session_admit(session, conn->join.stream, conn->join_cpu,
+                                                        &conn->join_shard, &stream);
     conn->stream = conn->join_rc == 0 ? stream : NULL;
     /* After a refusal join_shard is still where the connection came from. */
     join_send(conn, conn->join_shard, join_arrived);

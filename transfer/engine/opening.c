@@ -43,6 +43,10 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     session->options = open->options;
     session->durability = open->durability;
     session->bwlimit = open->bwlimit;
+    if (open->congestion.size > 0)
+        memcpy(session->congestion, open->congestion.ptr, open->congestion.size);
+    else
+        memcpy(session->congestion, config->congestion, sizeof(session->congestion));
     session->delete_max = open->delete_max;
     session->streams_count = HSR_MIN(open->streams, config->plan.streams);
     session->depth = HSR_MIN(open->depth, config->plan.depth);
@@ -182,6 +186,7 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
     session->options = spec->options;
     session->durability = spec->durability;
     session->bwlimit = spec->bwlimit;
+    memcpy(session->congestion, spec->congestion, sizeof(session->congestion));
     session->delete_max = spec->delete_max;
     session->streams_count = spec->streams ? spec->streams : plan->streams;
     session->depth = spec->depth ? spec->depth : plan->depth;
@@ -248,20 +253,22 @@ static int opening_greeted(struct hsr_session *session, struct hsr_span payload)
 static int opening_send_open(struct hsr_session *session)
 {
     const struct hsr_job_spec *spec = &session->spec;
-    struct hsr_open open = { .role = spec->role,
-                             .digest = spec->digest,
-                             .durability = spec->durability,
-                             .options = spec->options,
-                             .streams = session->streams_count,
-                             .depth = session->depth,
-                             .chunk = session->chunk,
-                             .bwlimit = spec->bwlimit,
-                             .delete_max = spec->delete_max,
-                             .paths = spec->role == HSR_ROLE_TARGET ? spec->path_count : 0,
-                             .export_name = { (const uint8_t *)session->export_name,
-                                              strlen(session->export_name) },
-                             .path = { (const uint8_t *)session->path, strlen(session->path) },
-                             .rules = spec->rules };
+    struct hsr_open open = {
+        .role = spec->role,
+        .digest = spec->digest,
+        .durability = spec->durability,
+        .options = spec->options,
+        .streams = session->streams_count,
+        .depth = session->depth,
+        .chunk = session->chunk,
+        .bwlimit = spec->bwlimit,
+        .delete_max = spec->delete_max,
+        .paths = spec->role == HSR_ROLE_TARGET ? spec->path_count : 0,
+        .export_name = { (const uint8_t *)session->export_name, strlen(session->export_name) },
+        .path = { (const uint8_t *)session->path, strlen(session->path) },
+        .rules = spec->rules,
+        .congestion = { (const uint8_t *)session->congestion, strlen(session->congestion) }
+    };
     uint8_t *out = hsr_conn_begin(session->control, HSR_CONTROL_PAYLOAD_MAX);
     int size;
 
@@ -320,7 +327,7 @@ static int opening_opened(struct hsr_session *session, struct hsr_span payload)
         struct hsr_shard *shard;
         struct hsr_stream *stream;
 
-        rc = hsr_session_admit(session, i, &shard, &stream);
+        rc = hsr_session_admit(session, i, -1, &shard, &stream);
         if (rc == 0)
             hsr_stream_connect(stream);
     }

@@ -2,6 +2,7 @@
 #include "transfer/engine/session.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 #include "transfer/engine/stream.h"
 #include "transfer/engine/target.h"
 
+_Static_assert(HSR_CONGESTION_SIZE == HSR_CONGESTION_MAX + 1, "a name from the wire fits");
+
 #define SESSION_TICK_NS (100 * HSR_NS_PER_MS)
 #define SESSION_JOIN_NS (10 * HSR_NS_PER_S) /* from OPEN to the last JOIN, at a server */
 
@@ -19,6 +22,7 @@ static void session_tick(struct hsr_timer *timer);
 static void session_join_deadline(struct hsr_session *session);
 static void session_close(struct hsr_session *session);
 static void session_free(struct hsr_session *session);
+static void session_congestion(struct hsr_session *session, const struct hsr_stream *stream);
 static void session_say_closed(struct hsr_session *session);
 static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
                                  struct hsr_span payload);
@@ -90,16 +94,35 @@ struct hsr_session *hsr_session_find(struct hsr_shard *shard, const uint8_t toke
     return NULL;
 }
 
-int hsr_session_admit(struct hsr_session *session, uint32_t index, struct hsr_shard **ret_shard,
-                      struct hsr_stream **ret_stream)
+/* Where stream @index will live. What a core has just received from the network lies in its cache,
+ * so its own shard gets the stream, unless that shard has its share of the session already. */
+static struct hsr_shard *session_place(struct hsr_session *session, uint32_t index, int cpu)
 {
     struct hsr_engine *engine = session->engine;
+    uint32_t share = (session->streams_count + engine->shard_count - 1) / engine->shard_count;
+    unsigned near = engine->shard_count; /* none */
+    uint32_t there = 0;
+
+    for (unsigned i = 0; i < engine->shard_count && cpu >= 0 && engine->config.pin; i++)
+        if (engine->config.placement.shards[i].cpu == (unsigned)cpu)
+            near = i;
+    for (uint32_t i = 0; i < HSR_STREAMS_MAX; i++)
+        if (session->streams[i] != NULL && session->streams[i]->shard->index == near)
+            there++;
+    if (near < engine->shard_count && there < share)
+        return &engine->shards[near];
+    return &engine->shards[(session->home->index + index) % engine->shard_count];
+}
+
+int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,
+                      struct hsr_shard **ret_shard, struct hsr_stream **ret_stream)
+{
     struct hsr_shard *shard;
 
     hsr_require(session->state == HSR_SESSION_MOVING && session->rc == 0, HSR_E_SHUTDOWN);
     hsr_require(index < session->streams_count, HSR_E_PROTOCOL);
     hsr_require(session->streams[index] == NULL, HSR_E_PROTOCOL);
-    shard = &engine->shards[(session->home->index + index) % engine->shard_count];
+    shard = session_place(session, index, cpu);
     session->streams[index] = hsr_stream_create(session, index, shard);
     if (session->streams[index] == NULL)
         return -ENOMEM;
@@ -170,7 +193,27 @@ void hsr_session_stream_ready(struct hsr_session *session, struct hsr_stream *st
     hsr_assert(session->streams[stream->index] == stream);
     session->streams_joined++;
     stream->ready = true;
+    session_congestion(session, stream);
     hsr_session_wake(session);
+}
+
+/* What the sender of the data uses; a client that asked for another one is told. */
+static void session_congestion(struct hsr_session *session, const struct hsr_stream *stream)
+{
+    const char *wish = session->congestion;
+    const char *used =
+        session->role == HSR_ROLE_SOURCE ? stream->congestion : stream->congestion_peer;
+    char text[HSR_TEXT_MAX];
+
+    if (session->progress.congestion[0] != '\0' || used[0] == '\0')
+        return;
+    memcpy(session->progress.congestion, used, HSR_CONGESTION_SIZE);
+    if (!session->client || wish[0] == '\0' || strcmp(wish, used) == 0 ||
+        strcmp(wish, HSR_CONGESTION_AUTO) == 0 || strcmp(wish, HSR_CONGESTION_SYSTEM) == 0)
+        return;
+    (void)snprintf(text, sizeof(text), "the sender has no congestion control '%s', it uses '%s'",
+                   wish, used);
+    hsr_session_note(session, HSR_NOTE_WARNING, -ENOENT, text, "", 0);
 }
 
 void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *stream, int rc)

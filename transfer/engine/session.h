@@ -62,6 +62,7 @@ struct hsr_session {
     uint8_t durability;
     uint32_t streams_count, depth, chunk, leaf, files_max;
     uint64_t bwlimit, delete_max;
+    char congestion[HSR_CONGESTION_SIZE]; /* wished for: net/tune.h */
     _Atomic uint64_t
         send_due_ns; /* --bwlimit: when the next byte may leave; all streams share it */
     struct hsr_filter *filter; /* NULL: none */
@@ -98,9 +99,11 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open);
 struct hsr_session *hsr_session_find(struct hsr_shard *shard, const uint8_t token[HSR_TOKEN_SIZE]);
 
 /** A connection wants to be stream @index of @session: 0 and *ret_shard where it will live; or
- * HSR_E_PROTOCOL (taken, out of range), HSR_E_SHUTDOWN. Reserves the place. Home thread. */
-int hsr_session_admit(struct hsr_session *session, uint32_t index, struct hsr_shard **ret_shard,
-                      struct hsr_stream **ret_stream);
+ * HSR_E_PROTOCOL (taken, out of range), HSR_E_SHUTDOWN. Reserves the place. Home thread.
+ * @param cpu  where its packets arrive, or -1: that CPU's shard is taken while the session's
+ * streams stay evenly spread */
+int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,
+                      struct hsr_shard **ret_shard, struct hsr_stream **ret_stream);
 
 /* ---- client ---- */
 

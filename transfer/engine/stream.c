@@ -18,6 +18,8 @@ static void stream_timer(struct hsr_timer *timer);
 static int stream_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
                         struct hsr_span payload);
 static int stream_join(struct hsr_stream *stream, struct hsr_span payload);
+static int stream_joined(struct hsr_stream *stream, struct hsr_span payload);
+static void stream_put_join_ack(struct hsr_stream *stream);
 static void stream_begin(struct hsr_stream *stream);
 static void stream_conn_closed(struct hsr_conn *conn);
 
@@ -83,11 +85,26 @@ void hsr_stream_adopt(struct hsr_stream *stream, struct hsr_conn *conn)
     conn->stream = stream;
     conn->on_frame = stream_frame;
     conn->on_closed = stream_conn_closed;
-    if (!hsr_conn_put(conn, HSR_FRAME_JOIN_ACK)) {
-        hsr_stream_fail(stream, HSR_E_INTERNAL);
-        return;
-    }
+    hsr_link_tune(&conn->link, stream->session->congestion, stream->congestion);
+    stream_put_join_ack(stream);
     stream_begin(stream);
+}
+
+static void stream_put_join_ack(struct hsr_stream *stream)
+{
+    struct hsr_join_ack ack = { .congestion = { (const uint8_t *)stream->congestion,
+                                                strlen(stream->congestion) } };
+    uint8_t *out = hsr_conn_begin(stream->conn, 64);
+    int size;
+
+    hsr_assert(out != NULL); /* HELLO_ACK has left */
+    size = hsr_join_ack_encode(&ack, out, 64);
+    if (size < 0) { /* a name of a kind that we do not know: it is for information only */
+        ack.congestion.size = 0;
+        size = hsr_join_ack_encode(&ack, out, 64);
+    }
+    hsr_assert(size > 0);
+    hsr_conn_commit(stream->conn, (struct hsr_frame){ .kind = HSR_FRAME_JOIN_ACK }, (size_t)size);
 }
 
 void hsr_stream_close(struct hsr_stream *stream)
@@ -273,11 +290,8 @@ static int stream_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
     }
     if (conn->state == HSR_CONN_GREETING && frame->kind == HSR_FRAME_HELLO_ACK)
         return stream_join(stream, payload);
-    if (conn->state == HSR_CONN_WAITING && frame->kind == HSR_FRAME_JOIN_ACK) {
-        conn->state = HSR_CONN_STREAM;
-        stream_begin(stream);
-        return 0;
-    }
+    if (conn->state == HSR_CONN_WAITING && frame->kind == HSR_FRAME_JOIN_ACK)
+        return stream_joined(stream, payload);
     return HSR_E_PROTOCOL;
 }
 
@@ -298,6 +312,20 @@ static int stream_join(struct hsr_stream *stream, struct hsr_span payload)
     hsr_assert(rc > 0);
     hsr_conn_commit(stream->conn, (struct hsr_frame){ .kind = HSR_FRAME_JOIN }, (size_t)rc);
     stream->conn->state = HSR_CONN_WAITING;
+    return 0;
+}
+
+static int stream_joined(struct hsr_stream *stream, struct hsr_span payload)
+{
+    struct hsr_join_ack ack;
+    int rc = hsr_join_ack_decode(payload, &ack);
+
+    if (rc < 0)
+        return rc;
+    memcpy(stream->congestion_peer, ack.congestion.ptr, ack.congestion.size);
+    stream->conn->state = HSR_CONN_STREAM;
+    hsr_link_tune(&stream->conn->link, stream->session->congestion, stream->congestion);
+    stream_begin(stream);
     return 0;
 }
 

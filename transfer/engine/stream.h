@@ -125,6 +125,8 @@ struct hsr_stream {
     struct hsr_msg start_msg, ready_msg, close_msg, gone_msg;
     bool joined, closing, gone;
     int rc;
+    char congestion[HSR_CONGESTION_SIZE]; /* in use on our socket */
+    char congestion_peer[HSR_CONGESTION_SIZE]; /* client: on the server's */
     uint32_t chunk_count; /* depth */
     struct hsr_chunk *chunks;
     /* source */

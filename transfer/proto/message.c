@@ -100,7 +100,19 @@ int hsr_hello_ack_decode(struct hsr_span payload, struct hsr_hello_ack *ret_ack)
     return rc;
 }
 
-/* ---- OPEN, OPEN_ACK, JOIN ---- */
+/* ---- OPEN, OPEN_ACK, JOIN, JOIN_ACK ---- */
+
+int hsr_congestion_name_check(struct hsr_span name)
+{
+    hsr_require(name.size <= HSR_CONGESTION_MAX, HSR_E_LIMIT);
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.ptr[i];
+
+        hsr_require((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-',
+                    HSR_E_NAME);
+    }
+    return 0;
+}
 
 static int open_check(const struct hsr_open *open)
 {
@@ -119,6 +131,8 @@ static int open_check(const struct hsr_open *open)
         rc = wire_name_check(open->export_name);
     if (rc == 0)
         rc = wire_path_check(open->path);
+    if (rc == 0)
+        rc = hsr_congestion_name_check(open->congestion);
     return rc;
 }
 
@@ -144,6 +158,7 @@ int hsr_open_encode(const struct hsr_open *open, void *out, size_t size)
     wire_put_string(&w, open->path);
     hsr_put_u32(&w, (uint32_t)open->rules.size);
     hsr_put_bytes(&w, open->rules.ptr, open->rules.size);
+    wire_put_string(&w, open->congestion);
     return wire_size(&w);
 }
 
@@ -168,6 +183,7 @@ int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open)
     open.export_name = wire_get_string(&r);
     open.path = wire_get_string(&r);
     open.rules = hsr_get_span(&r, hsr_get_u32(&r));
+    open.congestion = wire_get_string(&r);
     rc = wire_end(&r);
     if (rc < 0)
         return rc;
@@ -253,6 +269,30 @@ int hsr_join_decode(struct hsr_span payload, struct hsr_join *ret_join)
     hsr_require(join.stream < HSR_STREAMS_MAX, HSR_E_LIMIT);
     *ret_join = join;
     return 0;
+}
+
+int hsr_join_ack_encode(const struct hsr_join_ack *ack, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = hsr_congestion_name_check(ack->congestion);
+
+    if (rc < 0)
+        return rc;
+    wire_put_string(&w, ack->congestion);
+    return wire_size(&w);
+}
+
+int hsr_join_ack_decode(struct hsr_span payload, struct hsr_join_ack *ret_ack)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_join_ack ack = { .congestion = wire_get_string(&r) };
+    int rc = wire_end(&r);
+
+    if (rc == 0)
+        rc = hsr_congestion_name_check(ack.congestion);
+    if (rc == 0)
+        *ret_ack = ack;
+    return rc;
 }
 
 /* ---- REJECT, CANCEL, NOTE: words for people ---- */

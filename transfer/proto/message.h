@@ -15,6 +15,7 @@
 
 #define HSR_TOKEN_SIZE 16u
 #define HSR_AGENT_MAX 64u /* bytes of `agent` */
+#define HSR_CONGESTION_MAX 15u /* bytes of a congestion control's name, as in Linux */
 
 struct hsr_hello {
     uint32_t magic;
@@ -72,6 +73,7 @@ struct hsr_open {
     struct hsr_span export_name;
     struct hsr_span path; /* below the export; "" is the export itself */
     struct hsr_span rules; /* encoded filter rules (tree/filter.h), may be empty */
+    struct hsr_span congestion; /* of the server's data sockets; empty: the server's choice */
 };
 
 struct hsr_open_ack {
@@ -87,6 +89,10 @@ struct hsr_open_ack {
 struct hsr_join {
     uint8_t token[HSR_TOKEN_SIZE];
     uint32_t stream; /* 0 .. streams-1 */
+};
+
+struct hsr_join_ack {
+    struct hsr_span congestion; /* in use on the server's socket; empty: not known */
 };
 
 struct hsr_reject { /* REJECT and CANCEL */
@@ -165,12 +171,18 @@ int hsr_hello_encode(const struct hsr_hello *hello, void *out, size_t size);
 int hsr_hello_decode(struct hsr_span payload, struct hsr_hello *ret_hello);
 int hsr_hello_ack_encode(const struct hsr_hello_ack *ack, void *out, size_t size);
 int hsr_hello_ack_decode(struct hsr_span payload, struct hsr_hello_ack *ret_ack);
+/** Could @name be that of a congestion control (a-z, 0-9, '_', '-'), or empty? 0, HSR_E_LIMIT or
+ * HSR_E_NAME. */
+int hsr_congestion_name_check(struct hsr_span name);
+
 int hsr_open_encode(const struct hsr_open *open, void *out, size_t size);
 int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open);
 int hsr_open_ack_encode(const struct hsr_open_ack *ack, void *out, size_t size);
 int hsr_open_ack_decode(struct hsr_span payload, struct hsr_open_ack *ret_ack);
 int hsr_join_encode(const struct hsr_join *join, void *out, size_t size);
 int hsr_join_decode(struct hsr_span payload, struct hsr_join *ret_join);
+int hsr_join_ack_encode(const struct hsr_join_ack *ack, void *out, size_t size);
+int hsr_join_ack_decode(struct hsr_span payload, struct hsr_join_ack *ret_ack);
 int hsr_reject_encode(const struct hsr_reject *reject, void *out, size_t size);
 int hsr_reject_decode(struct hsr_span payload, struct hsr_reject *ret_reject);
 int hsr_note_encode(const struct hsr_note *note, void *out, size_t size);
