@@ -122,10 +122,9 @@ static int client_engine(struct hawser_client *client, const struct hawser_clien
 
     /* A smaller plan locks less memory: before giving up, try with half the shards, and so on. */
     for (unsigned shards = client->placement.count; rc == 0; shards /= 2) {
-        rc = hsr_place_make(shards, NULL, NULL, &client->placement);
+        client->placement.count = shards; /* the order stays: the first ones are still the best */
         request.shards = shards;
-        if (rc == 0)
-            rc = hsr_plan_make(&request, &client->placement, &client->plan, why, why_size);
+        rc = hsr_plan_make(&request, &client->placement, &client->plan, why, why_size);
         if (rc < 0)
             break;
         config.plan = client->plan;

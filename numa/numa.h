@@ -1,5 +1,5 @@
 /* From the machine's topology to a placement: how many shards, on which cores, with memory on which
- * node. hwloc decides; cgroup and affinity are respected. */
+ * node, near which NICs and disks. hwloc decides; cgroup and affinity are respected. */
 #ifndef HSR_NUMA_NUMA_H
 #define HSR_NUMA_NUMA_H
 
@@ -7,7 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "numa/device.h"
+
 #define HSR_SHARDS_MAX 256u /* cores of the largest machines we know, one shard each */
+
+#define HSR_DEVICES_MAX 128u /* NICs and disks of one machine; a plan leaves out what is beyond */
 
 struct hsr_place {
     unsigned cpu; /* OS index of the processing unit to pin to */
@@ -22,22 +26,45 @@ struct hsr_placement {
     unsigned nodes; /* NUMA nodes with at least one of those cores */
     bool this_system; /* false: synthetic or from XML; nobody can be pinned */
     struct hsr_place shards[HSR_SHARDS_MAX];
+    uint64_t near_nodes; /* bit n: shards go to node n first; 0: to all nodes in turn */
+    unsigned device_count;
+    struct hsr_device devices[HSR_DEVICES_MAX]; /* NICs, then disks; only if they were asked for */
 };
 
-/** Decide where shards run: one per core by default, first PU of each core, nodes in turn so that
- * fewer shards than cores still spread over the memory controllers.
- * @param shards     0: one per usable core; more than there are PUs: they share (said by count)
- * @param topology   NULL: this machine; "synthetic:DESCRIPTION" or "xml:FILE" for plans and tests
- * @param cpuset     NULL, or a list such as "0-3,8" that narrows what may be used (tests)
+/** What to place. Zero is the default of every field. */
+struct hsr_place_request {
+    unsigned shards; /* 0: one per usable core; more than there are PUs: they share */
+    const char *topology; /* NULL: this machine; "synthetic:DESCRIPTION" or "xml:FILE" */
+    const char *cpuset; /* NULL, or a list such as "0-3,8" that narrows what may be used */
+    unsigned cpus_max; /* the default number of shards is not over it; 0: no limit. An explicit
+                          number is obeyed: the user may know better */
+    const struct hsr_device *near; /* what they serve: kind and name count. Nodes that have it
+                                      come first; what hwloc does not know does not count */
+    unsigned near_count;
+    bool devices; /* fill in the placement's devices, needed or not: costs some milliseconds */
+};
+
+/** Decide where shards run: first PU of each core first, nodes that have what is to be near before
+ * others, and nodes in turn, so that fewer shards than cores still spread over the memory
+ * controllers.
  * @return 0; HSR_E_USAGE for a description hwloc does not accept or an empty cpuset; -errno */
+int hsr_place_decide(const struct hsr_place_request *request, struct hsr_placement *ret_placement);
+
+/** The same for a number of shards on this machine (@topology and @cpuset as above), within the CPU
+ * quota of this process's cgroup. */
 int hsr_place_make(unsigned shards, const char *topology, const char *cpuset,
                    struct hsr_placement *ret_placement);
 
-/** As hsr_place_make(), with the CPU limit given instead of read from this process's cgroup.
- * @param cpus_max   0: none; else the default number of shards is not over it. An explicit @shards
- *                   is obeyed: the user may know better. */
-int hsr_place_make_limited(unsigned shards, const char *topology, const char *cpuset,
-                           unsigned cpus_max, struct hsr_placement *ret_placement);
+/** Is @device attached to @node? False where nobody knows. */
+bool hsr_device_is_near(const struct hsr_device *device, int node);
+
+/** The nodes that have any of @devices, by kind and name, as the placement's devices tell. */
+uint64_t hsr_place_nodes(const struct hsr_placement *placement, const struct hsr_device *devices,
+                         unsigned count);
+
+/** The shard for number @index of what a shard @home deals out: those of its own node in turn, then
+ * the others, then again. */
+unsigned hsr_place_nearest(const struct hsr_placement *placement, unsigned home, unsigned index);
 
 /** CPUs the cgroup quota of this process allows, rounded up (cpu.max, or cpu.cfs_quota_us of
  * version 1; the smallest of its group and the groups above); 0 when there is no quota.

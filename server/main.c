@@ -112,7 +112,15 @@ static int plan_make(struct server *server, unsigned shards, char why[CONFIG_WHY
         .sessions = config->sessions,
         .server = true,
     };
-    int rc = hsr_place_make(shards, NULL, NULL, &server->placement);
+    struct hsr_device near[NEAR_MAX];
+    struct hsr_place_request place = {
+        .shards = shards,
+        .cpus_max = hsr_cgroup_cpus(""),
+        .near = near,
+        .near_count = near_find(config, near),
+        .devices = config->print_plan,
+    };
+    int rc = hsr_place_decide(&place, &server->placement);
 
     if (rc < 0) {
         (void)snprintf(why, CONFIG_WHY_SIZE, "placement: %s", hsr_err_text(rc));
@@ -174,7 +182,8 @@ static int listeners_open(struct server *server, char why[CONFIG_WHY_SIZE])
 
 static int listener_accept(struct server *server, unsigned index, char why[CONFIG_WHY_SIZE])
 {
-    int rc = hsr_engine_listen(server->engine, server->fds[index]);
+    uint64_t nodes = near_listener(&server->config, &server->placement, index);
+    int rc = hsr_engine_listen(server->engine, server->fds[index], nodes);
 
     if (rc < 0)
         (void)snprintf(why, CONFIG_WHY_SIZE, "%s: %s", server->texts[index], hsr_err_text(rc));

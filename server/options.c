@@ -39,7 +39,7 @@ static const struct {
     { OPTION_SETTING, "congestion", "NAME", "TCP's congestion control; auto, system" },
     { OPTION_SETTING, "log", "text|json", "form of the log on stderr" },
     { OPTION_INSECURE, "insecure", NULL, "listen on other addresses than loopback" },
-    { OPTION_PRINT_PLAN, "print-plan", NULL, "print where every byte goes, and exit" },
+    { OPTION_PRINT_PLAN, "print-plan", NULL, "print where bytes and shards go, and exit" },
     { OPTION_HELP, "help", NULL, "print this" },
     { OPTION_VERSION, "version", NULL, "print the version" },
 };

@@ -38,6 +38,22 @@ int exports_authorize(void *context, const struct sockaddr *peer, struct hsr_spa
 /** After the engine has ended. */
 void exports_fini(struct exports *exports);
 
+/* ---- near.c ---- */
+
+#define NEAR_MAX 64u /* NICs and disks that decide where shards run */
+
+/** The disks behind the opened exports and the NICs behind the listeners; returns how many. */
+unsigned near_find(const struct config *config, struct hsr_device near[NEAR_MAX]);
+
+/** Nodes of the shards that are to accept on listener @index; 0: all. */
+uint64_t near_listener(const struct config *config, const struct hsr_placement *placement,
+                       unsigned index);
+
+/** The same from the nodes of each listener's NIC: its own, if every node that has shards has a
+ * listener; else 0, so that no core is left without work. */
+uint64_t near_share(const struct hsr_placement *placement, const uint64_t *nodes, unsigned count,
+                    unsigned index);
+
 /* ---- listen.c ---- */
 
 /** A listening socket. *ret_text: "ADDR:PORT" it really has, malloc'ed. @return descriptor, or

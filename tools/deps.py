@@ -59,6 +59,8 @@ PATH_ALLOWED = {
     "ring/uring.c": (["fopen"], "reads a fixed name in /proc at start"),
     "ring/probe.c": (["fopen", "open"], "reads fixed names in /proc at start"),
     "numa/cgroup.c": (["fopen"], "reads fixed names in /proc and /sys at start"),
+    "numa/sysfs.c": (["fopen", "scandir", "realpath", "access"],
+                     "reads small files of /proc and /sys for placement and doctor"),
     "server/config.c": (["fopen", "open"], "the configuration file, named by the administrator"),
     "client/cli/": (["fopen"], "lists of files and rules, named by the user"),
     "client/paths.c": (["open", "openat", "stat", "fstatat", "mkdir", "mkdtemp", "rmdir"],

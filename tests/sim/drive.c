@@ -312,7 +312,7 @@ static void run_session(struct run *run, struct sim_outcome *outcome)
     world->driven = true;
     side_start(run, SIM_SERVER);
     side_start(run, SIM_CLIENT);
-    hsr_assert(hsr_engine_listen(run->sides[SIM_SERVER].engine, run->listen_fd) == 0);
+    hsr_assert(hsr_engine_listen(run->sides[SIM_SERVER].engine, run->listen_fd, 0) == 0);
     world->fault = job->fault;
     world->swarm_ppm = job->swarm_ppm;
     world->bug = job->bug;

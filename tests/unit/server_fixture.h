@@ -111,7 +111,7 @@ static inline void fixture_start(struct fixture *fx, unsigned shards, unsigned p
     if (rc == HSR_E_NO_IO_URING || rc == HSR_E_MEMLOCK)
         SKIP(why);
     CHECK_EQ(rc, 0);
-    CHECK_EQ(hsr_engine_listen(fx->engine, fx->listen_fd), 0);
+    CHECK_EQ(hsr_engine_listen(fx->engine, fx->listen_fd, 0), 0);
 }
 
 static inline void fixture_turn(struct fixture *fx)

@@ -103,9 +103,9 @@ static void test_engine_threads(void)
     CHECK_EQ(listen(fd, 64), 0);
     CHECK_EQ(getsockname(fd, (struct sockaddr *)&address, &size), 0);
     CHECK_EQ(hsr_engine_create(&config, &engine, why, sizeof(why)), 0);
-    CHECK_EQ(hsr_engine_listen(engine, fd), 0);
+    CHECK_EQ(hsr_engine_listen(engine, fd, 0), 0);
     CHECK_EQ(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
-    CHECK_EQ(hsr_engine_listen(engine, -1), -EBADF);
+    CHECK_EQ(hsr_engine_listen(engine, -1, 0), -EBADF);
     for (unsigned i = 0; i < 10; i++) {
         struct raw raw = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
         struct timeval limit = { .tv_sec = 2 };

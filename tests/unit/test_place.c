@@ -1,16 +1,15 @@
 /* Placement on machines we do not have (synthetic topologies), on this one, and memory for shards.
  */
 #include <errno.h>
-#include <ftw.h>
 #include <sched.h>
 #include <stdint.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/util.h"
 #include "numa/numa.h"
 #include "tests/unit/hsr_test.h"
+#include "tests/unit/root_fixture.h"
 
 #define TWO_SOCKETS "synthetic:pack:2 [numa] core:4 pu:1"
 #define TWO_SOCKETS_SMT "synthetic:pack:2 [numa] core:4 pu:2"
@@ -112,13 +111,18 @@ static void test_place_large_machine_stops_at_limit(void)
 
 static void test_place_quota_limits_default_only(void)
 {
+    struct hsr_place_request request = { .topology = TWO_SOCKETS };
     struct hsr_placement p;
 
-    CHECK_EQ(hsr_place_make_limited(0, TWO_SOCKETS, NULL, 3, &p), 0);
+    request.cpus_max = 3;
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
     CHECK_EQ(p.count, 3);
-    CHECK_EQ(hsr_place_make_limited(0, TWO_SOCKETS, NULL, 100, &p), 0);
+    request.cpus_max = 100;
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
     CHECK_EQ(p.count, 8);
-    CHECK_EQ(hsr_place_make_limited(6, TWO_SOCKETS, NULL, 3, &p), 0);
+    request.shards = 6;
+    request.cpus_max = 3;
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
     CHECK_EQ(p.count, 6);
 }
 
@@ -135,6 +139,136 @@ static void test_place_refuses_what_is_wrong(void)
     CHECK_EQ(hsr_place_make(0, TWO_SOCKETS, "one", &p), HSR_E_USAGE);
     CHECK_EQ(hsr_place_make(HSR_SHARDS_MAX + 1, TWO_SOCKETS, NULL, &p), HSR_E_USAGE);
     CHECK_EQ(p.count, 77); /* written on success only */
+}
+
+/* ---- the machine of tests/unit/machines/two_sockets.xml ---- */
+
+static const char *two_sockets; /* "xml:FILE" */
+
+static const struct hsr_device *device_find(const struct hsr_placement *p, const char *name)
+{
+    for (unsigned i = 0; i < p->device_count; i++)
+        if (strcmp(p->devices[i].name, name) == 0)
+            return &p->devices[i];
+    fprintf(stderr, "no %s\n", name);
+    exit(1);
+}
+
+static void test_place_devices_know_their_node(void)
+{
+    struct hsr_place_request request = { .topology = two_sockets, .devices = true };
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    CHECK_EQ(p.count, 16);
+    CHECK_EQ(p.nodes, 2);
+    CHECK_EQ(p.near_nodes, 0);
+    CHECK_EQ(p.device_count, 10);
+    for (unsigned i = 0; i < p.device_count; i++) {
+        const char *name = p.devices[i].name;
+        bool nic = strncmp(name, "eth", 3) == 0;
+        int node = nic ? name[3] == '1' : name[4] >= '4'; /* eth1; nvme4n1 and above */
+
+        CHECK_EQ(p.devices[i].kind, nic ? HSR_DEVICE_NET : HSR_DEVICE_BLOCK);
+        CHECK(hsr_device_is_near(&p.devices[i], node));
+        CHECK(!hsr_device_is_near(&p.devices[i], !node));
+        CHECK(!hsr_device_is_near(&p.devices[i], -1));
+        CHECK(!hsr_device_is_near(&p.devices[i], 64));
+    }
+    CHECK_EQ(device_find(&p, "eth0")->nodes, 1);
+    request.devices = false;
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    CHECK_EQ(p.device_count, 0); /* nobody asked */
+}
+
+/* Goal: fewer shards than cores go to the node of what they serve, and past its cores to the other
+ * one; with devices on both nodes, or none that is known, nodes take turns. */
+static void test_place_few_shards_go_near(void)
+{
+    static const struct hsr_device near[] = {
+        { .name = "eth1", .kind = HSR_DEVICE_NET },
+        { .name = "nvme5n1", .kind = HSR_DEVICE_BLOCK },
+        { .name = "nvme0n1", .kind = HSR_DEVICE_BLOCK },
+    };
+    static const struct hsr_device strange[] = {
+        { .name = "eth7", .kind = HSR_DEVICE_NET }, /* is not there */
+        { .name = "eth1", .kind = HSR_DEVICE_BLOCK }, /* is no disk */
+    };
+    struct hsr_place_request request = {
+        .topology = two_sockets, .shards = 4, .near = near, .near_count = 2
+    };
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    CHECK_EQ(p.near_nodes, 2);
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK_EQ(p.shards[i].node, 1);
+        CHECK_EQ(p.shards[i].cpu, 16 + 2 * i);
+    }
+    request.shards = 10;
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    for (unsigned i = 0; i < 10; i++)
+        CHECK_EQ(p.shards[i].node, i < 8);
+    request.shards = 0;
+    request.cpus_max = 6; /* a quota makes them fewer as well */
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    CHECK_EQ(p.count, 6);
+    CHECK_EQ(p.shards[5].node, 1);
+    request = (struct hsr_place_request){
+        .topology = two_sockets, .shards = 4, .near = near, .near_count = 3
+    };
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    CHECK_EQ(p.near_nodes, 3);
+    for (unsigned i = 0; i < 4; i++)
+        CHECK_EQ(p.shards[i].node, i % 2);
+    request.near = strange;
+    request.near_count = 2;
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    CHECK_EQ(p.near_nodes, 0);
+    CHECK_EQ(p.shards[1].node, 1);
+    request.cpuset = "0-3"; /* one node is left: nothing is near or far */
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    CHECK_EQ(p.nodes, 1);
+    CHECK_EQ(p.device_count, 0);
+}
+
+/* Goal: what a shard deals out stays on its node as long as there are shards, and then reaches
+ * every other one, each once. */
+static void test_place_nearest_deals_own_node_first(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make(0, two_sockets, NULL, &p), 0);
+    for (unsigned home = 0; home < p.count; home++) {
+        bool seen[16] = { false };
+
+        CHECK_EQ(hsr_place_nearest(&p, home, 0), home);
+        for (unsigned i = 0; i < p.count; i++) {
+            unsigned shard = hsr_place_nearest(&p, home, i);
+
+            CHECK(!seen[shard]);
+            seen[shard] = true;
+            CHECK_EQ(p.shards[shard].node == p.shards[home].node, i < 8);
+            CHECK_EQ(hsr_place_nearest(&p, home, i + p.count), shard);
+        }
+    }
+    /* One node: in turn, from home on. */
+    CHECK_EQ(hsr_place_make(0, "synthetic:core:3 pu:1", NULL, &p), 0);
+    for (unsigned i = 0; i < 6; i++)
+        CHECK_EQ(hsr_place_nearest(&p, 1, i), (1 + i) % 3);
+}
+
+static void test_place_nodes_of_devices(void)
+{
+    static const struct hsr_device both[] = { { .name = "eth0", .kind = HSR_DEVICE_NET },
+                                              { .name = "nvme7n1", .kind = HSR_DEVICE_BLOCK } };
+    struct hsr_place_request request = { .topology = two_sockets, .devices = true };
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_decide(&request, &p), 0);
+    CHECK_EQ(hsr_place_nodes(&p, both, 0), 0);
+    CHECK_EQ(hsr_place_nodes(&p, both, 1), 1);
+    CHECK_EQ(hsr_place_nodes(&p, both, 2), 3);
 }
 
 /* Goal: the real machine gives places one can pin to, and affinity narrows them. */
@@ -187,49 +321,7 @@ static void test_mem_is_zeroed_aligned_and_returned(void)
     hsr_mem_unmap(&mem);
 }
 
-/* --- a false /proc and /sys for the quota --- */
-
-static char root[256];
-
-static void root_write(const char *path, const char *text)
-{
-    char full[1024];
-    FILE *file;
-
-    for (size_t i = 1; path[i] != '\0'; i++) {
-        if (path[i] != '/')
-            continue;
-        snprintf(full, sizeof(full), "%s%.*s", root, (int)i, path);
-        mkdir(full, 0755);
-    }
-    snprintf(full, sizeof(full), "%s%s", root, path);
-    file = fopen(full, "w");
-    CHECK(file != NULL);
-    if (file == NULL)
-        return;
-    fputs(text, file);
-    fclose(file);
-}
-
-static void root_make(void)
-{
-    snprintf(root, sizeof(root), "%s/test_place.XXXXXX",
-             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
-    CHECK(mkdtemp(root) != NULL);
-}
-
-static int root_remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
-static void root_remove(void)
-{
-    CHECK_EQ(nftw(root, root_remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
+/* ---- the quota, from a false /proc and /sys ---- */
 
 static void test_cgroup_v2_takes_the_smallest_of_the_chain(void)
 {
@@ -265,8 +357,20 @@ static void test_cgroup_v1_quota(void)
     root_remove();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    static char text[1024];
+
+    if (argc != 2) {
+        fprintf(stderr, "usage: test_place MACHINES_DIRECTORY\n");
+        return 2;
+    }
+    (void)snprintf(text, sizeof(text), "xml:%s/two_sockets.xml", argv[1]);
+    two_sockets = text;
+    RUN(test_place_devices_know_their_node);
+    RUN(test_place_few_shards_go_near);
+    RUN(test_place_nearest_deals_own_node_first);
+    RUN(test_place_nodes_of_devices);
     RUN(test_place_default_is_one_shard_per_core);
     RUN(test_place_nodes_take_turns);
     RUN(test_place_smt_uses_first_siblings_first);

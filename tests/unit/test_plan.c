@@ -23,7 +23,7 @@ static struct hsr_placement placement_of(const char *topology, unsigned shards)
 {
     struct hsr_placement placement = { 0 };
 
-    CHECK_EQ(hsr_place_make_limited(shards, topology, NULL, 0, &placement), 0);
+    CHECK_EQ(hsr_place_make(shards, topology, NULL, &placement), 0);
     return placement;
 }
 
@@ -306,8 +306,84 @@ static void test_plan_print_adds_up(void)
     }
 }
 
-int main(void)
+/* ---- the two sockets of docs/TUNING.md ---- */
+
+static const char *two_sockets, *tuning_path;
+
+struct text {
+    char bytes[8192];
+    size_t size;
+};
+
+static void text_line(void *context, const char *line)
 {
+    struct text *text = context;
+
+    text->size += (size_t)snprintf(text->bytes + text->size, sizeof(text->bytes) - text->size,
+                                   "    %s\n", line);
+    CHECK(text->size < sizeof(text->bytes));
+}
+
+/* Goal: the placement that docs/TUNING.md shows is what the code makes of that machine. */
+static void test_plan_of_tuning_md(void)
+{
+    static const struct hsr_device near[] = { { .name = "eth1", .kind = HSR_DEVICE_NET },
+                                              { .name = "nvme4n1", .kind = HSR_DEVICE_BLOCK } };
+    struct hsr_place_request place = {
+        .topology = two_sockets, .shards = 10, .near = near, .near_count = 2, .devices = true
+    };
+    struct hsr_plan_request request = { .server = true };
+    struct hsr_placement placement;
+    static struct text text;
+    static char tuning[65536];
+    struct hsr_plan plan;
+    char why[512];
+    const char *shown;
+    FILE *file = fopen(tuning_path, "r");
+
+    CHECK(file != NULL && fread(tuning, 1, sizeof(tuning) - 1, file) > 0);
+    if (file != NULL)
+        fclose(file);
+    CHECK_EQ(hsr_place_decide(&place, &placement), 0);
+    CHECK_EQ(hsr_plan_make(&request, &placement, &plan, why, sizeof(why)), 0);
+    hsr_plan_print(&plan, &placement, text_line, &text);
+    CHECK(strstr(text.bytes, "nic eth1: node 1, near shards 0-7\n") != NULL);
+    CHECK(strstr(text.bytes, "disk nvme0n1: node 0, near shards 8-9\n") != NULL);
+    CHECK(strstr(text.bytes, "first choice: node 1,") != NULL);
+    shown = strstr(text.bytes, "    shard 0:"); /* the sums above it are those of any machine */
+    CHECK(shown != NULL);
+    if (shown != NULL && strstr(tuning, shown) == NULL)
+        fprintf(stderr, "%s should hold:\n%s", tuning_path, shown);
+    CHECK(shown != NULL && strstr(tuning, shown) != NULL);
+    /* Nodes in turn: the list of near shards has no ranges. */
+    place.near_count = 0;
+    place.shards = 4;
+    text.size = 0;
+    CHECK_EQ(hsr_place_decide(&place, &placement), 0);
+    CHECK_EQ(hsr_plan_make(&request, &placement, &plan, why, sizeof(why)), 0);
+    hsr_plan_print(&plan, &placement, text_line, &text);
+    CHECK(strstr(text.bytes, "nic eth1: node 1, near shards 1 3\n") != NULL);
+    CHECK(strstr(text.bytes, "first choice") == NULL);
+    place.shards = 1;
+    text.size = 0;
+    CHECK_EQ(hsr_place_decide(&place, &placement), 0);
+    CHECK_EQ(hsr_plan_make(&request, &placement, &plan, why, sizeof(why)), 0);
+    hsr_plan_print(&plan, &placement, text_line, &text);
+    CHECK(strstr(text.bytes, "nic eth1: node 1, near shards none\n") != NULL);
+}
+
+int main(int argc, char **argv)
+{
+    static char topology[1024];
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: test_plan MACHINES_DIRECTORY TUNING_MD\n");
+        return 2;
+    }
+    (void)snprintf(topology, sizeof(topology), "xml:%s/two_sockets.xml", argv[1]);
+    two_sockets = topology;
+    tuning_path = argv[2];
+    RUN(test_plan_of_tuning_md);
     RUN(test_plan_defaults_fit_everywhere);
     RUN(test_plan_defaults_of_two_cores);
     RUN(test_plan_memory_is_used);

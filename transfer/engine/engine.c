@@ -41,7 +41,8 @@ static void shard_cancel(struct hsr_shard *shard);
 static void shard_stop(struct hsr_shard *shard);
 static void shard_stop_tick(struct hsr_timer *timer);
 static void shard_cancel_arm(struct hsr_shard *shard);
-static int ask_all(struct hsr_engine *engine, enum hsr_ask_kind kind, int fd);
+static int ask_all(struct hsr_engine *engine, enum hsr_ask_kind kind, int fd, uint64_t nodes);
+static bool shard_on(const struct hsr_shard *shard, uint64_t nodes);
 static struct hsr_ask *ask_new(struct hsr_shard *shard, enum hsr_ask_kind kind);
 static void acceptor_done(struct hsr_op *op, int64_t res, unsigned flags);
 static void acceptor_retry(struct hsr_timer *timer);
@@ -97,8 +98,9 @@ fail:
     return rc;
 }
 
-int hsr_engine_listen(struct hsr_engine *engine, int fd)
+int hsr_engine_listen(struct hsr_engine *engine, int fd, uint64_t nodes)
 {
+    bool served = false;
     unsigned before = atomic_fetch_add(&engine->listeners, 1);
     int rc;
 
@@ -117,7 +119,9 @@ int hsr_engine_listen(struct hsr_engine *engine, int fd)
             return rc;
         }
     }
-    rc = ask_all(engine, HSR_ASK_LISTEN, fd);
+    for (unsigned i = 0; i < engine->shard_count; i++)
+        served |= shard_on(&engine->shards[i], nodes);
+    rc = ask_all(engine, HSR_ASK_LISTEN, fd, served ? nodes : 0);
     if (rc < 0)
         atomic_fetch_sub(&engine->listeners, 1);
     return rc;
@@ -127,7 +131,7 @@ void hsr_engine_drain(struct hsr_engine *engine)
 {
     atomic_store(&engine->draining, true);
     /* Without memory for the question new sessions are still refused, by the flag. */
-    (void)ask_all(engine, HSR_ASK_DRAIN, -1);
+    (void)ask_all(engine, HSR_ASK_DRAIN, -1, 0);
 }
 
 unsigned hsr_engine_sessions(const struct hsr_engine *engine)
@@ -234,7 +238,7 @@ static void engine_stop(struct hsr_engine *engine)
     struct timespec tick = { .tv_nsec = (long)STOP_TICK_NS };
     uint64_t turns = 2 * STOP_MAX_NS / STOP_TICK_NS; /* the shards give up before that */
 
-    while (ask_all(engine, HSR_ASK_STOP, -1) < 0)
+    while (ask_all(engine, HSR_ASK_STOP, -1, 0) < 0)
         (void)nanosleep(&tick, NULL); /* memory comes back as sessions end */
     while (!engine_quiet(engine) && turns > 0) {
         if (engine->config.no_threads) {
@@ -388,7 +392,8 @@ static void ask_deliver(struct hsr_msg *msg)
 
     switch (ask->kind) {
     case HSR_ASK_LISTEN:
-        shard_listen(shard, ask->fd);
+        if (ask->nodes == 0 || shard_on(shard, ask->nodes))
+            shard_listen(shard, ask->fd);
         break;
     case HSR_ASK_DRAIN:
         shard_drain(shard);
@@ -422,7 +427,7 @@ static struct hsr_ask *ask_new(struct hsr_shard *shard, enum hsr_ask_kind kind)
 }
 
 /* The same to every shard, or to none. */
-static int ask_all(struct hsr_engine *engine, enum hsr_ask_kind kind, int fd)
+static int ask_all(struct hsr_engine *engine, enum hsr_ask_kind kind, int fd, uint64_t nodes)
 {
     struct hsr_ask *asks[HSR_SHARDS_MAX];
 
@@ -434,10 +439,20 @@ static int ask_all(struct hsr_engine *engine, enum hsr_ask_kind kind, int fd)
             return -ENOMEM;
         }
         asks[i]->fd = fd;
+        asks[i]->nodes = nodes;
     }
     for (unsigned i = 0; i < engine->shard_count; i++)
         hsr_loop_send(&engine->shards[i].loop, &asks[i]->msg);
     return 0;
+}
+
+static bool shard_on(const struct hsr_shard *shard, uint64_t nodes)
+{
+    const struct hsr_placement *placement = &shard->engine->config.placement;
+    const struct hsr_device there = { .nodes = nodes };
+
+    return shard->index < placement->count &&
+           hsr_device_is_near(&there, placement->shards[shard->index].node);
 }
 
 static void shard_listen(struct hsr_shard *shard, int fd)

@@ -138,8 +138,9 @@ struct hsr_engine;
 int hsr_engine_create(const struct hsr_engine_config *config, struct hsr_engine **ret_engine,
                       char *why, size_t why_size);
 
-/** Server: accept on @fd (listening, borrowed until destroy). Any thread, after create. */
-int hsr_engine_listen(struct hsr_engine *engine, int fd);
+/** Server: accept on @fd (listening, borrowed until destroy). Any thread, after create.
+ * @param nodes  bit n: only shards on node n accept; 0, or nodes without shards: all do */
+int hsr_engine_listen(struct hsr_engine *engine, int fd, uint64_t nodes);
 
 /** Server: stop accepting; running sessions go on; engine->event CLOSED tells when each ends. */
 void hsr_engine_drain(struct hsr_engine *engine);

@@ -333,6 +333,51 @@ static void plan_line(const struct plan_lines *lines, const char *format, ...)
     lines->line(lines->context, text);
 }
 
+/* "0-3 8": the shards on the nodes of @device. */
+static void plan_shards_near(const struct hsr_device *device, unsigned shards,
+                             const struct hsr_placement *placement, char *text, size_t size)
+{
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < shards && at < size; i++) {
+        unsigned last = i;
+
+        while (last < shards && hsr_device_is_near(device, placement->shards[last].node))
+            last++;
+        if (last == i)
+            continue;
+        at += (size_t)snprintf(text + at, size - at, last - i > 1 ? " %u-%u" : " %u", i, last - 1);
+        i = last; /* that one is not near */
+    }
+}
+
+/* Which device is where, and who is near it. One node is near everything: nothing to say. */
+static void plan_devices_print(const struct plan_lines *lines, unsigned shards,
+                               const struct hsr_placement *placement)
+{
+    char text[128], nodes[128] = "";
+    size_t at = 0;
+
+    for (unsigned i = 0; i < placement->device_count; i++) {
+        const struct hsr_device *device = &placement->devices[i];
+        int node = __builtin_ffsll((long long)device->nodes) - 1;
+        const char *kind = device->kind == HSR_DEVICE_NET ? "nic" : "disk";
+
+        plan_shards_near(device, shards, placement, text, sizeof(text));
+        if (node < 0)
+            plan_line(lines, "%s %s: near all nodes", kind, device->name);
+        else
+            plan_line(lines, "%s %s: node %d, near shards%s", kind, device->name, node,
+                      text[0] != '\0' ? text : " none");
+    }
+    for (int node = 0; node < 64 && at < sizeof(nodes); node++)
+        if ((placement->near_nodes >> node & 1) != 0)
+            at += (size_t)snprintf(nodes + at, sizeof(nodes) - at, " %d", node);
+    if (placement->near_nodes != 0)
+        plan_line(lines, "first choice: node%s, for what is served", nodes);
+}
+
 void hsr_plan_print(const struct hsr_plan *plan, const struct hsr_placement *placement,
                     void (*line)(void *context, const char *text), void *context)
 {
@@ -365,4 +410,5 @@ void hsr_plan_print(const struct hsr_plan *plan, const struct hsr_placement *pla
         plan_line(&lines, "shard %u: cpu %u, core %u, node %d", i, place->cpu, place->core,
                   place->node);
     }
+    plan_devices_print(&lines, plan->shards, placement);
 }

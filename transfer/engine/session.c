@@ -111,7 +111,8 @@ static struct hsr_shard *session_place(struct hsr_session *session, uint32_t ind
             there++;
     if (near < engine->shard_count && there < share)
         return &engine->shards[near];
-    return &engine->shards[(session->home->index + index) % engine->shard_count];
+    return &engine
+                ->shards[hsr_place_nearest(&engine->config.placement, session->home->index, index)];
 }
 
 int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,

@@ -62,6 +62,7 @@ struct hsr_ask {
     struct hsr_shard *shard;
     enum hsr_ask_kind kind;
     int fd;
+    uint64_t nodes; /* LISTEN: of the shards that accept; 0: all */
     struct hsr_job_spec spec;
 };
 
