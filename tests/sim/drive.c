@@ -173,7 +173,7 @@ static const struct hsr_placement *placement(void)
     static struct hsr_placement place;
 
     if (place.count == 0)
-        hsr_assert(hsr_place_make(2, "synthetic:core:2 pu:1", NULL, &place) == 0);
+        hsr_assert(hsr_place_make(4, "synthetic:core:4 pu:1", NULL, &place) == 0);
     return &place;
 }
 

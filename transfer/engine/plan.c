@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "ring/buf.h"
+#include "transfer/engine/crew.h"
 #include "transfer/engine/stream.h"
+#include "transfer/engine/target.h"
 
 /* Measured: 2 to 4 MiB in flight per shard stay in cache and are fastest; 256 KiB x 4 is that for
  * two streams. A server's buffers also hold the chunks of a client that asks for larger ones. */
@@ -157,9 +159,12 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
      */
     plan->connection_bytes = sizeof(struct hsr_conn) + 3 * (uint64_t)HSR_CONN_BUFFER_SIZE +
                              HSR_MAX(stream, LISTING_BYTES);
-    /* a session: pages in flight, the walk, filter rules, large files in transit */
-    plan->session_bytes = sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES +
-                          RULES_BYTES + HSR_FILES_MAX * HSR_KIB + HSR_PATH_WIRE_MAX;
+    /* a session: pages in flight, the walk, filter rules, large files in transit, and a hand on
+     * each shard */
+    plan->session_bytes =
+        sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES + RULES_BYTES +
+        HSR_FILES_MAX * HSR_KIB + HSR_PATH_WIRE_MAX +
+        hsr_crew_size(plan->shards) * (sizeof(struct hsr_hand) + hsr_target_hand_bytes());
     /* hard links seen, and names to keep when deleting: a share of the whole, per session */
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);
     plan->links_bytes = HSR_MIN(HSR_MAX(plan->links_bytes, LINKS_MIN), LINKS_MAX);

@@ -318,7 +318,7 @@ static void session_close(struct hsr_session *session)
     for (uint32_t i = 0; i < HSR_STREAMS_MAX; i++)
         if (session->streams[i] != NULL)
             hsr_stream_close(session->streams[i]);
-    if (session->streams_open > 0)
+    if (!hsr_crew_close(&session->crew) || session->streams_open > 0)
         return;
     if (session->target != NULL && !hsr_target_idle(session))
         return; /* its last system call wakes us */
@@ -339,6 +339,7 @@ static void session_free(struct hsr_session *session)
         hsr_source_destroy(session);
     if (session->target != NULL)
         hsr_target_destroy(session);
+    hsr_crew_free(&session->crew);
     hsr_loop_timer_clear(&session->home->loop, &session->tick);
     hsr_loop_forget(&session->home->loop, &session->task);
     hsr_list_remove(&session->node);

@@ -10,6 +10,7 @@
 #define HSR_ENGINE_SESSION_H
 
 #include "transfer/engine/conn.h"
+#include "transfer/engine/crew.h"
 #include "transfer/engine/shard.h"
 #include "transfer/proto/message.h"
 #include "transfer/tree/filter.h"
@@ -74,6 +75,7 @@ struct hsr_session {
     uint32_t streams_joined; /* ready */
     struct hsr_source *source; /* one of these two */
     struct hsr_target *target;
+    struct hsr_crew crew; /* of either */
     struct hsr_session_counts counts;
     struct hsr_progress progress;
     struct hsr_totals totals; /* source: from DONE; target: its own */

@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "transfer/engine/target_impl.h"
 
+static int target_crew(struct hsr_target *target);
 static int target_page_came(struct hsr_target *target, const struct hsr_frame *frame,
                             struct hsr_span payload);
 static int target_page_read(struct hsr_target *target, struct target_page *page);
@@ -26,12 +27,13 @@ int hsr_target_create(struct hsr_session *session)
     struct hsr_loop *loop = &session->home->loop;
     struct statfs fs;
     struct hsr_op op = { .kind = HSR_OP_STATFS, .fd = session->root_fd, .statfs = &fs };
+    int rc;
 
     if (target == NULL)
         return -ENOMEM;
     session->target = target;
     target->session = session;
-    target->digest.fd = -1;
+    hsr_list_init(&target->slices_free);
     hsr_list_init(&target->endings);
     hsr_list_init(&target->files);
     hsr_list_init(&target->root.node);
@@ -50,7 +52,30 @@ int hsr_target_create(struct hsr_session *session)
         if (target->pages[i].payload == NULL)
             return -ENOMEM;
     }
+    rc = target_crew(target);
+    if (rc < 0)
+        return rc;
     return session->client ? target_send_paths(session) : 0;
+}
+
+/* Hands, and a slice for every task they take, and the one that is being filled. */
+static int target_crew(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+    int rc = hsr_crew_create(&session->crew, session, &hsr_target_crew);
+    uint32_t count = TARGET_SLICES_PER_HAND * session->crew.hand_count;
+
+    if (rc < 0)
+        return rc;
+    target->slices = calloc(count, sizeof(*target->slices));
+    if (target->slices == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        target->slices[i].target = target;
+        hsr_list_init(&target->slices[i].task.node);
+        hsr_list_push_tail(&target->slices_free, &target->slices[i].task.node);
+    }
+    return 0;
 }
 
 void hsr_target_step(struct hsr_session *session)
@@ -122,8 +147,6 @@ void hsr_target_destroy(struct hsr_session *session)
     hsr_target_dirs_free(target);
     if (target->way != NULL)
         hsr_prune_destroy(target->way);
-    if (target->digest.fd >= 0)
-        hsr_digest_end(&target->tree, &target->digest);
     hsr_tree_fini(&target->tree);
     for (uint32_t i = 0; target->pages != NULL && i < HSR_PAGES_MAX; i++) {
         free(target->pages[i].payload);
@@ -131,7 +154,7 @@ void hsr_target_destroy(struct hsr_session *session)
     }
     free(target->pages);
     free(target->linking);
-    free(target->digest_buf);
+    free(target->slices);
     free(target);
     session->target = NULL;
 }
@@ -239,6 +262,8 @@ static int target_page_came(struct hsr_target *target, const struct hsr_frame *f
     page->want_sent = false;
     page->page = frame->page;
     page->next = 0;
+    page->slices = 0;
+    page->clearing = 0;
     page->failed = 0;
     page->want_count = 0;
     page->size = payload.size;

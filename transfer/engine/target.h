@@ -15,5 +15,7 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);
 /** Is no system call of the machine under way? Then it may be destroyed. */
 bool hsr_target_idle(const struct hsr_session *session);
 void hsr_target_destroy(struct hsr_session *session);
+/** Bytes that one hand of a target needs, for the plan. */
+size_t hsr_target_hand_bytes(void);
 
 #endif

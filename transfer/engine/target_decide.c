@@ -1,5 +1,6 @@
-/* What to do about each entry: compare it with what has its name, make what needs no data, want the
- * rest. Entries are decided in order, in slices. */
+/* What to do about each entry. The home begins the entries of a page in order: where they belong,
+ * directories, further names, what is wanted in a directory that is new. What has to be compared
+ * goes to the hands in slices (target_judge.c); their verdicts come back in any order. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,30 +8,30 @@
 #include "base/base.h"
 #include "transfer/engine/target_impl.h"
 
-#define DECIDE_SLICE 32u /* entries before others get a turn: about 100 us */
-#define DECIDE_DIGEST (256 * HSR_KIB) /* bytes hashed in one step for --checksum */
+#define DECIDE_SLICE 64u /* entries begun before others get a turn: some 20 us, more with mkdir */
+/* Pages that wait before other shards are asked for help. While the home keeps up with the source,
+ * help would only take a core from somebody, perhaps from the source itself. */
+#define DECIDE_PAGES_HELP 2u
 
-enum decide_result { DECIDE_DONE, DECIDE_AGAIN };
-
-static enum decide_result decide_entry(struct hsr_target *target, struct target_page *page,
-                                       uint16_t index);
+static struct hsr_hand *decide_hand(struct hsr_target *target);
+static bool decide_slice_open(struct hsr_target *target, struct target_page *page);
+static void decide_slice_lend(struct hsr_target *target);
+static void decide_page_check(struct target_page *page);
+static bool decide_entry(struct hsr_target *target, struct target_page *page, uint16_t index);
 static int decide_begin(struct hsr_target *target, struct target_page *page, uint16_t index,
                         const struct hsr_entry *entry);
-static enum decide_result decide_compared(struct hsr_target *target, struct target_page *page,
-                                          uint16_t index, const struct hsr_entry *entry);
-static enum decide_result decide_by_kind(struct hsr_target *target, struct target_page *page,
-                                         uint16_t index, const struct hsr_entry *entry, int compare,
-                                         const struct hsr_existing *existing);
-static enum decide_result decide_clear_way(struct hsr_target *target, struct target_page *page,
-                                           uint16_t index, const struct hsr_entry *entry);
-static enum decide_result decide_digest(struct hsr_target *target, struct target_page *page,
-                                        uint16_t index, const struct hsr_entry *entry);
-static void decide_want(struct hsr_target *target, struct target_page *page, uint16_t index,
-                        const struct hsr_want_item *item);
+static void decide_judged(struct hsr_target *target, struct target_page *page,
+                          const struct target_verdict *verdict);
+static void decide_changed(struct hsr_target *target, struct target_page *page,
+                           const struct target_verdict *verdict, const struct hsr_entry *entry);
+static void decide_clear(struct hsr_target *target);
+static bool decide_clear_find(struct hsr_target *target);
+static void decide_cleared(struct hsr_target *target, int rc);
+static void decide_want(struct target_page *page, uint16_t index, const struct hsr_want_item *item);
 static void decide_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
                        const struct hsr_entry *entry, int compare);
-static void decide_make(struct hsr_target *target, struct target_page *page, uint16_t index,
-                        const struct hsr_entry *entry, int compare);
+static void decide_made(struct hsr_target *target, struct target_page *page, uint16_t index,
+                        const struct hsr_entry *entry, int compare, int rc);
 static void decide_link(struct hsr_target *target, struct target_page *page, uint16_t index,
                         const struct hsr_entry *entry);
 static bool decide_link_ready(const struct hsr_target *target, uint32_t link_id);
@@ -39,24 +40,86 @@ static void decide_owner(struct hsr_target *target, const struct hsr_entry *entr
 void hsr_target_decide(struct hsr_target *target)
 {
     struct hsr_session *session = target->session;
-    unsigned slice = 0;
+    unsigned steps = 0;
 
+    decide_clear(target);
     while (session->state == HSR_SESSION_MOVING && target->decide_next != target->page_next) {
         struct target_page *page = &target->pages[target->decide_next % HSR_PAGES_MAX];
 
         while (page->next < page->count) {
-            if (slice++ >= DECIDE_SLICE) {
-                hsr_session_wake(session); /* streams of this shard get their turn */
+            if (steps++ >= DECIDE_SLICE && hsr_loop_pressed(&session->home->loop)) {
+                hsr_session_wake(session); /* streams and hands of this shard get their turn */
                 return;
             }
-            if (decide_entry(target, page, page->next) == DECIDE_DONE)
-                page->next++;
-            if (session->state != HSR_SESSION_MOVING)
+            if (target->filling == NULL && !decide_slice_open(target, page))
+                return; /* all hands have enough: what comes back wakes us */
+            if (!decide_entry(target, page, page->next))
                 return;
+            page->next++;
         }
-        page->decided = true;
+        decide_slice_lend(target);
         target->decide_next++;
+        decide_page_check(page);
     }
+}
+
+void hsr_target_judged(struct hsr_session *session, struct hsr_crew_task *task)
+{
+    struct target_slice *slice = hsr_container_of(task, struct target_slice, task);
+    struct hsr_target *target = session->target;
+    struct target_page *page = slice->page;
+
+    hsr_assert(page->slices > 0 && slice->next == slice->count);
+    page->slices--;
+    for (uint16_t i = 0; i < slice->count && session->state == HSR_SESSION_MOVING; i++)
+        decide_judged(target, page, &slice->verdicts[i]);
+    hsr_list_push_tail(&target->slices_free, &slice->task.node);
+    decide_page_check(page);
+}
+
+static struct hsr_hand *decide_hand(struct hsr_target *target)
+{
+    bool help = target->page_next - target->decide_next > DECIDE_PAGES_HELP ||
+                (target->session->options & HSR_OPT_CHECKSUM) != 0;
+
+    return hsr_crew_hand(&target->session->crew, help);
+}
+
+static bool decide_slice_open(struct hsr_target *target, struct target_page *page)
+{
+    struct hsr_list *node;
+
+    target->hand = decide_hand(target);
+    if (target->hand == NULL)
+        return false;
+    node = hsr_list_pop_head(&target->slices_free);
+    hsr_assert(node != NULL); /* there is one more than the hands take */
+    target->filling = hsr_container_of(node, struct target_slice, task.node);
+    target->filling->page = page;
+    target->filling->count = target->filling->next = 0;
+    target->filling->bytes = 0;
+    return true;
+}
+
+static void decide_slice_lend(struct hsr_target *target)
+{
+    struct target_slice *slice = target->filling;
+
+    target->filling = NULL;
+    if (slice == NULL)
+        return;
+    if (slice->count == 0) {
+        hsr_list_push_tail(&target->slices_free, &slice->task.node);
+        return;
+    }
+    slice->page->slices++;
+    hsr_crew_lend(target->hand, &slice->task);
+}
+
+/* Is everything known that the answer to this page says? */
+static void decide_page_check(struct target_page *page)
+{
+    page->decided = page->next == page->count && page->slices == 0 && page->clearing == 0;
 }
 
 void hsr_target_links(struct hsr_target *target)
@@ -81,28 +144,40 @@ void hsr_target_links(struct hsr_target *target)
     target->linking_count = kept;
 }
 
-static enum decide_result decide_entry(struct hsr_target *target, struct target_page *page,
-                                       uint16_t index)
+/* False: the session is over. */
+static bool decide_entry(struct hsr_target *target, struct target_page *page, uint16_t index)
 {
-    struct hsr_session *session = target->session;
+    struct target_slice *slice = target->filling;
+    const struct target_dir *dir;
     struct hsr_entry entry;
+    bool fresh;
     int rc;
 
     hsr_target_entry_read(target, page, index, &entry);
-    if (target->way == NULL && target->digest.fd < 0) {
-        rc = decide_begin(target, page, index, &entry);
-        if (rc < 0) {
-            hsr_session_end(session, rc, "an entry that cannot be");
-            return DECIDE_AGAIN;
-        }
-        if (page->entries[index].state != TARGET_LISTED)
-            return DECIDE_DONE;
+    rc = decide_begin(target, page, index, &entry);
+    if (rc < 0) {
+        hsr_session_end(target->session, rc, "an entry that cannot be");
+        return false;
     }
-    if (target->way != NULL)
-        return decide_clear_way(target, page, index, &entry);
-    if (target->digest.fd >= 0)
-        return decide_digest(target, page, index, &entry);
-    return decide_compared(target, page, index, &entry);
+    if (page->entries[index].state != TARGET_LISTED)
+        return true;
+    dir = page->entries[index].dir;
+    fresh = dir->fresh || dir->phantom;
+    if (fresh && (target->session->options & HSR_OPT_DRY_RUN)) {
+        decide_dry(target, page, index, &entry, HSR_COMPARE_ABSENT);
+        return true;
+    }
+    if (fresh && entry.type == HSR_ENTRY_FILE && entry.size > 0) {
+        decide_want(page, index,
+                    &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
+        return true;
+    }
+    slice->verdicts[slice->count++] = (struct target_verdict){ .index = index, .fresh = fresh };
+    if (target->session->options & HSR_OPT_CHECKSUM)
+        slice->bytes += entry.size;
+    if (slice->count == TARGET_SLICE || slice->bytes >= TARGET_SLICE_BYTES)
+        decide_slice_lend(target);
+    return true;
 }
 
 /* Where it belongs. Directories are settled here; what cannot be is the source's fault. */
@@ -159,141 +234,148 @@ static int decide_begin(struct hsr_target *target, struct target_page *page, uin
     return 0;
 }
 
-static enum decide_result decide_compared(struct hsr_target *target, struct target_page *page,
-                                          uint16_t index, const struct hsr_entry *entry)
-{
-    struct target_dir *dir = page->entries[index].dir;
-    struct hsr_existing existing = { 0 };
-    int compare = HSR_COMPARE_ABSENT;
-
-    if (!dir->fresh && !dir->phantom)
-        compare = hsr_tree_compare(&target->tree, &dir->dir, entry, &existing);
-    if (compare < 0) {
-        hsr_target_settle(target, page, index, compare, "stat");
-        return DECIDE_DONE;
-    }
-    if (compare != HSR_COMPARE_ABSENT && (target->session->options & HSR_OPT_IGNORE_EXISTING)) {
-        target->session->totals.skipped++;
-        hsr_target_settle(target, page, index, 0, NULL);
-        return DECIDE_DONE;
-    }
-    return decide_by_kind(target, page, index, entry, compare, &existing);
-}
-
-static enum decide_result decide_by_kind(struct hsr_target *target, struct target_page *page,
-                                         uint16_t index, const struct hsr_entry *entry, int compare,
-                                         const struct hsr_existing *existing)
+/* What a hand found out about an entry. */
+static void decide_judged(struct hsr_target *target, struct target_page *page,
+                          const struct target_verdict *verdict)
 {
     struct hsr_session *session = target->session;
-    struct target_dir *dir = page->entries[index].dir;
-    bool same_size = existing->size == entry->size;
+    uint16_t index = verdict->index;
+    int compare = verdict->compare;
+    struct hsr_entry entry;
 
-    if (compare == HSR_COMPARE_CONTENT && entry->type == HSR_ENTRY_FILE && same_size &&
-        entry->size > 0 && (session->options & HSR_OPT_CHECKSUM)) {
-        char name[HSR_NAME_MAX + 1];
-
-        memcpy(name, entry->name.ptr, entry->name.size);
-        name[entry->name.size] = '\0';
-        if (hsr_digest_begin(&target->tree, &dir->dir, name, &target->digest) == 0)
-            return DECIDE_AGAIN;
-        target->digest.fd = -1; /* not to be read: replaced like any other */
+    if (compare < 0) {
+        hsr_target_settle(target, page, index, compare, "stat");
+        return;
     }
-    if (session->options & HSR_OPT_DRY_RUN) {
-        decide_dry(target, page, index, entry, compare);
-        return DECIDE_DONE;
-    }
-    if (compare == HSR_COMPARE_SAME) {
+    if (compare == HSR_COMPARE_SAME ||
+        (compare != HSR_COMPARE_ABSENT && (session->options & HSR_OPT_IGNORE_EXISTING))) {
         session->totals.skipped++;
         hsr_target_settle(target, page, index, 0, NULL);
-        return DECIDE_DONE;
+        return;
     }
-    if (compare == HSR_COMPARE_METADATA) {
-        int rc = hsr_tree_touch(&target->tree, &dir->dir, entry);
+    hsr_target_entry_read(target, page, index, &entry);
+    if (session->options & HSR_OPT_DRY_RUN) {
+        decide_dry(target, page, index, &entry, compare);
+        return;
+    }
+    hsr_target_warn(target, page->entries[index].dir, &entry, verdict->warning,
+                    verdict->warning_op);
+    decide_changed(target, page, verdict, &entry);
+}
 
-        hsr_target_warn(target, dir, entry, target->tree.warning.code, target->tree.warning.op);
-        target->tree.warning.code = 0;
-        if (rc == 0) {
-            session->totals.touched++;
+static void decide_changed(struct hsr_target *target, struct target_page *page,
+                           const struct target_verdict *verdict, const struct hsr_entry *entry)
+{
+    struct target_dir *dir = page->entries[verdict->index].dir;
+    struct hsr_want_item item = { .index = verdict->index, .action = HSR_WANT_WHOLE };
+
+    if (verdict->in_way) {
+        page->entries[verdict->index].state = TARGET_CLEARING;
+        page->clearing++;
+        target->clearing++;
+        return;
+    }
+    page->entries[verdict->index].replace = verdict->compare != HSR_COMPARE_ABSENT;
+    switch ((enum target_deed)verdict->deed) {
+    case TARGET_TOUCHED:
+        if (verdict->rc == 0) {
+            target->session->totals.touched++;
             hsr_target_tell(target, dir, entry, HSR_NOTE_TOUCHED);
         }
-        hsr_target_settle(target, page, index, rc, "metadata");
-        return DECIDE_DONE;
+        hsr_target_settle(target, page, verdict->index, verdict->rc, "metadata");
+        break;
+    case TARGET_MADE:
+        decide_made(target, page, verdict->index, entry, verdict->compare, verdict->rc);
+        break;
+    case TARGET_DIGESTED:
+        item.action = HSR_WANT_UNLESS;
+        memcpy(item.digest, verdict->digest, sizeof(item.digest));
+        decide_want(page, verdict->index, &item);
+        break;
+    case TARGET_COMPARED:
+        decide_want(page, verdict->index, &item);
+        break;
+    default:
+        hsr_unreachable("what a hand did");
     }
-    if (compare == HSR_COMPARE_OTHER_KIND && S_ISDIR(existing->mode) &&
-        (session->options & HSR_OPT_DELETE)) {
-        char name[HSR_NAME_MAX + 1];
-
-        memcpy(name, entry->name.ptr, entry->name.size);
-        name[entry->name.size] = '\0';
-        if (hsr_prune_create_name(&target->tree, &dir->dir, name, session->filter,
-                                  &target->delete_left, hsr_target_deleted, target,
-                                  &target->way) == 0)
-            return DECIDE_AGAIN;
-    }
-    page->entries[index].replace = compare != HSR_COMPARE_ABSENT;
-    if (entry->type == HSR_ENTRY_FILE && entry->size > 0)
-        decide_want(target, page, index,
-                    &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
-    else
-        decide_make(target, page, index, entry, compare);
-    return DECIDE_DONE;
 }
 
-/* A tree has the name: it goes first (--delete). */
-static enum decide_result decide_clear_way(struct hsr_target *target, struct target_page *page,
-                                           uint16_t index, const struct hsr_entry *entry)
+/* Trees that have the name of something else go, one after the other, in steps. */
+static void decide_clear(struct hsr_target *target)
 {
-    int rc = hsr_prune_step(target->way);
+    struct hsr_session *session = target->session;
+    int rc = 0;
 
-    if (rc > 0)
-        return DECIDE_AGAIN;
-    hsr_prune_destroy(target->way);
-    target->way = NULL;
-    if (rc < 0) {
-        hsr_target_settle(target, page, index, rc, "delete");
-        return DECIDE_DONE;
+    while (target->clearing > 0 && session->state == HSR_SESSION_MOVING) {
+        if (target->way == NULL && !decide_clear_find(target))
+            continue; /* it could not be begun, and is settled */
+        rc = hsr_prune_step(target->way);
+        if (rc <= 0) {
+            hsr_prune_destroy(target->way);
+            target->way = NULL;
+            decide_cleared(target, rc);
+        }
+        if (hsr_loop_pressed(&session->home->loop)) {
+            hsr_session_wake(session);
+            return;
+        }
     }
-    page->entries[index].replace = true;
-    if (entry->type == HSR_ENTRY_FILE && entry->size > 0)
-        decide_want(target, page, index,
-                    &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
-    else
-        decide_make(target, page, index, entry, HSR_COMPARE_OTHER_KIND);
-    return DECIDE_DONE;
 }
 
-/* --checksum: one slice of our file's digest; then ask for theirs. */
-static enum decide_result decide_digest(struct hsr_target *target, struct target_page *page,
-                                        uint16_t index, const struct hsr_entry *entry)
+/* Begin with the first of them. */
+static bool decide_clear_find(struct hsr_target *target)
 {
-    struct hsr_want_item item = { .index = index, .action = HSR_WANT_UNLESS };
+    struct target_page *page = target->pages;
+    char name[HSR_NAME_MAX + 1];
+    struct hsr_entry entry;
+    uint16_t index = 0;
     int rc;
 
-    if (target->digest_buf == NULL)
-        target->digest_buf = malloc(DECIDE_DIGEST);
-    rc = target->digest_buf == NULL
-             ? -ENOMEM
-             : hsr_digest_step(&target->tree, &target->digest, target->digest_buf, DECIDE_DIGEST,
-                               item.digest);
-    if (rc > 0)
-        return DECIDE_AGAIN;
-    hsr_digest_end(&target->tree, &target->digest);
-    target->digest.fd = -1;
+    while (page->clearing == 0)
+        page++;
+    while (page->entries[index].state != TARGET_CLEARING)
+        index++;
+    hsr_assert(page < target->pages + HSR_PAGES_MAX && index < page->count);
+    target->clearing_key = (uint32_t)(page - target->pages) << 16 | index;
+    hsr_target_entry_read(target, page, index, &entry);
+    memcpy(name, entry.name.ptr, entry.name.size);
+    name[entry.name.size] = '\0';
+    rc = hsr_prune_create_name(&target->tree, &page->entries[index].dir->dir, name,
+                               target->session->filter, &target->delete_left, hsr_target_deleted,
+                               target, &target->way);
     if (rc < 0)
-        item.action = HSR_WANT_WHOLE;
-    page->entries[index].replace = true;
-    if (target->session->options & HSR_OPT_DRY_RUN)
-        decide_dry(target, page, index, entry,
-                   HSR_COMPARE_SAME); /* see docs: -n compares no digest */
-    else
-        decide_want(target, page, index, &item);
-    return DECIDE_DONE;
+        decide_cleared(target, rc);
+    return rc == 0;
 }
 
-static void decide_want(struct hsr_target *target, struct target_page *page, uint16_t index,
-                        const struct hsr_want_item *item)
+/* The name is free, or will not be. */
+static void decide_cleared(struct hsr_target *target, int rc)
 {
-    (void)target;
+    struct target_page *page = &target->pages[target->clearing_key >> 16];
+    uint16_t index = (uint16_t)(target->clearing_key & 0xffff);
+    struct target_dir *dir = page->entries[index].dir;
+    struct hsr_entry entry;
+
+    target->clearing--;
+    page->clearing--;
+    hsr_target_entry_read(target, page, index, &entry);
+    page->entries[index].replace = true;
+    if (rc < 0) {
+        hsr_target_settle(target, page, index, rc, "delete");
+    } else if (entry.type == HSR_ENTRY_FILE && entry.size > 0) {
+        decide_want(page, index,
+                    &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
+    } else {
+        rc = hsr_tree_make(&target->tree, &dir->dir, &entry, HSR_COMPARE_OTHER_KIND);
+        hsr_target_warn(target, dir, &entry, target->tree.warning.code, target->tree.warning.op);
+        target->tree.warning.code = 0;
+        decide_made(target, page, index, &entry, HSR_COMPARE_OTHER_KIND, rc);
+    }
+    decide_page_check(page);
+}
+
+static void decide_want(struct target_page *page, uint16_t index, const struct hsr_want_item *item)
+{
     page->entries[index].state = TARGET_WANTED;
     page->wants[page->want_count++] = *item;
 }
@@ -323,14 +405,12 @@ static void decide_dry(struct hsr_target *target, struct target_page *page, uint
     hsr_target_settle(target, page, index, 0, NULL);
 }
 
-static void decide_make(struct hsr_target *target, struct target_page *page, uint16_t index,
-                        const struct hsr_entry *entry, int compare)
+/* Something without data was made: @rc. */
+static void decide_made(struct hsr_target *target, struct target_page *page, uint16_t index,
+                        const struct hsr_entry *entry, int compare, int rc)
 {
     struct target_dir *dir = page->entries[index].dir;
-    int rc = hsr_tree_make(&target->tree, &dir->dir, entry, (enum hsr_compare)compare);
 
-    hsr_target_warn(target, dir, entry, target->tree.warning.code, target->tree.warning.op);
-    target->tree.warning.code = 0;
     if (rc == 0) {
         target->session->totals.created++;
         dir->changed = true;

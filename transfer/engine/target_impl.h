@@ -9,9 +9,14 @@
 #define TARGET_DIR_BUCKETS 1024u
 #define TARGET_LINK_BUCKETS 1024u
 #define TARGET_LINKS_FAILED 256u /* first names that failed; beyond that no link is made at all */
+#define TARGET_SLICE 64u /* entries judged by one hand at a time: some 150 us of work */
+#define TARGET_SLICES_PER_HAND 3u /* as many as it takes, and the one that is being filled */
+#define TARGET_SLICE_BYTES (4 * HSR_MIB) /* of files to read for --checksum: some ms of work */
+#define TARGET_DIGEST (256 * HSR_KIB) /* bytes hashed in one step for --checksum */
 
 enum target_entry_state {
     TARGET_LISTED, /* not decided yet */
+    TARGET_CLEARING, /* a tree has its name, which goes first (--delete) */
     TARGET_WANTED, /* asked for; nothing has come */
     TARGET_BUSY, /* in a pack, or staged */
     TARGET_LINKING, /* waits for the first name of its file */
@@ -54,7 +59,9 @@ struct target_entry {
 struct target_page {
     bool used, decided, want_sent;
     uint32_t page;
-    uint16_t count, next; /* entries, and how many are decided */
+    uint16_t count, next; /* entries, and how many were begun */
+    uint16_t slices; /* lent to hands */
+    uint16_t clearing; /* entries of which a tree has the name */
     uint32_t pending; /* entries not settled */
     uint32_t failed;
     size_t size;
@@ -63,6 +70,37 @@ struct target_page {
     struct target_entry entries[HSR_PAGE_ENTRIES_MAX];
     uint16_t want_count;
     struct hsr_want_item wants[HSR_PAGE_ENTRIES_MAX];
+};
+
+/* What a hand finds out about an entry, and what it has done already. */
+enum target_deed {
+    TARGET_COMPARED, /* nothing */
+    TARGET_DIGESTED, /* --checksum: `digest` is that of the file that has the name */
+    TARGET_TOUCHED, /* its metadata was set: `rc` */
+    TARGET_MADE /* it needs no data and was made: `rc` */
+};
+
+struct target_verdict {
+    uint16_t index; /* in the page */
+    bool fresh; /* nothing can have the name: it was not looked for */
+    bool in_way; /* a directory has the name and goes first */
+    uint8_t deed; /* enum target_deed */
+    int32_t compare; /* enum hsr_compare, or -errno */
+    int32_t rc; /* of the deed */
+    int32_t warning; /* what could not be kept, or 0 */
+    const char *warning_op;
+    uint8_t digest[HSR_DIGEST_SIZE];
+};
+
+/* Entries of one page, judged by one hand. What it reads of the page and the directories does not
+ * change meanwhile: a page with a slice out is not settled. */
+struct target_slice {
+    struct hsr_crew_task task;
+    struct hsr_target *target;
+    struct target_page *page;
+    uint64_t bytes; /* of the files, with --checksum */
+    uint16_t count, next; /* verdicts, and how many the hand has given */
+    struct target_verdict verdicts[TARGET_SLICE];
 };
 
 /* A large file between its first byte and its commit. */
@@ -87,7 +125,11 @@ struct hsr_target {
     struct hsr_tree tree;
     struct target_page *pages; /* HSR_PAGES_MAX */
     uint32_t page_next; /* number of the page that must come next */
-    uint32_t decide_next; /* and of the one being decided */
+    uint32_t decide_next; /* and of the one whose entries are being begun */
+    struct target_slice *slices;
+    struct hsr_list slices_free;
+    struct target_slice *filling; /* of the page being begun; NULL: none */
+    struct hsr_hand *hand; /* that will get it */
     bool walk_ended;
     bool syncing, synced;
     struct hsr_op sync_op;
@@ -110,9 +152,9 @@ struct hsr_target {
     size_t names_budget;
     uint64_t delete_left;
     bool delete_stopped;
-    struct hsr_prune *way; /* clears a tree that is in the way of the entry being decided */
-    struct hsr_digest_cursor digest; /* --checksum, of the entry being decided */
-    uint8_t *digest_buf;
+    uint32_t clearing; /* entries in that state, on all pages */
+    uint32_t clearing_key; /* the one `way` is for */
+    struct hsr_prune *way; /* clears a tree that is in the way of an entry */
     bool owner_said;
     bool files_synced; /* a file's data is synced: it can be committed */
     bool changed; /* anything at all: else nothing needs syncing */
@@ -137,6 +179,11 @@ void hsr_target_warn(struct hsr_target *target, const struct target_dir *dir,
 /* hsr_target_decide.c */
 void hsr_target_decide(struct hsr_target *target);
 void hsr_target_links(struct hsr_target *target);
+
+/* target_judge.c: the part of a decision that needs no order, on any shard */
+extern const struct hsr_crew_ops hsr_target_crew;
+/** The verdicts of a slice are there (target_decide.c). Home thread. */
+void hsr_target_judged(struct hsr_session *session, struct hsr_crew_task *task);
 
 /* target_dir.c */
 struct target_dir *hsr_target_dir_find(struct hsr_target *target, uint32_t id);
