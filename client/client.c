@@ -62,6 +62,7 @@ int hawser_client_open(const hawser_client_opts *opts, hawser_client **ret_clien
     client->connect_ns = ours.connect_timeout_ns;
     if (ours.congestion != NULL)
         memcpy(client->congestion, ours.congestion, strlen(ours.congestion)); /* it was checked */
+    client->pinned = !ours.no_pin;
     client->names = malloc(CLIENT_NAMES_SIZE);
     /* These cannot fail: nothing is allocated for default mutexes and conditions on Linux. */
     (void)pthread_mutex_init(&client->lock, NULL);
@@ -210,6 +211,8 @@ static void event_progress(struct hawser_client *client, const struct hsr_event 
 
     if (client->event != NULL)
         client->event(client->context, &ours);
+    if (client->sample != NULL)
+        hsr_client_sample(client, from->elapsed_ns, from->bytes_done);
 }
 
 static void event_words(struct hawser_client *client, const struct hsr_event *event)
@@ -300,6 +303,8 @@ static void event_closed(struct hawser_client *client, const struct hsr_event *e
     if (event->totals != NULL)
         client->totals = *event->totals;
     client->durability = event->durability;
+    if (event->report != NULL)
+        client->report = *event->report;
     client->closed = true;
     (void)pthread_cond_signal(&client->closed_cond); /* cannot fail on an initialised one */
 }
@@ -342,6 +347,7 @@ void hsr_client_begin(struct hawser_client *client, hawser_event_fn *event, haws
 {
     client->message[0] = '\0';
     client->event = event;
+    client->sample = NULL;
     client->entry = entry;
     client->context = context;
 }
@@ -421,7 +427,8 @@ static void fail_there(struct hawser_client *client, int code, const hawser_url 
 {
     char *where;
 
-    if (asprintf(&where, "%s:%u/%s%s%s", url->host, url->port, url->export_name,
+    if (asprintf(&where, "%s:%u%s%s%s%s", url->host, url->port,
+                 url->export_name[0] != '\0' ? "/" : "", url->export_name,
                  url->path[0] != '\0' ? "/" : "", url->path) < 0)
         return; /* no memory for words */
     hsr_client_fail(client, code, where, "%s", *text != '\0' ? text : hsr_err_text(code));

@@ -19,6 +19,7 @@ struct hawser_client {
     struct hsr_plan plan;
     struct hsr_placement placement;
     uint64_t connect_ns;
+    bool pinned; /* threads were asked to stay on their cores */
     volatile sig_atomic_t canceled; /* sticky; set from signal handlers */
     char message[CLIENT_MESSAGE_SIZE]; /* of the last failure */
 
@@ -35,7 +36,11 @@ struct hawser_client {
     uint8_t durability;
     uint64_t failed; /* paths the caller was told of: the target does not count the source's */
 
+    struct hsr_bench_report report; /* of a benchmark that ended well */
+
     /* The call that runs. */
+    hawser_bench_fn *sample; /* NULL: not a benchmark, or nobody listens */
+    uint64_t sample_cpu_ns; /* when it began */
     hawser_event_fn *event;
     hawser_entry_fn *entry;
     void *context;
@@ -62,6 +67,9 @@ void hsr_client_note_failed(struct hawser_client *client, const char *path, int 
  * end. @spec's export, path and address are filled here. @return 0 or why the session ended. */
 int hsr_client_run(struct hawser_client *client, const hawser_url *url, const char *path,
                    struct hsr_job_spec *spec);
+
+/** Tell the caller of a benchmark how far it has come. */
+void hsr_client_sample(struct hawser_client *client, uint64_t elapsed_ns, uint64_t bytes);
 
 /** Add what the last session did to @stats. */
 void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stats);

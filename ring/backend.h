@@ -43,6 +43,9 @@ struct hsr_backend_ops {
     int (*register_buffers)(struct hsr_backend *backend, const struct iovec *iov, unsigned count);
     /** Random bytes: getrandom(2); seeded in the simulator. */
     void (*random)(struct hsr_backend *backend, void *out, size_t size);
+    /** CPU time of the whole process so far, kernel workers included, in nanoseconds. NULL: there
+     * is no such thing here. */
+    uint64_t (*cpu)(struct hsr_backend *backend);
     void (*fini)(struct hsr_backend *backend);
 };
 

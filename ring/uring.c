@@ -615,6 +615,12 @@ static void uring_random(struct hsr_backend *backend, void *out, size_t size)
     }
 }
 
+static uint64_t uring_cpu(struct hsr_backend *backend)
+{
+    (void)backend;
+    return uring_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 static const struct hsr_backend_ops uring_ops = {
     .name = "uring",
     .submit = uring_submit,
@@ -628,5 +634,6 @@ static const struct hsr_backend_ops uring_ops = {
     .wake = uring_wake,
     .register_buffers = uring_register_buffers,
     .random = uring_random,
+    .cpu = uring_cpu,
     .fini = uring_fini,
 };

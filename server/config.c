@@ -52,6 +52,7 @@ static const struct {
     { "congestion", KEY_CONGESTION, 0, 0 },
     { "log", KEY_LOG, 0, 0 },
     { "insecure", KEY_BOOL, offsetof(struct config, insecure), 0 },
+    { "bench", KEY_BOOL, offsetof(struct config, bench), 0 },
 };
 
 static int why_set(char why[CONFIG_WHY_SIZE], const char *fmt, ...) HSR_PRINTF(2, 3);

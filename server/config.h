@@ -45,6 +45,7 @@ struct config {
     char congestion[HSR_CONGESTION_SIZE];
     enum log_format log;
     bool insecure;
+    bool bench; /* memory to memory, and transfers that keep nothing */
     bool print_plan;
     uint64_t seen; /* keys of the file that were set */
 };

@@ -47,12 +47,13 @@ static void event_closed(const struct hsr_event *event)
     bool bad = event->code < 0 && event->code != HSR_E_PARTIAL && event->code != HSR_E_CANCELED;
     uint64_t elapsed = event->progress != NULL ? event->progress->elapsed_ns : 0;
 
-    LOG(bad ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "session ended",
+    LOG(bad ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, event->bench ? "benchmark ended" : "session ended",
         LOG_NUMBER("session", event->session), LOG_TEXT("peer", event->peer),
         LOG_TEXT("export", event->export_name), LOG_TEXT("result", hsr_err_name(event->code)),
         LOG_TEXT("why", event->text), LOG_NUMBER("files", totals->files),
-        LOG_NUMBER("bytes", totals->bytes), LOG_NUMBER("failed", totals->failed),
-        LOG_NUMBER("milliseconds", elapsed / HSR_NS_PER_MS));
+        LOG_NUMBER("bytes", event->bench && event->progress != NULL ? event->progress->bytes_done
+                                                                    : totals->bytes),
+        LOG_NUMBER("failed", totals->failed), LOG_NUMBER("milliseconds", elapsed / HSR_NS_PER_MS));
 }
 
 static void event_note(const struct hsr_event *event)
@@ -77,9 +78,9 @@ static void server_event(void *context, const struct hsr_event *event)
                                 : hsr_err_text(event->code)));
         break;
     case HSR_EVENT_OPENED:
-        LOG(LOG_LEVEL_INFO, "session opened", LOG_NUMBER("session", event->session),
-            LOG_TEXT("peer", event->peer), LOG_TEXT("export", event->export_name),
-            LOG_TEXT("path", event->path),
+        LOG(LOG_LEVEL_INFO, event->bench ? "benchmark opened" : "session opened",
+            LOG_NUMBER("session", event->session), LOG_TEXT("peer", event->peer),
+            LOG_TEXT("export", event->export_name), LOG_TEXT("path", event->path),
             LOG_TEXT("role", event->role == HSR_ROLE_TARGET ? "target" : "source"));
         break;
     case HSR_EVENT_NOTE:
@@ -138,6 +139,7 @@ static int engine_start(struct server *server, char why[CONFIG_WHY_SIZE])
         .pin = server->placement.count <= server->placement.cpus,
         .handshake_ns = server->config.handshake_ns,
         .idle_ns = server->config.idle_ns,
+        .bench = server->config.bench,
         .connections_per_peer = server->config.connections_per_peer,
         .authorize = exports_authorize,
         .event = server_event,
@@ -285,6 +287,7 @@ static void reload_settings(const struct config *config, const struct config *fr
         { "handshake-timeout", fresh->handshake_ns != config->handshake_ns },
         { "idle-timeout", fresh->idle_ns != config->idle_ns },
         { "congestion", strcmp(fresh->congestion, config->congestion) != 0 },
+        { "bench", fresh->bench != config->bench },
         { "log", fresh->log != config->log },
     };
 

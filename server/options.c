@@ -13,6 +13,7 @@ enum option_id {
     OPTION_CONFIG,
     OPTION_EXPORT,
     OPTION_INSECURE,
+    OPTION_BENCH,
     OPTION_PRINT_PLAN,
     OPTION_HELP,
     OPTION_VERSION,
@@ -39,6 +40,7 @@ static const struct {
     { OPTION_SETTING, "congestion", "NAME", "TCP's congestion control; auto, system" },
     { OPTION_SETTING, "log", "text|json", "form of the log on stderr" },
     { OPTION_INSECURE, "insecure", NULL, "listen on other addresses than loopback" },
+    { OPTION_BENCH, "bench", NULL, "allow benchmarks: clients may use all of this machine" },
     { OPTION_PRINT_PLAN, "print-plan", NULL, "print where bytes and shards go, and exit" },
     { OPTION_HELP, "help", NULL, "print this" },
     { OPTION_VERSION, "version", NULL, "print the version" },
@@ -135,6 +137,9 @@ static int option_apply(int id, const char *name, struct config *config, char *w
     case OPTION_INSECURE:
         config->insecure = true;
         return -1;
+    case OPTION_BENCH:
+        config->bench = true;
+        return -1;
     case OPTION_PRINT_PLAN:
         config->print_plan = true;
         return -1;
@@ -167,7 +172,7 @@ static int config_check(struct config *config, char *why_out)
                 "%s is no loopback address, and there is no authentication: whoever can "
                 "connect may use every export; --insecure allows it for trusted networks",
                 config->listeners[i].text);
-    if (config->export_count == 0 && !config->print_plan)
+    if (config->export_count == 0 && !config->print_plan && !config->bench)
         return mistake(why_out, "nothing to serve: give --export NAME=PATH");
     rc = config_exports_open(config, why);
     return rc < 0 ? mistake(why_out, "%s", why) : -1;

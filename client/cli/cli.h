@@ -111,6 +111,9 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
 /** "hawser: MESSAGE: why (what to do)" on stderr, and as JSON if that is asked for. */
 void cli_error(struct cli_output *output, int code, const char *message);
 
+/** The same without JSON and progress. */
+void cli_error_print(int code, const char *message);
+
 /** What a person can do about @code, or NULL. */
 const char *cli_hint(int code);
 
@@ -136,6 +139,19 @@ char *cli_utf8(const char *bytes, size_t size, bool *ret_exact);
 
 /** Base64 (RFC 4648) of @size bytes; malloc'ed. */
 char *cli_base64(const void *bytes, size_t size);
+
+/* ---- signals.c ---- */
+
+/** SIGINT and SIGTERM cancel what runs; a second one ends the process with 130. */
+void cli_signals(void);
+
+/** What runs now, for the signals; NULL before it is closed. */
+void cli_running(hawser_client *client);
+
+/* ---- bench.c ---- */
+
+/** hawser bench: all of it. @return the exit code */
+int cli_bench(int argc, char **argv);
 
 /* ---- listing.c ---- */
 

@@ -1,40 +1,10 @@
-/* hawser: push, pull, ls, stat. Everything it does goes through libhawser's public API. */
+/* hawser: push, pull, ls, stat, bench. Everything it does goes through libhawser's public API. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "client/cli/cli.h"
-
-static hawser_client *volatile running; /* for the signal handler */
-static volatile sig_atomic_t interrupts;
-
-/* The first one ends the transfer in good order; a second one, the process. */
-static void interrupted(int signal_number)
-{
-    int saved = errno;
-
-    (void)signal_number;
-    if (interrupts++ > 0)
-        _exit(CLI_EXIT_INTERRUPTED);
-    hawser_cancel(running);
-    errno = saved;
-}
-
-static void signals_set(void)
-{
-    struct sigaction action = { .sa_handler = interrupted };
-
-    /* These cannot fail for valid signals. */
-    (void)sigemptyset(&action.sa_mask);
-    action.sa_flags = SA_RESTART;
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    action.sa_handler = SIG_IGN; /* a closed pipe is an error of the write, not the end */
-    (void)sigaction(SIGPIPE, &action, NULL);
-}
 
 /* Many files are open at once; the soft limit is for programs that use select(2). */
 static void descriptors_raise(void)
@@ -114,20 +84,22 @@ int main(int argc, char **argv)
     char words[1024];
     int code, rc;
 
+    if (argc > 1 && strcmp(argv[1], "bench") == 0) {
+        cli_signals();
+        return output_end(cli_bench(argc - 1, argv + 1));
+    }
     code = cli_options_parse(argc, argv, &options);
     if (code != -1)
         return output_end(code);
     cli_output_init(&output, &options);
     descriptors_raise();
-    signals_set();
+    cli_signals();
     rc = hawser_client_open(&options.client, &client, words, sizeof(words));
     if (rc < 0) {
         cli_error(&output, rc, words);
         return output_end(cli_exit_code(&output, rc));
     }
-    running = client;
-    if (interrupts > 0)
-        hawser_cancel(client);
+    cli_running(client);
     if (options.verbose > 0 && !options.quiet) {
         hawser_engine_info(client, words, sizeof(words));
         fprintf(stderr, "hawser %s: %s\n", hawser_version(), words);
@@ -136,7 +108,7 @@ int main(int argc, char **argv)
         code = transfer(&options, &output, client);
     else
         code = look(&options, &output, client);
-    running = NULL; /* a late signal must not touch what is freed */
+    cli_running(NULL); /* a late signal must not touch what is freed */
     hawser_client_close(client);
     return output_end(code);
 }

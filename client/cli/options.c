@@ -142,6 +142,7 @@ static void help_print(unsigned index)
         for (unsigned i = 0; i < COMMAND_COUNT; i++)
             printf("  hawser %-4s [OPTIONS] %-44s %s\n", commands[i].name, commands[i].args,
                    commands[i].help);
+        printf("  hawser bench KIND ...%*sMeasure (hawser bench --help)\n", 43, "");
         printf("\n`SRC` copies the directory itself, `SRC/` its contents; so for URLs.\n\n");
     }
     printf("options:\n");
@@ -516,14 +517,15 @@ int cli_options_parse(int argc, char **argv, struct cli_options *ret_options)
     int rc;
 
     if (argc < 2)
-        return cli_usage("which command? push, pull, ls or stat");
+        return cli_usage("which command? push, pull, ls, stat or bench");
     while (index < COMMAND_COUNT && strcmp(argv[1], commands[index].name) != 0)
         index++;
     if (index == COMMAND_COUNT) {
         if (argv[1][0] != '-')
-            return cli_usage("%s: no such command; there are push, pull, ls and stat", argv[1]);
+            return cli_usage("%s: no such command; there are push, pull, ls, stat and bench",
+                             argv[1]);
         rc = options_read(argc, argv, index, &options);
-        return rc != -1 ? rc : cli_usage("which command? push, pull, ls or stat");
+        return rc != -1 ? rc : cli_usage("which command? push, pull, ls, stat or bench");
     }
     options.command = commands[index].command;
     rc = options_read(argc - 1, argv + 1, index, &options);

@@ -335,13 +335,18 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
 
 void cli_error(struct cli_output *output, int code, const char *message)
 {
+    live_clear(output);
+    if (output->options->json)
+        cli_json_error(NULL, code, *message != '\0' ? message : hawser_strerror(code));
+    cli_error_print(code, message);
+}
+
+void cli_error_print(int code, const char *message)
+{
     const char *why = hawser_strerror(code);
     const char *hint = cli_hint(code);
     char text[4096];
 
-    live_clear(output);
-    if (output->options->json)
-        cli_json_error(NULL, code, *message != '\0' ? message : why);
     hawser_escape(message, strlen(message), text, sizeof(text));
     if (*message == '\0')
         fprintf(stderr, "hawser: %s", why);

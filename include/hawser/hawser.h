@@ -370,6 +370,74 @@ HAWSER_API int hawser_list(hawser_client *client, const char *url, hawser_entry_
 HAWSER_API int hawser_stat(hawser_client *client, const char *url, hawser_entry_fn *entry,
                            void *context);
 
+/* ---- benchmarks ---- */
+
+/** How long something took, over many times. All zero when it was not measured. */
+typedef struct hawser_latency {
+    uint64_t count;
+    uint64_t least_ns;
+    uint64_t mean_ns;
+    uint64_t p50_ns; /* half of them took at most so long; at most 1.6 % above the exact one */
+    uint64_t p90_ns;
+    uint64_t p99_ns;
+    uint64_t p999_ns;
+    uint64_t greatest_ns;
+} hawser_latency;
+
+/** How far a benchmark has come. Valid during the callback only. */
+typedef struct hawser_bench_sample {
+    uint64_t elapsed_ns;
+    uint64_t bytes; /* so far */
+    uint64_t cpu_ns; /* of this process, so far */
+} hawser_bench_sample;
+
+/** Called about ten times a second, on the client's threads, as hawser_event_fn. */
+typedef void hawser_bench_fn(void *context, const hawser_bench_sample *sample);
+
+/** What a benchmark measured. What does not apply, or is not known, is 0. */
+typedef struct hawser_bench_result {
+    uint64_t bytes;
+    uint64_t operations; /* chunks, reads, writes, blocks hashed */
+    uint64_t elapsed_ns;
+    uint64_t cpu_ns; /* of this process, kernel included */
+    uint64_t peer_cpu_ns; /* of the server's */
+    hawser_latency latency; /* of one operation */
+    uint32_t shards; /* threads that worked */
+    uint32_t streams; /* in force, as those below */
+    uint32_t depth;
+    uint32_t chunk; /* bytes */
+    bool verified; /* every chunk was hashed on both sides, and compared */
+    bool pinned; /* to a core each */
+    char congestion[16]; /* congestion control of the side that sent; "": not known */
+} hawser_bench_result;
+
+/** What to measure between this machine's memory and the server's. */
+typedef struct hawser_bench_net_opts {
+    size_t size;
+    hawser_bench_fn *sample; /* may be NULL */
+    void *context; /* of `sample` */
+    uint64_t time_ns; /* at most 10 minutes. It ends when this or `bytes` is reached; */
+    uint64_t bytes; /* both 0: after 5 s */
+    uint32_t streams; /* 0: the client's */
+    uint32_t depth; /* chunks of a stream sent and not acknowledged, 1..256; 0: 16 */
+    uint32_t chunk; /* bytes, a multiple of 4 KiB, at most the client's; 0: the client's */
+    bool download; /* the server sends */
+    bool no_verify; /* nothing is hashed, as other network benchmarks do */
+    bool no_ack; /* only the end is acknowledged: no depth, no latency */
+} hawser_bench_net_opts;
+
+/** Measure the network, memory to memory: the same connections, frames, buffers and checks as a
+ * transfer, without files. The latency is that of a chunk from its send until its acknowledgement
+ * has come back.
+ *
+ * @param server      HOST[:PORT], or a URL, of which the rest is ignored; borrowed
+ * @param opts        NULL: defaults; borrowed for the call
+ * @param ret_result  written on success only
+ * @return 0; HAWSER_E_DENIED: the server allows no benchmarks; HAWSER_E_USAGE, and others as
+ * hawser_push(). Blocks. Since 0.2. */
+HAWSER_API int hawser_bench_net(hawser_client *client, const char *server,
+                                const hawser_bench_net_opts *opts, hawser_bench_result *ret_result);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "tests/fuzz/fuzz.h"
-#include "transfer/proto/message.h"
+#include "transfer/proto/bench.h"
 
 static uint8_t again[HSR_CONTROL_PAYLOAD_MAX];
 
@@ -39,6 +39,9 @@ TRY(done)
 TRY(walk_end)
 TRY(file_end)
 TRY(list_request)
+TRY(bench_ask)
+TRY(bench_ack)
+TRY(bench_result)
 
 /* Lists are read item by item and written the same way. */
 static void try_list(struct hsr_span payload, uint32_t count_max,
@@ -92,8 +95,9 @@ static int ack_copy(struct hsr_list_reader *reader, struct hsr_list_writer *writ
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static void (*const tries[])(struct hsr_span payload) = {
-        try_hello, try_hello_ack, try_open,     try_open_ack, try_join,         try_reject,
-        try_note,  try_done,      try_walk_end, try_file_end, try_list_request, try_join_ack,
+        try_hello,        try_hello_ack, try_open,      try_open_ack,  try_join,
+        try_reject,       try_note,      try_done,      try_walk_end,  try_file_end,
+        try_list_request, try_join_ack,  try_bench_ask, try_bench_ack, try_bench_result,
     };
     struct hsr_span payload;
     unsigned pick;

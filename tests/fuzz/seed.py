@@ -25,15 +25,17 @@ def string(data):
 
 def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
-             "page_ack note walk_end done ping pong list list_end cancel").split()
+             "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
+             "bench_data_ack bench_result").split()
     for kind, name in enumerate(kinds, 1):
         page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack") else 0
         index = 3 if name in ("same", "data", "file_end") else 0
         data = name == "data"
-        size = 0 if name in ("same", "ping", "pong", "list_end") else 20
+        size = 0 if name in ("same", "ping", "pong", "list_end", "bench_data_ack") else 20
+        offset = 65536 if name in ("data", "bench_data_ack") else 0
         # The fuzzer fills in the header's check.
-        save("frame", name, struct.pack("<HHIIIIIQQQ", kind, 1 if data else 0, size, kind, page, index, 0,
-                                        65536 if data else 0, 0x1122334455667788, 9 if data else 0))
+        save("frame", name, struct.pack("<HHIIIIIQQQ", kind, 1 if offset else 0, size, kind, page, index, 0,
+                                        offset, 0x1122334455667788, 9 if data else 0))
 
 
 def messages():
@@ -53,6 +55,10 @@ def messages():
         ("file_end", struct.pack("<iIQQQQ", 0, 0, 65536, 4096, 1, 2)),
         ("list_request", b"\1" + string(b"data") + string(b"a")),
         ("join_ack", string(b"cubic")),
+        ("bench_ask", struct.pack("<BBHIIIQQ", 1, 1, 0, 2, 16, 1 << 20, 10**9, 1 << 30)
+         + string(b"cubic")),
+        ("bench_ack", token + struct.pack("<IIIQQ", 2, 16, 1 << 20, 10**9, 1 << 30)),
+        ("bench_result", struct.pack("<12Q", 1, 2, 3, 4, 100, 10, 20, 20, 30, 40, 50, 60)),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHB", 2, 0, 1, 511, 2) + digest),
         ("page_ack", struct.pack("<IHiHi", 2, 5, -28, 6, -5017)),
@@ -61,7 +67,7 @@ def messages():
         save("message", name, bytes([pick]) + payload)
     save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
     save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
-    save("message", "want_empty", b"\x0c" + struct.pack("<I", 0))
+    save("message", "want_empty", b"\x10" + struct.pack("<I", 0))
 
 
 def entry(kind, flags=0, name=b"name", parent=1, parts=b""):

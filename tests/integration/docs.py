@@ -39,11 +39,18 @@ def main():
     helps = {c: help_of(hawser, *([c] if c else [])) for c in ("", "push", "pull", "ls", "stat")}
     for text in helps.values():
         options_check(pages["hawser.1"], text)
+    bench = help_of(hawser, "bench")
+    options_check(pages["hawser-bench.1"], bench)
+    bench_known = {long for _, long in OPTION.findall(bench)}
+    for names in re.findall(r"^\.It Fl .*$", pages["hawser-bench.1"][1], re.M):
+        for name in re.findall(r"Fl -([a-z0-9-]+)", names):
+            if name not in bench_known:
+                problems.append("hawser-bench.1: there is no --%s" % name)
     server = help_of(hawserd)
     options_check(pages["hawserd.8"], server)
 
-    known = {long for _, long in OPTION.findall(helps[""])} | {"insecure", "print-plan", "listen", "build-only",
-                                                             "export", "list"}
+    known = {long for _, long in OPTION.findall(helps[""])} | {
+        "bench", "insecure", "print-plan", "listen", "build-only", "export", "list"}
     for long in re.findall(r"(?<!-)--([a-z][a-z0-9-]*)", read("README.md")):
         if long not in known:
             problems.append("README.md: there is no --%s" % long)

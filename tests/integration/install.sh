@@ -20,7 +20,7 @@ prefix=$(dirname "$(dirname "$(find "$work/root" -path '*/bin/hawser')")")
 libdir=$(dirname "$(find "$prefix" -name 'libhawser.so')")
 
 # --- where things are ---
-for path in include/hawser/hawser.h share/man/man1/hawser.1 share/man/man8/hawserd.8 \
+for path in include/hawser/hawser.h share/man/man1/hawser.1 share/man/man1/hawser-bench.1 share/man/man8/hawserd.8 \
     share/man/man5/hawser.conf.5 share/man/man3/libhawser.3 share/man/man7/hawser-protocol.7; do
     [ -s "$prefix/$path" ] || [ -s "$prefix/$path.gz" ] || fail "$path is not installed"
 done

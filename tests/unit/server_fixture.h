@@ -29,6 +29,7 @@ struct fixture {
     struct sockaddr_in address;
     char root[64];
     int root_fd;
+    bool bench;
     unsigned events[HSR_EVENT_COUNT];
     int refused_code;
     char refused_text[128];
@@ -77,7 +78,8 @@ static inline int fixture_authorize(void *context, const struct sockaddr *peer,
     return 0;
 }
 
-static inline void fixture_start(struct fixture *fx, unsigned shards, unsigned per_peer)
+static inline void fixture_start_with(struct fixture *fx, unsigned shards, unsigned per_peer,
+                                      bool bench)
 {
     struct hsr_plan_request request = {
         .shards = shards, .server = true, .sessions = 2, .streams = 4, .depth = 2, .chunk = 65536
@@ -86,6 +88,7 @@ static inline void fixture_start(struct fixture *fx, unsigned shards, unsigned p
                                         .handshake_ns = 50 * HSR_NS_PER_MS,
                                         .connections_per_peer = per_peer,
                                         .authorize = fixture_authorize,
+                                        .bench = bench,
                                         .event = fixture_event,
                                         .context = fx,
                                         .no_threads = true };
@@ -95,6 +98,7 @@ static inline void fixture_start(struct fixture *fx, unsigned shards, unsigned p
 
     memset(fx, 0, sizeof(*fx));
     fx->shards = shards;
+    fx->bench = bench;
     (void)snprintf(fx->root, sizeof(fx->root), "/tmp/test_handshake.XXXXXX");
     CHECK(mkdtemp(fx->root) != NULL);
     fx->root_fd = open(fx->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -112,6 +116,16 @@ static inline void fixture_start(struct fixture *fx, unsigned shards, unsigned p
         SKIP(why);
     CHECK_EQ(rc, 0);
     CHECK_EQ(hsr_engine_listen(fx->engine, fx->listen_fd, 0), 0);
+}
+
+static inline void fixture_start(struct fixture *fx, unsigned shards, unsigned per_peer)
+{
+    fixture_start_with(fx, shards, per_peer, /* bench= */ false);
+}
+
+static inline void fixture_start_bench(struct fixture *fx, unsigned shards)
+{
+    fixture_start_with(fx, shards, 0, /* bench= */ true);
 }
 
 static inline void fixture_turn(struct fixture *fx)

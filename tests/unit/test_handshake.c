@@ -156,7 +156,7 @@ static void test_handshake_picks_our_version(void)
     raw_expect(&fx, &raw, HSR_FRAME_HELLO_ACK, &reply);
     CHECK_EQ(hsr_hello_ack_decode(reply, &ack), 0);
     CHECK_EQ(ack.version, 1);
-    CHECK_EQ(ack.features, HSR_FEATURES_OURS);
+    CHECK_EQ(ack.features, HSR_FEATURE_XXH3); /* benchmarks are not allowed here */
     raw_close(&raw);
     fixture_stop(&fx);
 }
@@ -193,8 +193,8 @@ static void test_handshake_refuses_wrong_kind(void)
     for (int greeted = 0; greeted < 2; greeted++) {
         for (uint16_t kind = HSR_FRAME_HELLO; kind < HSR_FRAME_KIND_COUNT; kind++) {
             bool allowed = greeted ? kind == HSR_FRAME_OPEN || kind == HSR_FRAME_JOIN ||
-                                         kind == HSR_FRAME_LIST || kind == HSR_FRAME_PING ||
-                                         kind == HSR_FRAME_PONG
+                                         kind == HSR_FRAME_LIST || kind == HSR_FRAME_BENCH ||
+                                         kind == HSR_FRAME_PING || kind == HSR_FRAME_PONG
                                    : kind == HSR_FRAME_HELLO;
 
             if (allowed || kind == HSR_FRAME_DATA) /* empty, it needs a flag */

@@ -17,6 +17,7 @@
 #include "numa/numa.h"
 #include "ring/backend.h"
 #include "transfer/net/tune.h"
+#include "transfer/proto/bench.h"
 #include "transfer/proto/message.h"
 #include "transfer/tree/walk.h"
 
@@ -87,6 +88,13 @@ struct hsr_progress {
         wait_peer_ns; /* summed over streams: what they waited for */
 };
 
+/* A benchmark, when it is over. */
+struct hsr_bench_report {
+    struct hsr_bench_ask ask; /* what was in force */
+    struct hsr_bench_result ours;
+    struct hsr_bench_result theirs; /* client: the server's */
+};
+
 struct hsr_event {
     enum hsr_event_kind kind;
     uint64_t session; /* number, unique in this process */
@@ -102,6 +110,8 @@ struct hsr_event {
     const struct hsr_totals *totals; /* CLOSED */
     uint8_t durability; /* CLOSED */
     const struct hsr_entry *entry; /* ENTRY */
+    bool bench; /* OPENED, CLOSED: of a benchmark */
+    const struct hsr_bench_report *report; /* CLOSED in peace, of a benchmark; else NULL */
 };
 
 /* ---- the engine ---- */
@@ -124,6 +134,7 @@ struct hsr_engine_config {
     uint32_t connections_per_peer; /* server: 0: default 256 */
     char congestion[HSR_CONGESTION_SIZE]; /* server: of data sockets, where a client has no wish */
     hsr_authorize *authorize; /* server */
+    bool bench; /* server: benchmarks are allowed */
     void (*event)(void *context, const struct hsr_event *event);
     void *context;
     /* for tests: where rings come from, and no threads (the caller turns the loops) */
@@ -162,6 +173,8 @@ struct hsr_job_spec {
     uint8_t role; /* SOURCE: push; TARGET: pull */
     bool list; /* LIST instead of a transfer; export_name, path, list_self */
     bool list_self;
+    bool benching; /* neither: a benchmark, `bench`, without export and path */
+    struct hsr_bench_ask bench; /* its role is `role` */
     const char *export_name;
     const char *path; /* below the export */
     uint32_t options; /* HSR_OPT_x */

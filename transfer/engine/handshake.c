@@ -1,6 +1,7 @@
 /* The handshake of a server's connection:
  *
  *   GREETING --HELLO--> CHOOSING --OPEN--> SESSION
+ *                                --BENCH-> SESSION
  *                                --LIST--> LISTING
  *                                --JOIN--> JOINING --> STREAM
  *
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/bench.h"
 #include "transfer/engine/listing.h"
 #include "transfer/engine/stream.h"
 
@@ -19,6 +21,7 @@ static int greeting_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
 static int choosing_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
                           struct hsr_span payload);
 static int choosing_open(struct hsr_conn *conn, struct hsr_span payload);
+static int choosing_bench(struct hsr_conn *conn, struct hsr_span payload);
 static int choosing_join(struct hsr_conn *conn, struct hsr_span payload);
 static int choosing_list(struct hsr_conn *conn, struct hsr_span payload);
 static void join_at_home(struct hsr_msg *msg);
@@ -66,6 +69,8 @@ static int greeting_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
     hsr_require(hello.version_min <= HSR_PROTO_VERSION && hello.version_max >= 1, HSR_E_VERSION);
     ack.version = (uint16_t)HSR_MIN(hello.version_max, HSR_PROTO_VERSION);
     ack.features = hello.features & HSR_FEATURES_OURS;
+    if (!conn->shard->engine->config.bench)
+        ack.features &= ~HSR_FEATURE_BENCH;
     hsr_require(ack.features & HSR_FEATURE_XXH3, HSR_E_VERSION); /* version 1 cannot do without */
     out = hsr_conn_begin(conn, 256);
     hsr_assert(out != NULL); /* nothing was queued before */
@@ -83,6 +88,8 @@ static int choosing_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
     switch (frame->kind) {
     case HSR_FRAME_OPEN:
         return choosing_open(conn, payload);
+    case HSR_FRAME_BENCH:
+        return choosing_bench(conn, payload);
     case HSR_FRAME_JOIN:
         return choosing_join(conn, payload);
     case HSR_FRAME_LIST:
@@ -108,6 +115,25 @@ static int choosing_open(struct hsr_conn *conn, struct hsr_span payload)
         hsr_conn_fail(conn, rc, hsr_err_text(rc));
     else
         hsr_conn_timer_start(conn); /* from the handshake's deadline to a session's rules */
+    return 0;
+}
+
+static int choosing_bench(struct hsr_conn *conn, struct hsr_span payload)
+{
+    struct hsr_engine *engine = conn->shard->engine;
+    struct hsr_bench_ask ask;
+    int rc = hsr_bench_ask_decode(payload, &ask);
+
+    if (rc < 0)
+        return rc;
+    if (conn->shard->stopping || atomic_load(&engine->draining))
+        rc = HSR_E_SHUTDOWN;
+    else
+        rc = hsr_bench_open(conn, &ask);
+    if (rc < 0)
+        hsr_conn_fail(conn, rc, hsr_err_text(rc));
+    else
+        hsr_conn_timer_start(conn);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/bench.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
 #include "transfer/engine/target.h"
@@ -15,10 +16,10 @@ static int opening_single(struct hsr_session *session, struct hsr_span path);
 static int opening_ack(struct hsr_session *session, struct hsr_conn *conn);
 static int opening_greeted(struct hsr_session *session, struct hsr_span payload);
 static int opening_opened(struct hsr_session *session, struct hsr_span payload);
+static int opening_start(struct hsr_session *session);
 static int opening_send_open(struct hsr_session *session);
 static int opening_send_list(struct hsr_session *session);
 static int opening_listed(struct hsr_session *session, struct hsr_span payload);
-static void opening_abandon(struct hsr_session *session);
 
 /* Frames hold whole leaves, so a small chunk means small leaves. */
 static uint32_t opening_leaf(uint32_t chunk)
@@ -74,7 +75,7 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     if (rc == 0)
         rc = opening_ack(session, conn);
     if (rc < 0) {
-        opening_abandon(session);
+        hsr_session_abandon(session);
         return rc;
     }
     hsr_session_control(session, conn);
@@ -162,8 +163,7 @@ static int opening_ack(struct hsr_session *session, struct hsr_conn *conn)
     return 0;
 }
 
-/* Free a session that never began. */
-static void opening_abandon(struct hsr_session *session)
+void hsr_session_abandon(struct hsr_session *session)
 {
     session->closed_said = true;
     session->state = HSR_SESSION_CLOSING;
@@ -193,7 +193,12 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
     session->chunk = spec->chunk ? spec->chunk : plan->chunk;
     session->root_fd = spec->role == HSR_ROLE_TARGET ? spec->target_fd : -1;
     session->path = strdup(spec->path != NULL ? spec->path : "");
-    (void)strncpy(session->export_name, spec->export_name, HSR_NAME_MAX);
+    if (spec->export_name != NULL)
+        (void)strncpy(session->export_name, spec->export_name, HSR_NAME_MAX);
+    if (spec->benching) {
+        session->streams_count = spec->bench.streams;
+        session->chunk = HSR_MIN(spec->bench.chunk, plan->chunk);
+    }
     if (spec->top_name != NULL) {
         session->single_name = true;
         (void)strncpy(session->top_name, spec->top_name, HSR_NAME_MAX);
@@ -207,7 +212,7 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
                                      spec->address_size,
                                      spec->connect_ns ? spec->connect_ns : 10 * HSR_NS_PER_S);
     if (conn == NULL) {
-        opening_abandon(session);
+        hsr_session_abandon(session);
         return rc < 0 ? rc : -ENOMEM;
     }
     hsr_session_control(session, conn);
@@ -222,7 +227,12 @@ int hsr_opening_frame(struct hsr_session *session, const struct hsr_frame *frame
     if (conn->state == HSR_CONN_GREETING && frame->kind == HSR_FRAME_HELLO_ACK)
         return opening_greeted(session, payload);
     hsr_require(conn->state == HSR_CONN_WAITING || conn->state == HSR_CONN_LISTING, HSR_E_PROTOCOL);
-    if (!session->spec.list && frame->kind == HSR_FRAME_OPEN_ACK)
+    if (session->spec.benching && frame->kind == HSR_FRAME_BENCH_ACK) {
+        int rc = hsr_bench_opened(session, payload);
+
+        return rc < 0 ? rc : opening_start(session);
+    }
+    if (!session->spec.list && !session->spec.benching && frame->kind == HSR_FRAME_OPEN_ACK)
         return opening_opened(session, payload);
     if (session->spec.list && frame->kind == HSR_FRAME_ENTRIES)
         return opening_listed(session, payload);
@@ -247,6 +257,8 @@ static int opening_greeted(struct hsr_session *session, struct hsr_span payload)
     session->chunk = HSR_MIN(session->chunk, ack.chunk_max);
     session->control->state = session->spec.list ? HSR_CONN_LISTING : HSR_CONN_WAITING;
     hsr_conn_timer_start(session->control);
+    if (session->spec.benching)
+        return hsr_bench_ask_send(session, ack.features);
     return session->spec.list ? opening_send_list(session) : opening_send_open(session);
 }
 
@@ -320,6 +332,14 @@ static int opening_opened(struct hsr_session *session, struct hsr_span payload)
         memcpy(session->top_name, ack.top_name.ptr, ack.top_name.size);
         session->top_name[ack.top_name.size] = '\0';
     }
+    return opening_start(session);
+}
+
+/* Everything is agreed: the machine, and the data connections. */
+static int opening_start(struct hsr_session *session)
+{
+    int rc;
+
     session->control->state = HSR_CONN_SESSION;
     hsr_conn_timer_start(session->control);
     rc = hsr_session_start(session);

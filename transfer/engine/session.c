@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/bench.h"
 #include "transfer/engine/opening.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
@@ -65,14 +66,16 @@ void hsr_session_control(struct hsr_session *session, struct hsr_conn *conn)
 
 int hsr_session_start(struct hsr_session *session)
 {
-    int rc =
-        session->role == HSR_ROLE_SOURCE ? hsr_source_create(session) : hsr_target_create(session);
+    int rc = session->bench != NULL             ? 0 /* the handshake made it */
+             : session->role == HSR_ROLE_SOURCE ? hsr_source_create(session)
+                                                : hsr_target_create(session);
     struct hsr_event event = { .kind = HSR_EVENT_OPENED,
                                .session = session->id,
                                .peer = session->peer,
                                .export_name = session->export_name,
-                               .path = session->path,
-                               .role = session->role };
+                               .path = session->path != NULL ? session->path : "",
+                               .role = session->role,
+                               .bench = session->bench != NULL };
 
     if (rc < 0)
         return rc;
@@ -223,7 +226,8 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
     session->streams_open--;
     session->streams[stream->index] = NULL;
     hsr_stream_free(stream);
-    if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session))
+    if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session) &&
+        !hsr_bench_ended(session))
         hsr_session_end(session, rc < 0 ? rc : HSR_E_CLOSED, "a data connection ended");
     hsr_session_wake(session);
 }
@@ -283,7 +287,9 @@ static void session_run(struct hsr_task *task)
         session_join_deadline(session);
     }
     if (session->state == HSR_SESSION_MOVING) {
-        if (session->source != NULL)
+        if (session->bench != NULL)
+            hsr_bench_step(session);
+        else if (session->source != NULL)
             hsr_source_step(session);
         else
             hsr_target_step(session);
@@ -335,6 +341,7 @@ static void session_free(struct hsr_session *session)
 {
     struct hsr_engine *engine = session->engine;
 
+    hsr_bench_destroy(session);
     if (session->source != NULL)
         hsr_source_destroy(session);
     if (session->target != NULL)
@@ -365,7 +372,9 @@ static void session_say_closed(struct hsr_session *session)
                                .code = session->rc,
                                .text = session->why,
                                .durability = session->done_durability,
-                               .totals = &session->totals };
+                               .totals = &session->totals,
+                               .bench = session->bench != NULL,
+                               .report = session->rc == 0 ? hsr_bench_report(session) : NULL };
 
     if (session->closed_said)
         return;
@@ -399,7 +408,7 @@ static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *
         hsr_session_end(session, 0, NULL);
         return 0;
     case HSR_FRAME_DONE:
-        return session->role == HSR_ROLE_SOURCE && session->state == HSR_SESSION_MOVING
+        return session->source != NULL && session->state == HSR_SESSION_MOVING
                    ? session_done(session, payload)
                    : HSR_E_PROTOCOL;
     default:
@@ -409,6 +418,8 @@ static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *
         return 0; /* what was under way when the session ended */
     if (session->state == HSR_SESSION_OPENING)
         return hsr_opening_frame(session, frame, payload);
+    if (session->bench != NULL)
+        return hsr_bench_frame(session, frame, payload);
     return session->role == HSR_ROLE_SOURCE ? hsr_source_frame(session, frame, payload)
                                             : hsr_target_frame(session, frame, payload);
 }
@@ -425,7 +436,7 @@ static void session_control_closed(struct hsr_conn *conn)
     session->counts.sent += conn->link.sent_bytes;
     session->counts.received += conn->link.received_bytes;
     session->control = NULL;
-    if (session->state != HSR_SESSION_CLOSING) {
+    if (session->state != HSR_SESSION_CLOSING && !hsr_bench_heard(session)) {
         int rc = conn->rc < 0 ? conn->rc : HSR_E_CLOSED;
 
         hsr_session_end(session, rc, "the control connection ended");

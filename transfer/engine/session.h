@@ -19,6 +19,7 @@
 #define HSR_FILES_MAX 32u /* large files in transit at once */
 #define HSR_PACK_FILE_MAX (64u * 1024) /* larger files travel alone */
 
+struct hsr_bench;
 struct hsr_source;
 struct hsr_target;
 struct hsr_stream;
@@ -73,9 +74,10 @@ struct hsr_session {
     struct hsr_stream *streams[HSR_STREAMS_MAX]; /* NULL: not joined, or gone */
     uint32_t streams_open; /* made and not yet given back */
     uint32_t streams_joined; /* ready */
-    struct hsr_source *source; /* one of these two */
+    struct hsr_source *source; /* one of these three */
     struct hsr_target *target;
-    struct hsr_crew crew; /* of either */
+    struct hsr_crew crew; /* of source and target */
+    struct hsr_bench *bench;
     struct hsr_session_counts counts;
     struct hsr_progress progress;
     struct hsr_totals totals; /* source: from DONE; target: its own */

@@ -23,6 +23,15 @@ static void stream_put_join_ack(struct hsr_stream *stream);
 static void stream_begin(struct hsr_stream *stream);
 static void stream_conn_closed(struct hsr_conn *conn);
 
+static const struct hsr_stream_part *stream_part(const struct hsr_session *session)
+{
+    bool source = session->role == HSR_ROLE_SOURCE;
+
+    if (session->bench != NULL)
+        return source ? &hsr_bench_source_part : &hsr_bench_target_part;
+    return source ? &hsr_stream_source_part : &hsr_stream_target_part;
+}
+
 struct hsr_stream *hsr_stream_create(struct hsr_session *session, uint32_t index,
                                      struct hsr_shard *shard)
 {
@@ -35,8 +44,8 @@ struct hsr_stream *hsr_stream_create(struct hsr_session *session, uint32_t index
     stream->index = index;
     stream->chunk_count = session->depth;
     stream->intake_count = session->depth + 2;
-    hsr_task_init(&stream->task,
-                  session->role == HSR_ROLE_SOURCE ? "source stream" : "target stream", stream_run);
+    stream->part = stream_part(session);
+    hsr_task_init(&stream->task, stream->part->name, stream_run);
     stream->timer.fired = stream_timer;
     stream->waiter.task = &stream->task;
     hsr_list_init(&stream->waiter.node);
@@ -70,6 +79,7 @@ void hsr_stream_free(struct hsr_stream *stream)
             free(stream->chunks[i].items);
     free(stream->chunks);
     free(stream->intakes);
+    free(stream->bench);
     free(stream);
 }
 
@@ -177,12 +187,8 @@ static void stream_run(struct hsr_task *task)
 
     hsr_assert(!stream->gone);
     hsr_stream_waits(stream, NULL);
-    if (stream->rc == 0 && !stream->closing && stream->joined) {
-        if (stream->session->role == HSR_ROLE_SOURCE)
-            hsr_stream_source_step(stream);
-        else
-            hsr_stream_target_step(stream);
-    }
+    if (stream->rc == 0 && !stream->closing && stream->joined)
+        stream->part->step(stream);
     if (stream->rc < 0 || stream->closing)
         stream_shut(stream);
 }
@@ -190,19 +196,14 @@ static void stream_run(struct hsr_task *task)
 /* End: the connection first, then what it held, then what the disk still does; then say so. */
 static void stream_shut(struct hsr_stream *stream)
 {
-    bool source = stream->session->role == HSR_ROLE_SOURCE;
-
     hsr_loop_timer_clear(&stream->shard->loop, &stream->timer);
     if (stream->conn != NULL) {
         hsr_conn_close(stream->conn);
         return; /* stream_conn_closed() comes back */
     }
     hsr_buf_waiter_cancel(&stream->shard->pool, &stream->waiter);
-    if (source)
-        hsr_stream_source_drop(stream);
-    else
-        hsr_stream_target_drop(stream);
-    if (source ? !hsr_stream_source_idle(stream) : !hsr_stream_target_idle(stream))
+    stream->part->drop(stream);
+    if (!stream->part->idle(stream))
         return;
     stream->gone = true;
     if (stream->cache_ready)

@@ -114,9 +114,21 @@ struct hsr_chunk {
     uint64_t item_offset;
 };
 
+struct hsr_bench_stream;
+
+/* What a stream does between its joining and its end: the part of one kind and role. On the
+ * stream's thread. */
+struct hsr_stream_part {
+    const char *name; /* of the task */
+    void (*step)(struct hsr_stream *stream);
+    bool (*idle)(const struct hsr_stream *stream); /* holds nothing of others, nothing in flight */
+    void (*drop)(struct hsr_stream *stream); /* the connection is gone: give back what can be */
+};
+
 struct hsr_stream {
     struct hsr_session *session;
     struct hsr_shard *shard; /* for life */
+    const struct hsr_stream_part *part;
     uint32_t index;
     struct hsr_conn *conn; /* NULL before and after */
     struct hsr_task task;
@@ -157,6 +169,7 @@ struct hsr_stream {
     bool taken; /* header[] holds a decoded header that waits for a chunk */
     struct hsr_frame next; /* that header */
     struct iovec iov[2];
+    struct hsr_bench_stream *bench; /* of a benchmark; owned */
     /* what it waits for, for "what limits it" */
     atomic_ullong *waits;
     uint64_t waits_since_ns;
@@ -180,18 +193,23 @@ void hsr_stream_grant(struct hsr_stream *stream, struct hsr_work *work);
 
 void hsr_stream_free(struct hsr_stream *stream);
 
-/* the two halves: stream_source.c and stream_target.c; on the stream's thread */
-void hsr_stream_source_step(struct hsr_stream *stream);
+/* the parts: stream_source.c, stream_target.c, bench_source.c, bench_target.c */
+extern const struct hsr_stream_part hsr_stream_source_part;
+extern const struct hsr_stream_part hsr_stream_target_part;
+extern const struct hsr_stream_part hsr_bench_source_part;
+extern const struct hsr_stream_part hsr_bench_target_part;
+
 void hsr_stream_source_granted(struct hsr_msg *msg);
-bool hsr_stream_source_idle(const struct hsr_stream *stream);
-void hsr_stream_source_drop(struct hsr_stream *stream); /* after an error: give work back */
-void hsr_stream_target_step(struct hsr_stream *stream);
-bool hsr_stream_target_idle(const struct hsr_stream *stream);
-void hsr_stream_target_drop(struct hsr_stream *stream);
 void hsr_stream_fail(struct hsr_stream *stream, int rc);
 
 /** Home -> stream: the answer to an ASK, or the return of a finished intake. */
 void hsr_stream_answer(struct hsr_intake *intake);
+
+/** Arm a receive for the rest of the payload of `receiving`, if there is one, and the next header;
+ * bytes that came with the handshake are there at once. Then has_arrived, and how much in
+ * `arrived`. */
+void hsr_stream_receive(struct hsr_stream *stream);
+void hsr_stream_received(struct hsr_link *link, int64_t received); /* the link's handler for it */
 
 /** A free chunk with a buffer (state FREE, buf set), or NULL: woken when there is one. */
 struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream);

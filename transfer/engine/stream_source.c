@@ -11,6 +11,9 @@
 
 #define PACK_SLICE 32u /* members read before others get a turn: about 100 us */
 
+static void source_step(struct hsr_stream *stream);
+static bool source_idle(const struct hsr_stream *stream);
+static void source_drop(struct hsr_stream *stream);
 static bool source_fill(struct hsr_stream *stream);
 static struct hsr_work *source_next_work(struct hsr_stream *stream);
 static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct hsr_chunk *chunk);
@@ -29,6 +32,13 @@ static void source_chunk_done(struct hsr_chunk *chunk);
 static void source_work_return(struct hsr_work *work);
 static void source_work_home(struct hsr_msg *msg);
 
+const struct hsr_stream_part hsr_stream_source_part = {
+    .name = "source stream",
+    .step = source_step,
+    .idle = source_idle,
+    .drop = source_drop,
+};
+
 void hsr_stream_source_granted(struct hsr_msg *msg)
 {
     struct hsr_work *work = hsr_container_of(msg, struct hsr_work, msg);
@@ -44,7 +54,7 @@ void hsr_stream_source_granted(struct hsr_msg *msg)
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
 
-void hsr_stream_source_step(struct hsr_stream *stream)
+static void source_step(struct hsr_stream *stream)
 {
     struct hsr_session_counts *counts = &stream->session->counts;
 
@@ -68,7 +78,7 @@ void hsr_stream_source_step(struct hsr_stream *stream)
         hsr_stream_waits(stream, &counts->wait_disk_ns);
 }
 
-bool hsr_stream_source_idle(const struct hsr_stream *stream)
+static bool source_idle(const struct hsr_stream *stream)
 {
     for (uint32_t i = 0; i < stream->chunk_count; i++)
         if (stream->chunks[i].state != HSR_CHUNK_FREE)
@@ -77,7 +87,7 @@ bool hsr_stream_source_idle(const struct hsr_stream *stream)
 }
 
 /* The connection is gone: what is not in the kernel's hands goes back. */
-void hsr_stream_source_drop(struct hsr_stream *stream)
+static void source_drop(struct hsr_stream *stream)
 {
     stream->packing = NULL;
     for (uint32_t i = 0; i < stream->chunk_count; i++) {

@@ -14,10 +14,11 @@
 #define PACK_SLICE 16u /* members made before others get a turn: about 200 us */
 #define ZERO_BLOCK 4096u
 
+static void target_step(struct hsr_stream *stream);
+static bool target_idle(const struct hsr_stream *stream);
+static void target_drop(struct hsr_stream *stream);
 static void target_take(struct hsr_stream *stream);
 static bool target_begin_frame(struct hsr_stream *stream);
-static void target_receive(struct hsr_stream *stream);
-static void target_received(struct hsr_link *link, int64_t received);
 static int target_arrived(struct hsr_stream *stream, struct hsr_chunk *chunk);
 static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk);
 static int target_pack(struct hsr_stream *stream, struct hsr_chunk *chunk);
@@ -37,7 +38,14 @@ static bool target_skip_zeros(struct hsr_chunk *chunk, uint32_t *ret_size);
 static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags);
 static void target_chunk_done(struct hsr_chunk *chunk);
 
-void hsr_stream_target_step(struct hsr_stream *stream)
+const struct hsr_stream_part hsr_stream_target_part = {
+    .name = "target stream",
+    .step = target_step,
+    .idle = target_idle,
+    .drop = target_drop,
+};
+
+static void target_step(struct hsr_stream *stream)
 {
     struct hsr_session_counts *counts = &stream->session->counts;
 
@@ -45,7 +53,7 @@ void hsr_stream_target_step(struct hsr_stream *stream)
         hsr_tree_init(&stream->tree, &stream->shard->loop, stream->session->root_fd,
                       stream->session->options);
         stream->tree_ready = true;
-        stream->conn->link.received = target_received;
+        stream->conn->link.received = hsr_stream_received;
     }
     target_write_waiting(stream);
     for (;;) {
@@ -57,14 +65,14 @@ void hsr_stream_target_step(struct hsr_stream *stream)
             hsr_stream_waits(stream, &counts->wait_disk_ns); /* no chunk: the disk has them all */
             return;
         }
-        target_receive(stream);
+        hsr_stream_receive(stream);
         if (!stream->has_arrived)
             break;
     }
     hsr_stream_waits(stream, &counts->wait_peer_ns);
 }
 
-bool hsr_stream_target_idle(const struct hsr_stream *stream)
+static bool target_idle(const struct hsr_stream *stream)
 {
     for (uint32_t i = 0; i < stream->chunk_count; i++)
         if (stream->chunks[i].state != HSR_CHUNK_FREE)
@@ -76,7 +84,7 @@ bool hsr_stream_target_idle(const struct hsr_stream *stream)
 }
 
 /* The connection is gone: what no system call and no message holds goes back. */
-void hsr_stream_target_drop(struct hsr_stream *stream)
+static void target_drop(struct hsr_stream *stream)
 {
     stream->receiving = NULL;
     for (uint32_t i = 0; i < stream->chunk_count; i++) {
@@ -183,7 +191,7 @@ static bool target_begin_frame(struct hsr_stream *stream)
     return true;
 }
 
-static void target_receive(struct hsr_stream *stream)
+void hsr_stream_receive(struct hsr_stream *stream)
 {
     struct hsr_conn *conn = stream->conn;
     struct hsr_chunk *chunk = stream->receiving;
@@ -215,7 +223,7 @@ static void target_receive(struct hsr_stream *stream)
     hsr_link_receive(&conn->link, stream->iov, count);
 }
 
-static void target_received(struct hsr_link *link, int64_t received)
+void hsr_stream_received(struct hsr_link *link, int64_t received)
 {
     struct hsr_conn *conn = hsr_container_of(link, struct hsr_conn, link);
     struct hsr_stream *stream = conn->stream;

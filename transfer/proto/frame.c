@@ -19,6 +19,7 @@ _Static_assert(HEADER_CHECKED_SIZE + sizeof(uint64_t) == HSR_FRAME_HEADER_SIZE, 
 #define USES_OFFSET (1u << 2)
 #define USES_HIGH (1u << 3) /* check.high */
 #define IS_BULK (1u << 4)
+#define USES_END (1u << 5) /* flag RANGE_END */
 
 /* Payload sizes: fixed part, plus each counted string with its size field at its longest. */
 #define STRING_MAX(size) (2u + (size))
@@ -37,6 +38,9 @@ _Static_assert(HEADER_CHECKED_SIZE + sizeof(uint64_t) == HSR_FRAME_HEADER_SIZE, 
 #define NOTE_SIZE_MAX (13u + STRING_MAX(HSR_PATH_WIRE_MAX) + STRING_MAX(HSR_TEXT_MAX))
 #define WALK_END_SIZE_MAX 32u
 #define DONE_SIZE_MAX 61u
+#define BENCH_SIZE_MAX (32u + STRING_MAX(HSR_CONGESTION_MAX))
+#define BENCH_ACK_SIZE_MAX (HSR_TOKEN_SIZE + 28u)
+#define BENCH_RESULT_SIZE_MAX 96u
 #define LIST_SIZE_MAX (1u + STRING_MAX(HSR_NAME_MAX) + STRING_MAX(HSR_PATH_WIRE_MAX))
 
 _Static_assert(OPEN_SIZE_MAX <= HSR_CONTROL_PAYLOAD_MAX, "OPEN fits a control payload");
@@ -64,7 +68,7 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_WANT] = { "WANT", WANT_SIZE_MAX, USES_PAGE },
     [HSR_FRAME_SAME] = { "SAME", 0, USES_PAGE | USES_INDEX },
     [HSR_FRAME_DATA] = { "DATA", HSR_CHUNK_SIZE_MAX,
-                         USES_PAGE | USES_INDEX | USES_OFFSET | USES_HIGH | IS_BULK },
+                         USES_PAGE | USES_INDEX | USES_OFFSET | USES_HIGH | USES_END | IS_BULK },
     [HSR_FRAME_PACK] = { "PACK", HSR_CHUNK_SIZE_MAX, IS_BULK },
     [HSR_FRAME_FILE_END] = { "FILE_END", FILE_END_SIZE_MAX, USES_PAGE | USES_INDEX },
     [HSR_FRAME_PAGE_ACK] = { "PAGE_ACK", PAGE_ACK_SIZE_MAX, USES_PAGE },
@@ -76,6 +80,10 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_LIST] = { "LIST", LIST_SIZE_MAX, 0 },
     [HSR_FRAME_LIST_END] = { "LIST_END", 0, 0 },
     [HSR_FRAME_CANCEL] = { "CANCEL", REJECT_SIZE_MAX, 0 },
+    [HSR_FRAME_BENCH] = { "BENCH", BENCH_SIZE_MAX, 0 },
+    [HSR_FRAME_BENCH_ACK] = { "BENCH_ACK", BENCH_ACK_SIZE_MAX, 0 },
+    [HSR_FRAME_BENCH_DATA_ACK] = { "BENCH_DATA_ACK", 0, USES_OFFSET | USES_END },
+    [HSR_FRAME_BENCH_RESULT] = { "BENCH_RESULT", BENCH_RESULT_SIZE_MAX, 0 },
 };
 
 static const struct frame_kind *frame_kind_get(uint16_t kind)
@@ -127,7 +135,8 @@ static int frame_check(const struct hsr_frame *frame)
     bool data = frame->kind == HSR_FRAME_DATA;
 
     hsr_require(info != NULL, HSR_E_PROTOCOL);
-    hsr_require((frame->flags & ~(data ? HSR_FRAME_RANGE_END : 0u)) == 0, HSR_E_PROTOCOL);
+    hsr_require((frame->flags & ~(info->uses & USES_END ? HSR_FRAME_RANGE_END : 0u)) == 0,
+                HSR_E_PROTOCOL);
     hsr_require(frame->page == 0 || (info->uses & USES_PAGE) != 0, HSR_E_PROTOCOL);
     hsr_require(frame->index == 0 || (info->uses & USES_INDEX) != 0, HSR_E_PROTOCOL);
     hsr_require(frame->offset == 0 || (info->uses & USES_OFFSET) != 0, HSR_E_PROTOCOL);

@@ -20,7 +20,8 @@
 #define HSR_FEATURE_BLAKE3 (1ull << 1) /* reserved: a later version */
 #define HSR_FEATURE_DELTA (1ull << 2) /* reserved */
 #define HSR_FEATURE_RESUME (1ull << 3) /* reserved */
-#define HSR_FEATURES_OURS HSR_FEATURE_XXH3
+#define HSR_FEATURE_BENCH (1ull << 4) /* benchmarks: a server states it only if it allows them */
+#define HSR_FEATURES_OURS (HSR_FEATURE_XXH3 | HSR_FEATURE_BENCH)
 
 #define HSR_FRAME_HEADER_SIZE 56u
 #define HSR_CONTROL_PAYLOAD_MAX (192u * 1024) /* one page of entries with large xattrs */
@@ -65,11 +66,16 @@ enum hsr_frame_kind {
     HSR_FRAME_LIST, /* client: list a directory or stat one path */
     HSR_FRAME_LIST_END, /* server: after the ENTRIES pages that answer LIST */
     HSR_FRAME_CANCEL, /* either: end the session; code and words */
+    HSR_FRAME_BENCH, /* client, instead of OPEN: a benchmark, what it should be */
+    HSR_FRAME_BENCH_ACK, /* server: token, what is in force */
+    HSR_FRAME_BENCH_DATA_ACK, /* target -> source, on a stream: so many bytes have come */
+    HSR_FRAME_BENCH_RESULT, /* server: what it measured */
     HSR_FRAME_KIND_COUNT
 };
 
 /* frame.flags */
-#define HSR_FRAME_RANGE_END 0x0001u /* DATA: last frame of this range on this stream */
+/* DATA: last frame of this range on this stream. BENCH_DATA_ACK: that one has come */
+#define HSR_FRAME_RANGE_END 0x0001u
 
 struct hsr_frame {
     uint16_t kind;
@@ -78,7 +84,8 @@ struct hsr_frame {
     uint32_t seq; /* 0, 1, 2 ... per connection and direction: replay and loss are errors */
     uint32_t page; /* ENTRIES, WANT, SAME, DATA, FILE_END, PAGE_ACK: page number */
     uint32_t index; /* DATA, FILE_END, SAME: entry in that page */
-    uint64_t offset; /* DATA: where the payload belongs in the file, bytes */
+    /* DATA: where the payload belongs in the file, bytes. BENCH_DATA_ACK: bytes received in all */
+    uint64_t offset;
     /* DATA: digest sum of the payload's leaves. PACK: low = XXH3-64 of the member table.
      * Others: low = XXH3-64 of the payload. Unused halves are zero. */
     struct hsr_digest_sum check;

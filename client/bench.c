@@ -1,0 +1,151 @@
+/* Benchmarks: the caller's words turned into job specs, and what was measured into results. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/client.h"
+
+#define BENCH_DEFAULT_NS (5 * HSR_NS_PER_S)
+#define BENCH_DEFAULT_DEPTH 16u
+
+static uint64_t bench_cpu(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now); /* cannot fail on Linux */
+    return (uint64_t)now.tv_sec * HSR_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+void hsr_client_sample(struct hawser_client *client, uint64_t elapsed_ns, uint64_t bytes)
+{
+    struct hawser_bench_sample sample = {
+        .elapsed_ns = elapsed_ns,
+        .bytes = bytes,
+        .cpu_ns = bench_cpu() - client->sample_cpu_ns,
+    };
+
+    client->sample(client->context, &sample);
+}
+
+static hawser_latency bench_latency(const struct hsr_latency *from)
+{
+    return (hawser_latency){
+        .count = from->count,
+        .least_ns = from->least,
+        .mean_ns = from->mean,
+        .p50_ns = from->p50,
+        .p90_ns = from->p90,
+        .p99_ns = from->p99,
+        .p999_ns = from->p999,
+        .greatest_ns = from->greatest,
+    };
+}
+
+/* "HOST", "HOST:PORT" or a whole URL: where the server is. */
+static int bench_server(struct hawser_client *client, const char *text, hawser_url *ret_url)
+{
+    const char *rest = strncmp(text, "hawser://", 9) == 0 ? text + 9 : text;
+    char why[256], *whole = NULL;
+    int rc;
+
+    if (rest == text && strchr(text, '/') != NULL)
+        return hsr_client_fail(client, HSR_E_USAGE, text, "neither a host nor a URL");
+    rc = asprintf(&whole, "hawser://%s%s", rest, strchr(rest, '/') != NULL ? "" : "/-");
+    if (rc < 0)
+        return -ENOMEM;
+    rc = hawser_url_parse(whole, ret_url, why, sizeof(why));
+    free(whole);
+    if (rc < 0)
+        return hsr_client_fail(client, HSR_E_USAGE, text, "%s", why);
+    ret_url->export_name[0] = '\0';
+    ret_url->path[0] = '\0';
+    return 0;
+}
+
+static int bench_net_spec(struct hawser_client *client, const struct hawser_bench_net_opts *opts,
+                          struct hsr_job_spec *ret_spec)
+{
+    const struct hsr_plan *plan = &client->plan;
+    struct hsr_bench_ask ask = {
+        .role = opts->download ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE,
+        .flags = (uint8_t)((opts->no_verify ? HSR_BENCH_NO_VERIFY : 0) |
+                           (opts->no_ack ? HSR_BENCH_NO_ACK : 0)),
+        .streams = opts->streams > 0 ? opts->streams : plan->streams,
+        .depth = opts->depth > 0 ? opts->depth : BENCH_DEFAULT_DEPTH,
+        .chunk = opts->chunk > 0 ? opts->chunk : plan->chunk,
+        .time_ns = opts->time_ns,
+        .bytes = opts->bytes,
+    };
+    const char *wrong = NULL;
+
+    if (ask.time_ns == 0 && ask.bytes == 0)
+        ask.time_ns = BENCH_DEFAULT_NS;
+    if (ask.streams > plan->streams)
+        wrong = "streams: more than the client was opened for";
+    else if (ask.depth > HSR_DEPTH_MAX)
+        wrong = "depth: 1 to 256 chunks";
+    else if (ask.chunk % HSR_CHUNK_SIZE_MIN != 0 || ask.chunk > plan->chunk)
+        wrong = "chunk: a multiple of 4 KiB, at most what the client was opened for";
+    else if (ask.time_ns > HSR_BENCH_TIME_MAX_NS)
+        wrong = "time: at most 10 minutes";
+    else if (ask.bytes > HSR_BENCH_BYTES_MAX)
+        wrong = "size: at most 1 PiB";
+    if (wrong != NULL)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "%s", wrong);
+    *ret_spec =
+        (struct hsr_job_spec){ .role = ask.role, .benching = true, .bench = ask, .target_fd = -1 };
+    return 0;
+}
+
+int hawser_bench_net(hawser_client *client, const char *server, const hawser_bench_net_opts *opts,
+                     hawser_bench_result *ret_result)
+{
+    struct hawser_bench_net_opts ours;
+    struct hsr_job_spec spec;
+    hawser_url *url;
+    int rc;
+
+    hsr_require(client != NULL, HSR_E_USAGE);
+    rc = hsr_client_opts_copy(&ours, sizeof(ours), opts);
+    hsr_client_begin(client, NULL, NULL, ours.context);
+    if (rc < 0)
+        return hsr_client_fail(client, rc, NULL, "options of a newer version");
+    if (server == NULL || ret_result == NULL)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "a server and room for the result");
+    client->sample = ours.sample;
+    client->sample_cpu_ns = bench_cpu();
+    client->report = (struct hsr_bench_report){ 0 };
+    url = malloc(sizeof(*url));
+    if (url == NULL)
+        return -ENOMEM;
+    rc = bench_server(client, server, url);
+    if (rc == 0)
+        rc = bench_net_spec(client, &ours, &spec);
+    if (rc == 0)
+        rc = hsr_client_run(client, url, "", &spec);
+    if (rc == 0) {
+        const struct hsr_bench_report *report = &client->report;
+        bool up = spec.role == HSR_ROLE_SOURCE;
+
+        *ret_result = (hawser_bench_result){
+            .bytes = report->ours.bytes,
+            .operations = report->ours.chunks,
+            .elapsed_ns = report->ours.elapsed_ns,
+            .cpu_ns = report->ours.cpu_ns,
+            .peer_cpu_ns = report->theirs.cpu_ns,
+            .latency = bench_latency(up ? &report->ours.latency : &report->theirs.latency),
+            .shards = client->plan.shards,
+            .streams = report->ask.streams,
+            .depth = ours.no_ack ? 0 : report->ask.depth,
+            .chunk = report->ask.chunk,
+            .verified = !ours.no_verify,
+            .pinned = client->pinned,
+        };
+    }
+    if (rc == 0)
+        memcpy(ret_result->congestion, client->progress.congestion, sizeof(ret_result->congestion));
+    free(url);
+    return rc;
+}

@@ -1,0 +1,196 @@
+/* hawser bench: the points of a sweep, one after the other. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/cli/bench.h"
+
+#define CHUNK_CLIENT_MIN (64u * 1024) /* a client's chunks are whole leaves */
+#define SAMPLES_MAX 8192u /* ten minutes are 6,000 */
+
+static bool points_make(struct bench_run *run);
+static int points_run(struct bench_run *run);
+static int client_for(const struct bench_options *options, uint32_t shards,
+                      hawser_client **ret_client);
+static int point_run(struct bench_run *run, struct bench_point *point, hawser_client *client);
+static void point_sample(void *context, const hawser_bench_sample *sample);
+static void run_print(const struct bench_run *run, int exit_code);
+
+int cli_bench(int argc, char **argv)
+{
+    static struct bench_options options;
+    struct bench_run run = { .options = &options, .tty = isatty(STDERR_FILENO) == 1 };
+    int code = bench_options_parse(argc, argv, &options);
+
+    if (code != -1)
+        return code;
+    if (!points_make(&run)) {
+        free(run.points);
+        return cli_usage("out of memory");
+    }
+    code = points_run(&run);
+    run_print(&run, code);
+    for (size_t i = 0; i < run.count; i++)
+        free(run.points[i].samples);
+    free(run.points);
+    return code;
+}
+
+/* Every combination; shards outermost, because each needs a client of its own. */
+static bool points_make(struct bench_run *run)
+{
+    const struct bench_options *options = run->options;
+    size_t counts[] = { options->shards.count, options->streams.count, options->chunk.count,
+                        options->depth.count };
+    size_t total = counts[0] * counts[1] * counts[2] * counts[3];
+
+    run->points = calloc(total, sizeof(run->points[0]));
+    if (run->points == NULL)
+        return false;
+    for (size_t i = 0; i < total; i++) {
+        size_t depth = i % counts[3], chunk = i / counts[3] % counts[2];
+        size_t streams = i / counts[3] / counts[2] % counts[1];
+
+        run->points[i] = (struct bench_point){
+            .kind = BENCH_NET,
+            .what = options->download ? "download" : "upload",
+            .shards = (uint32_t)options->shards.values[i / counts[3] / counts[2] / counts[1]],
+            .streams = (uint32_t)options->streams.values[streams],
+            .depth = (uint32_t)options->depth.values[depth],
+            .chunk = (uint32_t)options->chunk.values[chunk],
+        };
+    }
+    run->count = total;
+    return true;
+}
+
+static int points_run(struct bench_run *run)
+{
+    const struct bench_options *options = run->options;
+    struct cli_output output = { 0 };
+    hawser_client *client = NULL;
+    int code = CLI_EXIT_OK, rc = 0;
+
+    for (run->at = 0; run->at < run->count && rc == 0; run->at++) {
+        struct bench_point *point = &run->points[run->at];
+
+        if (client == NULL || point->shards != point[-1].shards) {
+            cli_running(NULL);
+            hawser_client_close(client);
+            client = NULL;
+            rc = client_for(options, point->shards, &client);
+        }
+        if (rc == 0)
+            rc = point_run(run, point, client);
+        point->code = rc;
+        bench_live_clear(run);
+        if (options->form == BENCH_JSON_LINES)
+            bench_json_point(point);
+        if (rc < 0) {
+            code = cli_exit_code(&output, rc);
+            if (client != NULL) /* else it was told why there is none */
+                cli_error_print(rc, hawser_client_message(client));
+        }
+    }
+    run->count = run->at;
+    cli_running(NULL); /* a late signal must not touch what is freed */
+    hawser_client_close(client);
+    return code;
+}
+
+static uint64_t list_most(const struct bench_list *list)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < list->count; i++)
+        most = list->values[i] > most ? list->values[i] : most;
+    return most;
+}
+
+/* One client for all points with as many shards: as large as the largest of them. */
+static int client_for(const struct bench_options *options, uint32_t shards,
+                      hawser_client **ret_client)
+{
+    uint64_t chunk = (list_most(&options->chunk) + CHUNK_CLIENT_MIN - 1) / CHUNK_CLIENT_MIN;
+    hawser_client_opts opts = HAWSER_INIT(opts);
+    char why[1024];
+    int rc;
+
+    opts.memory = options->memory;
+    opts.congestion = options->congestion;
+    opts.shards = shards;
+    opts.streams = (uint32_t)list_most(&options->streams);
+    opts.chunk = (uint32_t)chunk * CHUNK_CLIENT_MIN;
+    opts.connect_timeout_ns = options->timeout_ns;
+    opts.idle_timeout_ns = options->timeout_ns;
+    rc = hawser_client_open(&opts, ret_client, why, sizeof(why));
+    if (rc < 0)
+        cli_error_print(rc, why);
+    else
+        cli_running(*ret_client);
+    return rc;
+}
+
+static int point_run(struct bench_run *run, struct bench_point *point, hawser_client *client)
+{
+    const struct bench_options *options = run->options;
+    hawser_bench_net_opts opts = HAWSER_INIT(opts);
+
+    run->shown_ns = 0;
+    run->shown_bytes = 0;
+    opts.sample = point_sample;
+    opts.context = run;
+    opts.time_ns = options->time_ns;
+    opts.bytes = options->bytes;
+    opts.streams = point->streams;
+    opts.depth = point->depth;
+    opts.chunk = point->chunk;
+    opts.download = options->download;
+    opts.no_verify = options->no_verify;
+    opts.no_ack = options->no_ack;
+    return hawser_bench_net(client, options->server, &opts, &point->result);
+}
+
+/* On the client's threads, one at a time, while point_run() waits. */
+static void point_sample(void *context, const hawser_bench_sample *sample)
+{
+    struct bench_run *run = context;
+    struct bench_point *point = &run->points[run->at];
+
+    if (point->sample_count == point->sample_room && point->sample_room < SAMPLES_MAX) {
+        size_t room = point->sample_room > 0 ? 2 * point->sample_room : 64;
+        hawser_bench_sample *more = reallocarray(point->samples, room, sizeof(*more));
+
+        if (more != NULL) { /* else the series ends here */
+            point->samples = more;
+            point->sample_room = room;
+        }
+    }
+    if (point->sample_count < point->sample_room)
+        point->samples[point->sample_count++] = *sample;
+    if (run->options->form == BENCH_JSON_LINES)
+        bench_json_sample(run, sample);
+    bench_live(run, sample);
+}
+
+static void run_print(const struct bench_run *run, int exit_code)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < run->count; i++)
+        any = any || run->points[i].code == 0;
+    switch (run->options->form) {
+    case BENCH_TEXT:
+        if (any)
+            bench_table(run, stdout);
+        break;
+    case BENCH_CSV:
+        bench_csv(run, stdout);
+        break;
+    case BENCH_JSON:
+        bench_json_document(run, exit_code);
+        break;
+    case BENCH_JSON_LINES: /* every point was told when it ended */
+        break;
+    }
+}

@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""hawser bench: short runs that must work, not be fast; what it prints; what it refuses."""
+
+import csv
+import io
+import json
+import re
+import signal
+import time
+
+import hawser_test
+
+
+def bench_server(t, exports=None, args=()):
+    return t.server(exports, args=["--bench", *args])
+
+
+def address(server):
+    return "127.0.0.1:%d" % server.port
+
+
+def result_check(t, result, size=None, verified=True):
+    """What any point of any kind must say."""
+    t.check(result["bytes"] > 0 and result["elapsed_ns"] > 0 and result["operations"] > 0, result)
+    t.check(size is None or result["bytes"] == size, "bytes", result)
+    t.check(abs(result["gb_per_s"] - result["bytes"] / result["elapsed_ns"]) < 0.01, result)
+    t.check(result["cpu_ns"] > 0 and result["cpu_s_per_gb"] > 0, result)
+    t.check(result["verified"] is verified, result)
+    latency = result.get("latency")
+    if latency:
+        rising = [latency[k] for k in ("least_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns",
+                                       "greatest_ns")]
+        t.check(rising == sorted(rising) and latency["count"] > 0, latency)
+        t.check(rising[0] <= latency["mean_ns"] <= rising[-1], latency)
+
+
+def test_net_json(t):
+    """Up and down, for a size and for a time, verified or not."""
+    server = bench_server(t)
+    for args, size, verified in ((["--size", "32M"], 32 << 20, True),
+                                 (["--size", "32M", "--download"], 32 << 20, True),
+                                 (["--size", "5000000", "--chunk", "4K", "--depth", "1"], 5000000, True),
+                                 (["--time", "0.2", "--no-verify"], None, False)):
+        r = t.run("bench", "net", address(server), "--json", *args, rc=0)
+        document = json.loads(r.out)
+        t.check(document["exit"] == 0 and len(document["points"]) == 1, document)
+        point = document["points"][0]
+        t.check(point["kind"] == "net", point)
+        t.check(point["what"] == ("download" if "--download" in args else "upload"), point)
+        result_check(t, point, size, verified)
+        t.check(point["peer_cpu_ns"] > 0, point)
+        t.check(point["latency"]["count"] == point["operations"], point)
+        t.check(not r.err, "words on stderr:", r)
+    t.alive(server)
+    t.check(b"benchmark ended" in server.read("err"), "the log")
+
+
+def test_net_sweep(t):
+    """Each combination is a point, with what was asked for in force."""
+    server = bench_server(t)
+    r = t.run("bench", "net", "hawser://" + address(server), "--json", "--size", "4M", "--streams",
+              "1,3", "--chunk", "4K,64K,256K", "--depth", "1,4", "--shards", "1", rc=0)
+    points = json.loads(r.out)["points"]
+    asked = [(s, c, d) for s in (1, 3) for c in (4096, 65536, 262144) for d in (1, 4)]
+    t.check([(p["streams"], p["chunk"], p["depth"]) for p in points] == asked, points)
+    for point in points:
+        result_check(t, point, 4 << 20)
+        t.check(point["shards"] == 1, point)
+
+
+def test_net_no_ack(t):
+    """Without acknowledgements there is no latency, and none is made up."""
+    server = bench_server(t)
+    for way in ([], ["--download"]):
+        r = t.run("bench", "net", address(server), "--json", "--size", "16M", "--no-ack", *way, rc=0)
+        point = json.loads(r.out)["points"][0]
+        result_check(t, point, 16 << 20)
+        t.check("latency" not in point and "depth" not in point, point)
+    r = t.run("bench", "net", address(server), "--no-ack", "--depth", "2", rc=2)
+    t.says(r, "--no-ack")
+
+
+def test_net_forms(t):
+    """The table for people, CSV, JSON lines."""
+    server = bench_server(t)
+    sweep = ["bench", "net", address(server), "--size", "1M", "--chunk", "64K,256K"]
+    r = t.run(*sweep, rc=0)
+    lines = r.out.decode().splitlines()
+    t.check("GB/s" in lines[0] and lines[1].startswith("upload") and lines[2].startswith("upload"), r)
+    t.check(len({line.rindex(" ") for line in lines[:3]}) == 1, "columns are not aligned:", r)
+
+    r = t.run(*sweep, "--csv", rc=0)
+    t.check(r.out.count(b"\r\n") == 3, r)
+    rows = list(csv.DictReader(io.StringIO(r.out.decode(), newline="")))
+    t.check([row["chunk"] for row in rows] == ["65536", "262144"], rows)
+    t.check(all(row["bytes"] == str(1 << 20) and row["code"] == "0" for row in rows), rows)
+    t.check(all(None not in row and None not in row.values() for row in rows), rows)
+
+    r = t.run(*sweep, "--json-lines", "--time", "0.3", "--size", "1T", rc=0)
+    lines = [json.loads(line) for line in r.out.splitlines()]
+    t.check([x["type"] for x in lines].count("point") == 2, r)
+    samples = [x["sample"] for x in lines if x["type"] == "sample" and x["point"] == 0]
+    t.check(samples, r)
+    for before, after in zip(samples, samples[1:]):
+        t.check(before["elapsed_ns"] < after["elapsed_ns"] and before["bytes"] <= after["bytes"], r)
+
+
+def test_net_progress(t):
+    """A live line where it is asked for; nothing else on stderr."""
+    server = bench_server(t)
+    r = t.run("bench", "net", address(server), "--time", "2.3", "--progress", rc=0)
+    lines = r.err.decode().splitlines()
+    t.check(2 <= len(lines) <= 4, r)
+    t.check(all(re.match(r"net upload  1 of 1  .*[0-9.]+ s  [0-9.]+ GB/s$", x) for x in lines), r)
+    r = t.run("bench", "net", address(server), "--size", "1M", "--quiet", rc=0)
+    t.check(not r.err, r)
+
+
+def test_refused_without_permission(t):
+    server = t.server({"x": t.dir("x")})
+    for form in ([], ["--json"]):
+        r = t.run("bench", "net", address(server), "--size", "1M", *form, rc=3)
+        t.says(r, "hawserd --bench")
+    document = json.loads(r.out)
+    t.check(document["exit"] == 3 and document["points"][0]["error"] == "DENIED", document)
+    t.alive(server)
+
+
+def test_permission_by_file(t):
+    path = t.path("hawser.conf")
+    for word, code in (("yes", 0), ("no", 3)):
+        with open(path, "w", encoding="ascii") as f:
+            f.write("[server]\nbench = %s\n[export x]\npath = %s\n" % (word, t.dir("x")))
+        server = t.server(args=["--config", path])
+        t.run("bench", "net", address(server), "--size", "1M", rc=code)
+        server.stop()
+
+
+def test_wrong_use(t):
+    for args, words in (
+            ([], "bench what"),
+            (["fly"], "no such benchmark"),
+            (["net"], "usage"),
+            (["net", "a", "b"], "usage"),
+            (["net", ""], "usage"),
+            (["net", "host", "--streams", "0"], "--streams"),
+            (["net", "host", "--streams", "65"], "--streams"),
+            (["net", "host", "--streams", "1,"], "--streams"),
+            (["net", "host", "--streams", ",".join(["1"] * 33)], "--streams"),
+            (["net", "host", "--chunk", "5000"], "4K"),
+            (["net", "host", "--chunk", "8M"], "--chunk"),
+            (["net", "host", "--chunk", "4k,,8k"], "--chunk"),
+            (["net", "host", "--depth", "257"], "--depth"),
+            (["net", "host", "--time", "0"], "--time"),
+            (["net", "host", "--time", "601"], "--time"),
+            (["net", "host", "--time", "1s"], "--time"),
+            (["net", "host", "--size", "0"], "--size"),
+            (["net", "host", "--size", "2P"], "--size"),
+            (["net", "host", "--json", "--csv"], "only one"),
+            (["net", "host", "--delete"], "unknown"),
+            (["net", "host/x", "--size", "1M"], "host"),
+            (["net", "host:0", "--size", "1M"], "port"),
+    ):
+        r = t.run("bench", *args, rc=2)
+        t.says(r, words)
+    r = t.run("bench", "net", "no-such-host.invalid", rc=3, timeout=60)
+    t.says(r, "no-such-host.invalid")
+    r = t.run("bench", "--help", rc=0)
+    t.says(r, "hawser bench net")
+
+
+def test_interrupted(t):
+    """Ctrl-C ends it soon, with 130; the server goes on."""
+    server = bench_server(t)
+    p = t.start("bench", "net", address(server), "--time", "100", "--progress")
+    t.until(lambda: b"GB/s" in p.read("err"), what="first line of progress")
+    start = time.monotonic()
+    p.kill(signal.SIGINT)
+    r = p.wait()
+    t.check(r.rc == 130 and time.monotonic() - start < 5, r)
+    t.run("bench", "net", address(server), "--size", "1M", rc=0)
+
+
+def test_server_ends(t):
+    """A server that is stopped in the middle: said, not hung."""
+    server = bench_server(t)
+    p = t.start("bench", "net", address(server), "--time", "100", "--progress")
+    t.until(lambda: b"GB/s" in p.read("err"), what="first line of progress")
+    server.kill(signal.SIGKILL)
+    r = p.wait(30)
+    t.check(r.rc == 3 and r.err, r)
+
+
+def test_transfers_beside(t):
+    """A transfer while a benchmark runs: both end well, the copy is right."""
+    src, dst = t.dir("src"), t.dir("dst")
+    for i in range(50):
+        with open("%s/%d" % (src, i), "wb") as f:
+            f.write(bytes([i]) * (i * 5000))
+    server = bench_server(t, {"x": dst})
+    p = t.start("bench", "net", address(server), "--time", "1")
+    t.run("push", src + "/", server.url(), rc=0)
+    t.same(src, dst)
+    t.check(p.wait().rc == 0, p.result())
+
+
+if __name__ == "__main__":
+    hawser_test.main(globals())

@@ -1,0 +1,275 @@
+/* A benchmark's source stream: the same few buffers of made-up bytes, hashed and sent again and
+ * again, `depth` chunks ahead of what the target has acknowledged; see bench.h.
+ *
+ *   chunk: FREE -> READING (has bytes) -> READY (hashed) -> SENDING -> READING ... -> FREE */
+#include <errno.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "transfer/engine/bench_impl.h"
+
+static void source_step(struct hsr_stream *stream);
+static bool source_idle(const struct hsr_stream *stream);
+static void source_drop(struct hsr_stream *stream);
+static int source_begin(struct hsr_stream *stream);
+static void source_prepare(struct hsr_stream *stream);
+static struct hsr_chunk *source_chunk(struct hsr_stream *stream);
+static void source_fill(struct hsr_stream *stream, struct hsr_chunk *chunk);
+static uint32_t source_claim(struct hsr_stream *stream, bool *ret_last);
+static bool source_send(struct hsr_stream *stream);
+static void source_sent(struct hsr_link *link, int rc);
+static void source_count(struct hsr_stream *stream, uint64_t bytes);
+static void source_listen(struct hsr_stream *stream);
+static int source_take(struct hsr_stream *stream);
+static int source_acked(struct hsr_stream *stream, const struct hsr_frame *frame);
+
+const struct hsr_stream_part hsr_bench_source_part = {
+    .name = "benchmark source",
+    .step = source_step,
+    .idle = source_idle,
+    .drop = source_drop,
+};
+
+static void source_step(struct hsr_stream *stream)
+{
+    struct hsr_session_counts *counts = &stream->session->counts;
+    int rc = stream->bench == NULL ? source_begin(stream) : 0;
+
+    if (rc == 0 && stream->has_arrived)
+        rc = source_take(stream);
+    if (rc < 0) {
+        hsr_stream_fail(stream, rc);
+        return;
+    }
+    do {
+        source_prepare(stream);
+    } while (source_send(stream));
+    source_listen(stream);
+    if (stream->bench->done_said)
+        return;
+    if (stream->flying != NULL)
+        hsr_stream_waits(stream, &counts->wait_network_ns);
+    else
+        hsr_stream_waits(stream, &counts->wait_peer_ns);
+}
+
+static bool source_idle(const struct hsr_stream *stream)
+{
+    for (uint32_t i = 0; i < stream->chunk_count; i++)
+        if (stream->chunks[i].state != HSR_CHUNK_FREE)
+            return false;
+    return true;
+}
+
+static void source_drop(struct hsr_stream *stream)
+{
+    hsr_assert(stream->flying == NULL); /* the connection let go of it */
+    for (uint32_t i = 0; i < stream->chunk_count; i++)
+        if (stream->chunks[i].state != HSR_CHUNK_FREE)
+            hsr_stream_chunk_free(&stream->chunks[i]);
+}
+
+static int source_begin(struct hsr_stream *stream)
+{
+    int rc = hsr_bench_stream_make(stream);
+
+    if (rc < 0)
+        return rc;
+    /* Nothing was sent that a target could acknowledge. */
+    hsr_require(stream->conn->in_start == stream->conn->in_end, HSR_E_PROTOCOL);
+    stream->conn->link.sent = source_sent;
+    stream->conn->link.received = hsr_stream_received;
+    return 0;
+}
+
+/* Make the next frame, one ahead of what is being sent. */
+static void source_prepare(struct hsr_stream *stream)
+{
+    const struct hsr_session *session = stream->session;
+    struct hsr_bench_stream *mine = stream->bench;
+    struct hsr_chunk *chunk;
+
+    if (mine->next != NULL || mine->last)
+        return;
+    chunk = source_chunk(stream);
+    if (chunk == NULL)
+        return;
+    chunk->size = source_claim(stream, &mine->last);
+    chunk->frame = (struct hsr_frame){ .kind = HSR_FRAME_DATA,
+                                       .flags = mine->last ? HSR_FRAME_RANGE_END : 0,
+                                       .size = chunk->size,
+                                       .offset = mine->sent_bytes };
+    if (!(session->bench->ask.flags & HSR_BENCH_NO_VERIFY))
+        chunk->frame.check =
+            hsr_digest_piece(chunk->buf->payload, chunk->size, mine->sent_bytes, session->leaf);
+    mine->sent_bytes += chunk->size;
+    chunk->state = HSR_CHUNK_READY;
+    mine->next = chunk;
+}
+
+/* One that is not being sent: one that has been filled before, else a new one. */
+static struct hsr_chunk *source_chunk(struct hsr_stream *stream)
+{
+    struct hsr_bench_stream *mine = stream->bench;
+    struct hsr_chunk *chunk;
+
+    for (uint32_t i = 0; i < mine->held; i++)
+        if (stream->chunks[i].state == HSR_CHUNK_READING)
+            return &stream->chunks[i];
+    if (mine->held == stream->chunk_count)
+        return NULL;
+    chunk = hsr_stream_chunk(stream);
+    if (chunk == NULL)
+        return NULL; /* the pool wakes us */
+    hsr_assert(chunk == &stream->chunks[mine->held]);
+    mine->held++;
+    source_fill(stream, chunk);
+    chunk->state = HSR_CHUNK_READING;
+    return chunk;
+}
+
+/* What a buffer held before is another session's: nothing of it may leave. And zeros would be
+ * cheaper to check than what files hold. */
+static void source_fill(struct hsr_stream *stream, struct hsr_chunk *chunk)
+{
+    struct hsr_prng prng = hsr_prng_init(1 + stream->index);
+    uint8_t *out = chunk->buf->payload;
+
+    for (uint32_t at = 0; at < stream->session->chunk; at += sizeof(uint64_t)) {
+        uint64_t word = hsr_prng_next(&prng);
+
+        memcpy(out + at, &word, sizeof(word));
+    }
+}
+
+/* How much the next frame carries: a chunk, or what is left; nothing when the time is over. */
+static uint32_t source_claim(struct hsr_stream *stream, bool *ret_last)
+{
+    struct hsr_bench *bench = stream->session->bench;
+    uint32_t chunk = stream->session->chunk;
+    uint64_t before;
+
+    *ret_last = true;
+    if (hsr_loop_clock(&stream->shard->loop) - stream->bench->begin_ns >= bench->ask.time_ns)
+        return 0;
+    before = atomic_fetch_add_explicit(&bench->claimed, chunk, memory_order_relaxed);
+    if (before >= bench->ask.bytes)
+        return 0;
+    *ret_last = bench->ask.bytes - before <= chunk;
+    return (uint32_t)HSR_MIN((uint64_t)chunk, bench->ask.bytes - before);
+}
+
+/* One send at a time, within the window. True: one was started. */
+static bool source_send(struct hsr_stream *stream)
+{
+    const struct hsr_bench_ask *ask = &stream->session->bench->ask;
+    struct hsr_bench_stream *mine = stream->bench;
+    struct hsr_conn *conn = stream->conn;
+    struct hsr_chunk *chunk = mine->next;
+    uint8_t *header;
+
+    if (chunk == NULL || stream->flying != NULL || hsr_link_sending(&conn->link) ||
+        conn->out_size > 0)
+        return false;
+    if (chunk->size > 0) {
+        if (!(ask->flags & HSR_BENCH_NO_ACK) && mine->sent_chunks - mine->chunks >= ask->depth)
+            return false;
+        mine->sent_ns[mine->sent_chunks % HSR_DEPTH_MAX] = hsr_loop_clock(&stream->shard->loop);
+        mine->sent_chunks++;
+    }
+    header = chunk->buf->payload - HSR_FRAME_HEADER_SIZE;
+    chunk->frame.seq = conn->seq_out++;
+    hsr_frame_encode(&chunk->frame, header);
+    chunk->state = HSR_CHUNK_SENDING;
+    mine->next = NULL;
+    stream->flying = chunk;
+    hsr_buf_lend(chunk->buf);
+    hsr_link_send(&conn->link, header, HSR_FRAME_HEADER_SIZE + (size_t)chunk->size);
+    return true;
+}
+
+static void source_sent(struct hsr_link *link, int rc)
+{
+    struct hsr_conn *conn = hsr_container_of(link, struct hsr_conn, link);
+    struct hsr_stream *stream = conn->stream;
+    struct hsr_chunk *chunk = stream->flying;
+
+    if (rc < 0)
+        hsr_stream_fail(stream, rc);
+    if (chunk != NULL) {
+        stream->flying = NULL;
+        hsr_buf_return(chunk->buf);
+        chunk->state = HSR_CHUNK_READING;
+        if (stream->session->bench->ask.flags & HSR_BENCH_NO_ACK)
+            source_count(stream, chunk->size);
+    } else {
+        hsr_loop_wake(&conn->shard->loop, &conn->task); /* the end of the handshake was sent */
+    }
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+/* For progress: what has arrived, or at least was sent. */
+static void source_count(struct hsr_stream *stream, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&stream->session->counts.bytes, bytes, memory_order_relaxed);
+}
+
+/* Acknowledgements: headers without payload. */
+static void source_listen(struct hsr_stream *stream)
+{
+    if (stream->bench->done_said || stream->has_arrived ||
+        hsr_link_receiving(&stream->conn->link) || stream->rc < 0)
+        return;
+    stream->iov[0] = (struct iovec){ stream->header + stream->header_have,
+                                     HSR_FRAME_HEADER_SIZE - stream->header_have };
+    hsr_link_receive(&stream->conn->link, stream->iov, 1);
+}
+
+static int source_take(struct hsr_stream *stream)
+{
+    struct hsr_frame frame;
+    int rc;
+
+    stream->has_arrived = false;
+    if (stream->arrived <= 0)
+        return stream->arrived < 0 ? (int)stream->arrived : HSR_E_CLOSED;
+    stream->header_have += (uint32_t)stream->arrived;
+    hsr_assert(stream->header_have <= HSR_FRAME_HEADER_SIZE);
+    if (stream->header_have < HSR_FRAME_HEADER_SIZE)
+        return 0;
+    stream->header_have = 0;
+    rc = hsr_frame_decode(stream->header, &frame);
+    if (rc < 0)
+        return rc;
+    hsr_require(frame.kind == HSR_FRAME_BENCH_DATA_ACK && frame.seq == stream->conn->seq_in++,
+                HSR_E_PROTOCOL);
+    hsr_require(frame.check.low == hsr_hash64("", 0), HSR_E_CHECK);
+    return source_acked(stream, &frame);
+}
+
+/* Whole chunks, one after the other; the end after all of them. */
+static int source_acked(struct hsr_stream *stream, const struct hsr_frame *frame)
+{
+    const struct hsr_session *session = stream->session;
+    struct hsr_bench_stream *mine = stream->bench;
+    uint64_t sent = mine->sent_bytes - (mine->next != NULL ? mine->next->size : 0);
+    uint64_t chunks = (frame->offset + session->chunk - 1) / session->chunk;
+    bool end = frame->flags & HSR_FRAME_RANGE_END;
+
+    hsr_require(frame->offset <= sent && frame->offset >= mine->bytes, HSR_E_PROTOCOL);
+    hsr_require(frame->offset == sent || frame->offset % session->chunk == 0, HSR_E_PROTOCOL);
+    hsr_require(!end || (mine->last && mine->next == NULL && frame->offset == sent),
+                HSR_E_PROTOCOL);
+    hsr_assert(chunks <= mine->sent_chunks);
+    mine->end_ns = hsr_loop_clock(&stream->shard->loop);
+    if (!(session->bench->ask.flags & HSR_BENCH_NO_ACK))
+        for (uint64_t i = mine->chunks; i < chunks; i++)
+            hsr_histogram_add(&mine->latency, mine->end_ns - mine->sent_ns[i % HSR_DEPTH_MAX]);
+    if (!(session->bench->ask.flags & HSR_BENCH_NO_ACK))
+        source_count(stream, frame->offset - mine->bytes);
+    mine->bytes = frame->offset;
+    mine->chunks = chunks;
+    if (end)
+        hsr_bench_stream_done(stream);
+    return 0;
+}
