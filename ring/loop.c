@@ -425,7 +425,8 @@ static bool loop_spin(struct hsr_loop *loop)
 
     do {
         for (unsigned i = 0; i < SPIN_ROUNDS; i++) {
-            if (loop->backend->ops->pending(loop->backend) || loop_inbox_ready(loop))
+            if (loop->backend->ops->pending(loop->backend) || loop_inbox_ready(loop) ||
+                atomic_load_explicit(&loop->stop, memory_order_relaxed))
                 return true;
             loop_pause();
         }

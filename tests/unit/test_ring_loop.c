@@ -432,6 +432,29 @@ static void test_ping_pong_uring_spinning(void)
     ping_pong();
 }
 
+/* A handler stops its own loop, which would poll for seconds before it sleeps: it ends at once. */
+static void stop_got(struct hsr_msg *msg)
+{
+    (void)msg;
+    hsr_loop_stop(&loops[0]);
+}
+
+static void test_stop_ends_spinning(void)
+{
+    struct hsr_msg msg = { .deliver = stop_got };
+    uint64_t before_ns;
+
+    use_uring = true;
+    use_spin_ns = UINT32_MAX; /* 4.3 s */
+    CHECK_EQ(hsr_loop_init(&loops[0], backend_make(), 0), 0);
+    hsr_loop_send(&loops[0], &msg);
+    before_ns = hsr_loop_clock(&loops[0]);
+    hsr_loop_run(&loops[0]);
+    CHECK(hsr_loop_clock(&loops[0]) - before_ns < 2 * HSR_NS_PER_S);
+    CHECK_EQ(loops[0].stats.messages, 1);
+    hsr_loop_fini(&loops[0]);
+}
+
 /* Three producers without a loop of their own push into one: each message arrives, each producer's
  * in order. */
 #define FLOOD 30000u
@@ -504,6 +527,7 @@ int main(void)
     RUN(test_ping_pong_null);
     RUN(test_ping_pong_uring);
     RUN(test_ping_pong_uring_spinning);
+    RUN(test_stop_ends_spinning);
     RUN(test_flood_from_three_threads);
     TEST_END();
 }
