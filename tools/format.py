@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is every C file as clang-format 14 would write it? --fix rewrites instead."""
+"""Is every C and C++ file as clang-format 14 would write it? --fix rewrites instead."""
 
 import argparse
 import re
@@ -26,7 +26,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fix", action="store_true", help="rewrite the files")
     args = parser.parse_args()
-    paths = sources.files(".c", ".h")
+    paths = sources.files(".c", ".cc", ".h")
     how = ["-i"] if args.fix else ["--dry-run", "-Werror", "--ferror-limit=2"]
     sys.exit(subprocess.run([formatter(), *how, *paths], cwd=sources.ROOT).returncode != 0)
 

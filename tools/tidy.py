@@ -17,8 +17,8 @@ SCRIPT_COLUMNS_MAX = 120
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 800
 
-CODE = (".c", ".h", ".py", ".sh", "meson.build", "meson_options.txt", "setup", "test", "check",
-        "quickstart", "compare", "run", "sim")
+CODE = (".c", ".cc", ".h", ".py", ".sh", "meson.build", "meson_options.txt", "setup", "test", "check",
+        "quickstart", "compare", "regress", "run", "sim")
 PROSE = (".md", ".1", ".3", ".5", ".7", ".8", ".in", ".json", ".yml", ".conf")
 LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b(?!\s*\(?#\d+)")  # split: this file is checked too
 
@@ -39,7 +39,7 @@ def functions_check(path, lines, say):
 def code_check(path, lines, say, untested):
     if len(lines) > FILE_LINES_MAX:
         say(path, len(lines), f"a file of {len(lines)} lines; at most {FILE_LINES_MAX}")
-    columns_max = COLUMNS_MAX if path.endswith((".c", ".h")) else SCRIPT_COLUMNS_MAX
+    columns_max = COLUMNS_MAX if path.endswith((".c", ".cc", ".h")) else SCRIPT_COLUMNS_MAX
     for number, line in enumerate(lines, 1):
         if len(line) > columns_max:
             say(path, number, f"{len(line)} columns; at most {columns_max}")
