@@ -7,6 +7,30 @@
 #include <unistd.h>
 
 #include "client/client.h"
+#include "transfer/tree/fileio.h"
+
+/* Words and numbers that have no meaning here. */
+static int spec_check(struct hawser_client *client, const hawser_transfer_opts *opts, uint8_t role)
+{
+    if (opts->digest != HAWSER_DIGEST_DEFAULT && opts->digest != HAWSER_DIGEST_XXH3)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "digest: only xxh3");
+    if (opts->durability > HAWSER_DURABILITY_DURABLE)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               "durability: received, written or durable");
+    if (role == HSR_ROLE_SOURCE && hsr_congestion_check(client->congestion) == -ENOENT)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               "congestion control '%s': not in this kernel (see "
+                               "/proc/sys/net/ipv4/tcp_available_congestion_control)",
+                               client->congestion);
+    if (role == HSR_ROLE_SOURCE && hsr_congestion_check(client->congestion) == -EPERM)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               "congestion control '%s': not allowed for this user (see "
+                               "/proc/sys/net/ipv4/tcp_allowed_congestion_control)",
+                               client->congestion);
+    if ((unsigned)opts->io >= HSR_IO_COUNT)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "io: auto, direct or buffered");
+    return 0;
+}
 
 int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *opts, uint8_t role,
                     struct hsr_job_spec *ret_spec, uint8_t **ret_rules)
@@ -32,6 +56,7 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
         .role = role,
         .digest = HSR_DIGEST_XXH3,
         .durability = opts->durability != 0 ? (uint8_t)opts->durability : HSR_DURABILITY_DURABLE,
+        .io = (uint8_t)opts->io,
         .bwlimit = opts->bwlimit,
         .delete_max = opts->delete_limited ? opts->delete_max : UINT64_MAX,
         .target_fd = -1,
@@ -39,21 +64,8 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
     struct hsr_writer writer;
     uint8_t *rules = NULL;
 
-    if (opts->digest != HAWSER_DIGEST_DEFAULT && opts->digest != HAWSER_DIGEST_XXH3)
-        return hsr_client_fail(client, HSR_E_USAGE, NULL, "digest: only xxh3");
-    if (spec.durability > HSR_DURABILITY_DURABLE)
-        return hsr_client_fail(client, HSR_E_USAGE, NULL,
-                               "durability: received, written or durable");
-    if (role == HSR_ROLE_SOURCE && hsr_congestion_check(client->congestion) == -ENOENT)
-        return hsr_client_fail(client, HSR_E_USAGE, NULL,
-                               "congestion control '%s': not in this kernel (see "
-                               "/proc/sys/net/ipv4/tcp_available_congestion_control)",
-                               client->congestion);
-    if (role == HSR_ROLE_SOURCE && hsr_congestion_check(client->congestion) == -EPERM)
-        return hsr_client_fail(client, HSR_E_USAGE, NULL,
-                               "congestion control '%s': not allowed for this user (see "
-                               "/proc/sys/net/ipv4/tcp_allowed_congestion_control)",
-                               client->congestion);
+    if (spec_check(client, opts, role) < 0)
+        return HSR_E_USAGE;
     for (size_t i = 0; i < HSR_ARRAY_COUNT(bits); i++)
         spec.options |= bits[i].on ? bits[i].bit : 0;
     if (opts->rule_count > 0) {

@@ -36,13 +36,16 @@ enum hsr_op_kind {
     HSR_OP_SHUTDOWN, /* fd, msg_flags = SHUT_xx */
     HSR_OP_POLL, /* fd, msg_flags = POLLIN...: one shot */
     /* file data */
-    HSR_OP_READ, /* fd, buf, size, offset, buf_index */
-    HSR_OP_WRITE, /* fd, buf, size, offset, buf_index */
+    HSR_OP_READ, /* fd, buf, size, offset, buf_index, rw_flags (RWF_x of preadv2(2)) */
+    HSR_OP_WRITE, /* fd, buf, size, offset, buf_index, rw_flags */
     HSR_OP_FSYNC, /* fd; data_only: fdatasync(2) */
     HSR_OP_SYNCFS, /* fd */
     HSR_OP_FALLOCATE, /* fd, mode (FALLOC_FL_x), offset, size */
     HSR_OP_FTRUNCATE, /* fd, offset = new size in bytes */
     HSR_OP_LSEEK, /* fd, offset, whence (SEEK_DATA, SEEK_HOLE, SEEK_SET on a directory) */
+    HSR_OP_FADVISE, /* fd, offset, size (0: to the end), mode = POSIX_FADV_x */
+    HSR_OP_SETFL, /* call only: fd, open_flags: those of `mask`; the others stay (fcntl(2)) */
+    HSR_OP_CACHESTAT, /* call only: fd, offset, size (0: to the end), buf = struct hsr_cachestat */
     HSR_OP_CLOSE, /* fd */
     /* names: always relative to a held directory descriptor */
     HSR_OP_OPENAT2, /* fd, path, open_flags, mode, resolve (RESOLVE_x) */
@@ -95,6 +98,8 @@ struct hsr_op {
     int fd;
     int fd2;
     unsigned msg_flags; /* also shutdown how, poll mask, flock operation */
+    int rw_flags; /* RWF_x */
+    uint32_t direct; /* READ, WRITE: O_DIRECT in blocks of so many bytes; for whoever reads `res` */
     int at_flags; /* also renameat2 flags */
     int whence;
     uint32_t open_flags;

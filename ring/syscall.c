@@ -27,6 +27,7 @@ static atomic_bool xattrat_missing;
 static atomic_bool fchmodat2_missing;
 
 static int64_t syscall_data(struct hsr_op *op);
+static int64_t syscall_move(const struct hsr_op *op);
 static int64_t syscall_name(struct hsr_op *op);
 static int64_t syscall_meta(struct hsr_op *op);
 static int64_t syscall_link(const struct hsr_op *op);
@@ -59,7 +60,6 @@ int64_t hsr_syscall_run(struct hsr_op *op)
  * calls are tried, -errno (EPERM is 1, so these say it with errno too). */
 static int64_t syscall_data(struct hsr_op *op)
 {
-    size_t size = (size_t)HSR_MIN(op->size, TRANSFER_SIZE_MAX);
     off_t offset = (off_t)op->offset;
 
     switch ((enum hsr_op_kind)op->kind) {
@@ -68,9 +68,8 @@ static int64_t syscall_data(struct hsr_op *op)
     case HSR_OP_SHUTDOWN:
         return shutdown(op->fd, (int)op->msg_flags);
     case HSR_OP_READ:
-        return pread(op->fd, op->buf, size, offset);
     case HSR_OP_WRITE:
-        return pwrite(op->fd, op->buf, size, offset);
+        return syscall_move(op);
     case HSR_OP_FSYNC:
         return op->data_only ? fdatasync(op->fd) : fsync(op->fd);
     case HSR_OP_SYNCFS:
@@ -81,12 +80,40 @@ static int64_t syscall_data(struct hsr_op *op)
         return ftruncate(op->fd, offset);
     case HSR_OP_LSEEK:
         return lseek(op->fd, offset, op->whence);
+    case HSR_OP_FADVISE: /* says it with its result, not with errno */
+        errno = posix_fadvise(op->fd, offset, (off_t)op->size, (int)op->mode);
+        return errno == 0 ? 0 : -1;
+    case HSR_OP_SETFL: {
+        int flags = fcntl(op->fd, F_GETFL);
+
+        return flags < 0 ? -1
+                         : fcntl(op->fd, F_SETFL,
+                                 (flags & ~(int)op->mask) | (int)(op->open_flags & op->mask));
+    }
+    case HSR_OP_CACHESTAT: {
+        struct hsr_cachestat_range range = { .offset = op->offset, .size = op->size };
+
+        return syscall(SYS_cachestat, op->fd, &range, op->buf, 0);
+    }
     case HSR_OP_CLOSE:
         return close(op->fd);
     default: /* sockets are asynchronous only */
         errno = EOPNOTSUPP;
         return -1;
     }
+}
+
+static int64_t syscall_move(const struct hsr_op *op)
+{
+    size_t size = (size_t)HSR_MIN(op->size, TRANSFER_SIZE_MAX);
+    struct iovec iov = { op->buf, size };
+    off_t offset = (off_t)op->offset;
+    bool read = op->kind == HSR_OP_READ;
+
+    if (op->rw_flags != 0)
+        return read ? preadv2(op->fd, &iov, 1, offset, op->rw_flags)
+                    : pwritev2(op->fd, &iov, 1, offset, op->rw_flags);
+    return read ? pread(op->fd, op->buf, size, offset) : pwrite(op->fd, op->buf, size, offset);
 }
 
 static int64_t syscall_name(struct hsr_op *op)

@@ -28,6 +28,16 @@
 #define IORING_ENTER_NO_IOWAIT (1u << 7)
 #endif
 
+/* preadv2(2), pwritev2(2) */
+#ifndef RWF_DONTCACHE /* 6.14; each file system may refuse it with EOPNOTSUPP */
+#define RWF_DONTCACHE 0x80
+#endif
+
+/* statx(2) */
+#ifndef STATX_DIOALIGN /* 6.1 */
+#define STATX_DIOALIGN 0x2000u
+#endif
+
 /* The numbers are the same on every architecture since 5.1. */
 #ifndef SYS_cachestat /* 6.5 */
 #define SYS_cachestat 451
@@ -47,6 +57,25 @@
 #ifndef SYS_removexattrat
 #define SYS_removexattrat 466
 #endif
+
+/** struct cachestat_range and struct cachestat of cachestat(2). */
+struct hsr_cachestat_range {
+    uint64_t offset; /* bytes */
+    uint64_t size; /* bytes; 0: to the end of the file */
+};
+struct hsr_cachestat {
+    uint64_t cached; /* all in pages */
+    uint64_t dirty;
+    uint64_t writeback;
+    uint64_t evicted;
+    uint64_t recently_evicted;
+};
+
+/** Where the kernel puts the two answers to STATX_DIOALIGN: glibc 2.36 has no names for them. */
+#define HSR_STATX_DIO_MEM_OFFSET                                                                   \
+    0x98u /* uint32_t: alignment of memory, bytes; 0: no direct I/O                                \
+           */
+#define HSR_STATX_DIO_FILE_OFFSET 0x9cu /* uint32_t: of offsets and sizes */
 
 /** struct xattr_args of setxattrat(2) and getxattrat(2). */
 struct hsr_xattr_args {

@@ -334,6 +334,7 @@ static void prep_data(const struct uring *uring, struct io_uring_sqe *sqe, struc
         io_uring_prep_read(sqe, op->fd, op->buf, size, op->offset);
     else
         io_uring_prep_write(sqe, op->fd, op->buf, size, op->offset);
+    sqe->rw_flags = op->rw_flags;
     if (op->buf_index < 0 || !uring->registered)
         return;
     sqe->opcode = op->kind == HSR_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
@@ -347,7 +348,8 @@ static bool uring_prep(const struct uring *uring, struct io_uring_sqe *sqe, stru
 
     if (sqe == NULL)
         return op->kind != HSR_OP_SYNCFS && op->kind != HSR_OP_FTRUNCATE &&
-               op->kind != HSR_OP_LSEEK && op->kind <= HSR_OP_STATX;
+               op->kind != HSR_OP_LSEEK && op->kind != HSR_OP_SETFL &&
+               op->kind != HSR_OP_CACHESTAT && op->kind <= HSR_OP_STATX;
     switch ((enum hsr_op_kind)op->kind) {
     case HSR_OP_NOP:
         io_uring_prep_nop(sqe);
@@ -382,6 +384,9 @@ static bool uring_prep(const struct uring *uring, struct io_uring_sqe *sqe, stru
         return true;
     case HSR_OP_FALLOCATE:
         io_uring_prep_fallocate(sqe, op->fd, (int)op->mode, (off_t)op->offset, (off_t)op->size);
+        return true;
+    case HSR_OP_FADVISE:
+        io_uring_prep_fadvise(sqe, op->fd, op->offset, (off_t)op->size, (int)op->mode);
         return true;
     case HSR_OP_CLOSE:
         io_uring_prep_close(sqe, op->fd);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "transfer/proto/frame.h"
+#include "transfer/tree/fileio.h"
 
 #define SECTION_SIZE_MAX 49u /* inih cuts longer ones silently */
 #define SECONDS_MAX 86400u
@@ -28,6 +29,7 @@ enum key_kind {
     KEY_CHUNK,
     KEY_SECONDS,
     KEY_LOG,
+    KEY_IO,
     KEY_BOOL,
     KEY_CONGESTION
 };
@@ -50,6 +52,7 @@ static const struct {
     { "handshake-timeout", KEY_SECONDS, offsetof(struct config, handshake_ns), SECONDS_MAX },
     { "idle-timeout", KEY_SECONDS, offsetof(struct config, idle_ns), SECONDS_MAX },
     { "congestion", KEY_CONGESTION, 0, 0 },
+    { "io", KEY_IO, 0, 0 },
     { "log", KEY_LOG, 0, 0 },
     { "insecure", KEY_BOOL, offsetof(struct config, insecure), 0 },
     { "bench", KEY_BOOL, offsetof(struct config, bench), 0 },
@@ -221,6 +224,18 @@ static int congestion_parse(struct config *config, const char *value, char *why)
     return 0;
 }
 
+static int io_parse(struct config *config, const char *value, char *why)
+{
+    static const char *const modes[HSR_IO_COUNT] = { "auto", "direct", "buffered" };
+
+    for (uint8_t i = 0; i < HSR_IO_COUNT; i++)
+        if (strcmp(value, modes[i]) == 0) {
+            config->io = i;
+            return 0;
+        }
+    return why_set(why, "io = %s: must be auto, direct or buffered", value);
+}
+
 int config_set(struct config *config, const char *key, const char *value, char why[CONFIG_WHY_SIZE])
 {
     uint64_t number = 0;
@@ -239,6 +254,8 @@ int config_set(struct config *config, const char *key, const char *value, char w
         return log_parse(config, value, why);
     case KEY_CONGESTION:
         return congestion_parse(config, value, why);
+    case KEY_IO:
+        return io_parse(config, value, why);
     case KEY_BOOL:
         return bool_parse(key, value, field, why);
     case KEY_SIZE:

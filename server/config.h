@@ -44,6 +44,7 @@ struct config {
     uint64_t handshake_ns, idle_ns;
     char congestion[HSR_CONGESTION_SIZE];
     enum log_format log;
+    uint8_t io; /* enum hsr_io */
     bool insecure;
     bool bench; /* memory to memory, and transfers that keep nothing */
     bool print_plan;

@@ -140,6 +140,7 @@ static int engine_start(struct server *server, char why[CONFIG_WHY_SIZE])
         .handshake_ns = server->config.handshake_ns,
         .idle_ns = server->config.idle_ns,
         .bench = server->config.bench,
+        .io = server->config.io,
         .connections_per_peer = server->config.connections_per_peer,
         .authorize = exports_authorize,
         .event = server_event,
@@ -288,6 +289,7 @@ static void reload_settings(const struct config *config, const struct config *fr
         { "idle-timeout", fresh->idle_ns != config->idle_ns },
         { "congestion", strcmp(fresh->congestion, config->congestion) != 0 },
         { "bench", fresh->bench != config->bench },
+        { "io", fresh->io != config->io },
         { "log", fresh->log != config->log },
     };
 

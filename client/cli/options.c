@@ -42,6 +42,7 @@ enum option_id {
     OPTION_SHARDS,
     OPTION_DIGEST,
     OPTION_DURABILITY,
+    OPTION_IO,
     OPTION_JSON,
     OPTION_PROGRESS,
     OPTION_NO_PROGRESS,
@@ -88,6 +89,7 @@ static const struct option_row rows[] = {
     { OPTION_SHARDS, "shards", "N|auto", ALL, "threads with a ring each; auto: one a core" },
     { OPTION_DIGEST, "digest", "KIND", MOVE, "xxh3" },
     { OPTION_DURABILITY, "durability", "LEVEL", MOVE, "received, written or durable (default)" },
+    { OPTION_IO, "io", "MODE", MOVE, "disk: auto (default), direct or buffered" },
     { OPTION_JSON, "json", NULL, ALL, "one JSON object a line on stdout" },
     { OPTION_PROGRESS, "progress", NULL, MOVE, "show progress even without a terminal" },
     { OPTION_NO_PROGRESS, "no-progress", NULL, MOVE, "never show progress" },
@@ -229,6 +231,16 @@ static int word_option(const struct option_row *row, const char *text, struct cl
         options->client.congestion = text;
         return -1;
     }
+    if (row->id == OPTION_IO) {
+        static const char *const modes[] = { "auto", "direct", "buffered" }; /* enum hawser_io */
+
+        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+            if (strcmp(text, modes[i]) == 0) {
+                options->transfer.io = (enum hawser_io)i;
+                return -1;
+            }
+        return cli_usage("--io=%s: must be auto, direct or buffered", text);
+    }
     for (int level = HAWSER_DURABILITY_RECEIVED; level <= HAWSER_DURABILITY_DURABLE; level++) {
         if (strcmp(text, cli_durability_name((enum hawser_durability)level)) != 0)
             continue;
@@ -352,6 +364,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
     case OPTION_DIGEST:
     case OPTION_DURABILITY:
     case OPTION_CONGESTION:
+    case OPTION_IO:
         return word_option(row, text, options);
     case OPTION_EXCLUDE:
     case OPTION_INCLUDE:

@@ -243,6 +243,14 @@ enum hawser_digest {
     HAWSER_DIGEST_XXH3 = 1
 };
 
+/** How large files are read and written here; the server has a setting of its own. */
+enum hawser_io {
+    HAWSER_IO_AUTO = 0, /* direct where that is faster and the file system can, else through the
+                           page cache without leaving anything in it where the kernel can */
+    HAWSER_IO_DIRECT = 1, /* direct wherever the file system can */
+    HAWSER_IO_BUFFERED = 2 /* through the page cache, which keeps what moved */
+};
+
 /** One filter rule with rsync's meaning; the first that matches decides. */
 typedef struct hawser_rule {
     const char *pattern; /* NUL-ended; "+ P" and "- P" decide for themselves */
@@ -265,6 +273,7 @@ typedef struct hawser_transfer_opts {
     uint64_t delete_max; /* with `delete_extraneous`: at most so many, if `delete_limited` */
     enum hawser_durability durability;
     enum hawser_digest digest;
+    enum hawser_io io;
     bool delete_extraneous; /* remove what the source does not have */
     bool delete_limited;
     bool dry_run; /* change nothing, tell what would be */

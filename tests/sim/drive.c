@@ -7,6 +7,7 @@
 
 #include "ring/ring.h"
 #include "transfer/engine/engine.h"
+#include "transfer/tree/fileio.h"
 
 #define PORT 7440
 #define CHUNK (64 * HSR_KIB)
@@ -39,6 +40,14 @@ struct run {
     bool closed; /* the client's session */
     uint8_t durability;
 };
+
+/* Mostly direct, where the file system of that host can: there is more to go wrong. */
+static uint8_t run_io(const struct run *run, unsigned host)
+{
+    static const uint8_t io[] = { HSR_IO_DIRECT, HSR_IO_AUTO, HSR_IO_BUFFERED, HSR_IO_DIRECT };
+
+    return io[(run->job->seed + host) % HSR_ARRAY_COUNT(io)];
+}
 
 static int run_backend(void *context, unsigned shard, struct hsr_backend **ret_backend)
 {
@@ -190,6 +199,7 @@ static void side_start(struct run *run, unsigned host)
                                         .server = host == SIM_SERVER };
     struct hsr_engine_config config = { .placement = *placement(),
                                         .server = host == SIM_SERVER,
+                                        .io = run_io(run, host),
                                         .authorize = run_authorize,
                                         .event = run_event,
                                         .context = side,
@@ -223,6 +233,7 @@ static void session_run(struct run *run)
                                  .path = "",
                                  .digest = HSR_DIGEST_XXH3,
                                  .durability = HSR_DURABILITY_DURABLE,
+                                 .io = run_io(run, SIM_CLIENT),
                                  .streams = scenario->streams,
                                  .depth = DEPTH,
                                  .chunk = CHUNK,

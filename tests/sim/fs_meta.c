@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "ring/uapi.h"
 #include "tests/sim/fs.h"
 
 #define EXT4_MAGIC 0xef53
@@ -131,6 +132,33 @@ static void named_write_check(struct sim_host *host, const struct sim_inode *ino
                       host->index, (unsigned long long)inode->ino);
 }
 
+/* Under O_DIRECT whole blocks move, and nothing of ours may rely on being told. */
+static int data_flags_check(struct sim_host *host, const struct sim_file *file,
+                            const struct hsr_op *op)
+{
+    uint64_t together = (uint64_t)(uintptr_t)op->buf | op->offset | op->size;
+
+    if (op->rw_flags & ~(RWF_DONTCACHE | RWF_NOWAIT))
+        sim_violation(host->world, "rw_flags %#x are not simulated", (unsigned)op->rw_flags);
+    if ((op->rw_flags & RWF_DONTCACHE) && host->no_dontcache)
+        return -EOPNOTSUPP;
+    if (!(file->flags & O_DIRECT))
+        return 0;
+    hsr_assert(host->dio_align > 0); /* else SETFL said no */
+    if (together % host->dio_align == 0)
+        return 0;
+    sim_violation(host->world, "direct %s of host %u: %llu bytes at %llu are no whole blocks",
+                  hsr_op_name(op->kind), host->index, (unsigned long long)op->size,
+                  (unsigned long long)op->offset);
+    return -EINVAL;
+}
+
+/* Every third file is in the page cache. */
+static bool data_cached(const struct sim_inode *inode)
+{
+    return inode->ino % 3 == 0;
+}
+
 static int64_t data_change(struct sim_host *host, struct hsr_op *op, uint64_t cut)
 {
     struct sim_file *file;
@@ -144,6 +172,9 @@ static int64_t data_change(struct sim_host *host, struct hsr_op *op, uint64_t cu
     named_write_check(host, file->inode, hsr_op_name(op->kind));
     switch ((enum hsr_op_kind)op->kind) {
     case HSR_OP_WRITE:
+        res = data_flags_check(host, file, op);
+        if (res < 0)
+            break;
         res = sim_data_write(file->inode, op->buf, cut != 0 ? HSR_MIN(cut, op->size) : op->size,
                              op->offset);
         break;
@@ -172,6 +203,11 @@ static int64_t data_read(struct sim_host *host, struct hsr_op *op, uint64_t cut)
         return -EISDIR;
     if (!S_ISREG(file->inode->live.attrs.mode))
         return 0;
+    rc = data_flags_check(host, file, op);
+    if (rc < 0)
+        return rc;
+    if ((op->rw_flags & RWF_NOWAIT) && !data_cached(file->inode))
+        return -EAGAIN;
     return sim_data_read(&file->inode->live.data, op->buf,
                          cut != 0 ? HSR_MIN(cut, op->size) : op->size, op->offset);
 }
@@ -190,6 +226,35 @@ static int64_t data_sync(struct sim_host *host, const struct hsr_op *op)
         sim_fs_sync(host);
     else
         sim_inode_sync(file->inode, op->data_only);
+    return 0;
+}
+
+static int64_t data_setfl(struct sim_host *host, const struct hsr_op *op)
+{
+    struct sim_file *file = sim_fd_get(host, op->fd);
+
+    if (file == NULL || file->inode == NULL || (file->flags & O_PATH))
+        return -EBADF;
+    if (op->mask & ~(uint32_t)(O_DIRECT | O_NONBLOCK))
+        sim_violation(host->world, "fcntl: flags %#x are not simulated", op->mask);
+    if ((op->open_flags & O_DIRECT) && host->dio_align == 0)
+        return -EINVAL;
+    file->flags = (file->flags & ~op->mask) | (op->open_flags & op->mask);
+    return 0;
+}
+
+static int64_t data_cachestat(struct sim_host *host, const struct hsr_op *op)
+{
+    struct sim_file *file = sim_fd_get(host, op->fd);
+    uint64_t pages;
+
+    if (host->no_cachestat)
+        return -ENOSYS;
+    if (file == NULL || file->inode == NULL || (file->flags & O_PATH))
+        return -EBADF;
+    pages = (file->inode->live.data.size + SIM_PAGE - 1) / SIM_PAGE;
+    *(struct hsr_cachestat *)op->buf =
+        (struct hsr_cachestat){ .cached = data_cached(file->inode) ? pages : 0 };
     return 0;
 }
 
@@ -260,6 +325,13 @@ static int64_t meta_statx(struct sim_host *host, const struct hsr_op *op)
                                  .stx_mnt_id = 100 + host->index };
     if (S_ISDIR(attrs->mode))
         op->statx->stx_size = SIM_PAGE;
+    if (op->mask & STATX_DIOALIGN) {
+        uint8_t *raw = (uint8_t *)op->statx;
+
+        op->statx->stx_mask |= STATX_DIOALIGN;
+        memcpy(raw + HSR_STATX_DIO_MEM_OFFSET, &host->dio_align, sizeof(host->dio_align));
+        memcpy(raw + HSR_STATX_DIO_FILE_OFFSET, &host->dio_align, sizeof(host->dio_align));
+    }
     return 0;
 }
 
@@ -506,6 +578,12 @@ int64_t sim_fs_run(struct sim_host *host, struct hsr_op *op, uint64_t cut)
         return data_sync(host, op);
     case HSR_OP_LSEEK:
         return data_seek(host, op);
+    case HSR_OP_FADVISE:
+        return sim_fd_get(host, op->fd) != NULL ? 0 : -EBADF;
+    case HSR_OP_SETFL:
+        return data_setfl(host, op);
+    case HSR_OP_CACHESTAT:
+        return data_cachestat(host, op);
     case HSR_OP_CLOSE:
         return sim_fd_close(host, op->fd);
     case HSR_OP_STATX:

@@ -23,6 +23,7 @@ static struct sim_backend *sim_of(struct hsr_backend *backend)
 
 struct sim_world *sim_world_create(uint64_t seed)
 {
+    static const uint32_t aligns[] = { 512, 4096, 512, 0 };
     struct sim_world *world = calloc(1, sizeof(*world));
 
     hsr_assert(world != NULL);
@@ -33,6 +34,9 @@ struct sim_world *sim_world_create(uint64_t seed)
     for (unsigned i = 0; i < SIM_HOSTS; i++) {
         world->hosts[i].world = world;
         world->hosts[i].index = i;
+        world->hosts[i].dio_align = aligns[(seed / 4 + i) % HSR_ARRAY_COUNT(aligns)];
+        world->hosts[i].no_dontcache = (seed / 16 + i) % 2 == 1;
+        world->hosts[i].no_cachestat = (seed / 32) % 4 == 1;
         sim_fs_init(&world->hosts[i]);
     }
     return world;

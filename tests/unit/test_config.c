@@ -80,6 +80,8 @@ static void test_config_refused(void)
         { "[server]\nchunk = 100K\n", ":2:" },
         { "[server]\nchunk = 8M\n", ":2:" },
         { "[server]\nlog = xml\n", ":2:" },
+        { "[server]\nio = fast\n", ":2:" },
+        { "[server]\nio =\n", ":2:" },
         { "[server]\ninsecure = maybe\n", ":2:" },
         { "[server]\nidle-timeout = 0\n", ":2:" },
         { "shards = 1\n", ":1:" },

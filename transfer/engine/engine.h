@@ -128,6 +128,7 @@ struct hsr_engine_config {
     struct hsr_placement placement;
     bool server;
     bool pin; /* pin shard threads to their cores */
+    uint8_t io; /* server: enum hsr_io */
     uint32_t spin_ns; /* see hsr_uring_options */
     uint64_t handshake_ns; /* deadline from accept to OPEN or JOIN; 0: 10 s */
     uint64_t idle_ns; /* silence of a peer that ends a session; 0: 30 s */
@@ -180,6 +181,7 @@ struct hsr_job_spec {
     uint32_t options; /* HSR_OPT_x */
     uint8_t digest;
     uint8_t durability;
+    uint8_t io; /* enum hsr_io */
     uint32_t streams, depth, chunk; /* 0: the plan's */
     uint64_t bwlimit; /* bytes per second; 0: none */
     uint64_t delete_max; /* UINT64_MAX: no limit */

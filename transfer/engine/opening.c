@@ -43,6 +43,7 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     session->role = open->role == HSR_ROLE_SOURCE ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE;
     session->options = open->options;
     session->durability = open->durability;
+    session->io = config->io;
     session->bwlimit = open->bwlimit;
     if (open->congestion.size > 0)
         memcpy(session->congestion, open->congestion.ptr, open->congestion.size);
@@ -185,6 +186,7 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
     session->role = spec->role;
     session->options = spec->options;
     session->durability = spec->durability;
+    session->io = spec->io;
     session->bwlimit = spec->bwlimit;
     memcpy(session->congestion, spec->congestion, sizeof(session->congestion));
     session->delete_max = spec->delete_max;
@@ -326,6 +328,8 @@ static int opening_opened(struct hsr_session *session, struct hsr_span payload)
     session->depth = ack.depth;
     session->chunk = ack.chunk;
     session->leaf = opening_leaf(ack.chunk);
+    hsr_require(ack.chunk % session->leaf == 0 && session->leaf % HSR_CHUNK_SIZE_MIN == 0,
+                HSR_E_PROTOCOL);
     session->files_max = HSR_MIN(ack.files_max, HSR_FILES_MAX);
     if (session->role == HSR_ROLE_SOURCE && ack.rename_top) {
         session->single_name = true;

@@ -159,11 +159,11 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
      */
     plan->connection_bytes = sizeof(struct hsr_conn) + 3 * (uint64_t)HSR_CONN_BUFFER_SIZE +
                              HSR_MAX(stream, LISTING_BYTES);
-    /* a session: pages in flight, the walk, filter rules, large files in transit, and a hand on
-     * each shard */
+    /* a session: pages in flight, the walk, filter rules, large files in transit and their ends,
+     * and a hand on each shard */
     plan->session_bytes =
         sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES + RULES_BYTES +
-        HSR_FILES_MAX * HSR_KIB + HSR_PATH_WIRE_MAX +
+        HSR_FILES_MAX * HSR_KIB + HSR_FILES_DIRECT_MAX * HSR_FILEIO_ALIGN_MAX + HSR_PATH_WIRE_MAX +
         hsr_crew_size(plan->shards) * (sizeof(struct hsr_hand) + hsr_target_hand_bytes());
     /* hard links seen, and names to keep when deleting: a share of the whole, per session */
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);

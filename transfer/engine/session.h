@@ -13,10 +13,14 @@
 #include "transfer/engine/crew.h"
 #include "transfer/engine/shard.h"
 #include "transfer/proto/message.h"
+#include "transfer/tree/fileio.h"
 #include "transfer/tree/filter.h"
 
 #define HSR_PAGES_MAX 32u /* pages in flight: about 20,000 entries ahead; 6 MiB each side */
 #define HSR_FILES_MAX 32u /* large files in transit at once */
+/* Files written directly at once: each has a block of memory for its end. A source has at most
+ * HSR_FILES_MAX in transit, and some more of its files are being synced. */
+#define HSR_FILES_DIRECT_MAX (2 * HSR_FILES_MAX)
 #define HSR_PACK_FILE_MAX (64u * 1024) /* larger files travel alone */
 
 struct hsr_bench;
@@ -68,6 +72,7 @@ struct hsr_session {
     _Atomic uint64_t
         send_due_ns; /* --bwlimit: when the next byte may leave; all streams share it */
     struct hsr_filter *filter; /* NULL: none */
+    uint8_t io; /* enum hsr_io: ours, the peer has its own */
     bool call_io; /* tmpfs: file data by plain calls, which are faster there than io-wq */
     int root_fd; /* source: where paths start (server); target: where they go */
     bool root_owned; /* close it at the end */

@@ -89,6 +89,7 @@ void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
 
         hsr_assert(file->works > 0);
         file->works--;
+        file->io = work->io;
         file->bytes += work->bytes;
         hsr_digest_add(&file->sum, work->sum);
         if (file->rc == 0)
@@ -174,6 +175,7 @@ static bool deal_range(struct hsr_source *source)
         work->kind = HSR_WORK_RANGE;
         work->file = file;
         work->fd = file->fd;
+        work->io = file->io;
         work->page = file->page->page;
         work->index = file->index;
         work->file_size = file->view.size;
@@ -211,6 +213,8 @@ static void deal_file_start(struct hsr_source *source)
             file->dealt = true;
             continue;
         }
+        file->io = hsr_fileio_source(&session->home->loop, file->fd, file->view.size, session->io,
+                                     session->call_io);
         share = file->view.size / (session->streams_count * 2u);
         share = HSR_MIN(share, (uint64_t)RANGE_MAX);
         share = HSR_MAX(share, (uint64_t)session->chunk * RANGE_CHUNKS_MIN);

@@ -3,6 +3,7 @@
 #define HSR_ENGINE_SOURCE_IMPL_H
 
 #include "transfer/engine/source.h"
+#include "transfer/tree/fileio.h"
 
 #define SOURCE_PAGE_FULL (48u * 1024) /* bytes of entries after which a page leaves */
 #define SOURCE_QUEUE_SIZE (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)
@@ -36,6 +37,7 @@ struct hsr_source_file {
     struct hsr_source_page *page;
     uint16_t index;
     int fd;
+    struct hsr_fileio io;
     int rc;
     uint32_t works; /* ranges on streams */
     struct hsr_source_view view;

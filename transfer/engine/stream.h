@@ -10,6 +10,7 @@
 
 #include "transfer/engine/session.h"
 #include "transfer/tree/dir.h"
+#include "transfer/tree/fileio.h"
 #include "transfer/tree/target.h"
 #include "transfer/tree/walk.h"
 
@@ -35,6 +36,7 @@ struct hsr_work {
     /* RANGE: bytes [start, end) of an open file */
     struct hsr_source_file *file;
     int fd;
+    struct hsr_fileio io; /* result: what turned out to work */
     uint32_t page, index;
     uint64_t start, end, file_size;
     uint64_t bytes; /* result: sent */
@@ -87,7 +89,9 @@ struct hsr_intake {
     int rc; /* grant: why it is refused; later: first error */
     int fd;
     bool sparse;
-    bool call; /* write by plain calls (tmpfs) */
+    struct hsr_fileio io;
+    uint8_t *tail; /* direct: room for what follows the last whole block; the file's */
+    bool tail_set; /* it was filled */
     uint64_t file_size;
     uint64_t bytes;
     struct hsr_digest_sum sum;

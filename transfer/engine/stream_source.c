@@ -159,37 +159,35 @@ static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct
 
 static void source_read_submit(struct hsr_chunk *chunk)
 {
-    struct hsr_stream *stream = chunk->stream;
-
     chunk->op = (struct hsr_op){ .kind = HSR_OP_READ,
                                  .done = source_chunk_read,
                                  .fd = chunk->work->fd,
-                                 .buf = chunk->buf->payload + chunk->done,
-                                 .size = chunk->size - chunk->done,
-                                 .offset = chunk->offset + chunk->done,
-                                 .buf_index = chunk->buf->index,
-                                 .call = stream->session->call_io };
+                                 .buf = chunk->buf->payload,
+                                 .buf_index = chunk->buf->index };
+    hsr_fileio_prepare(&chunk->work->io, &chunk->op, chunk->offset, chunk->size, chunk->done);
+    hsr_assert(chunk->done + chunk->op.size <= chunk->buf->size);
     hsr_buf_lend(chunk->buf);
-    hsr_loop_submit(&stream->shard->loop, &chunk->op);
+    hsr_loop_submit(&chunk->stream->shard->loop, &chunk->op);
 }
 
 static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags)
 {
     struct hsr_chunk *chunk = hsr_container_of(op, struct hsr_chunk, op);
     struct hsr_work *work = chunk->work;
+    struct hsr_stream *stream = chunk->stream;
+    int rc;
 
     if (flags & HSR_CQE_MORE)
         return;
     hsr_assert(chunk->state == HSR_CHUNK_READING);
     hsr_buf_return(chunk->buf);
-    if (res > 0)
-        chunk->done += (uint32_t)res;
-    else if (res != -EINTR && res != -EAGAIN && work->rc == 0)
-        work->rc = res == 0 ? HSR_E_CHANGED : (int)res; /* shorter than it was: changed */
-    if (work->rc == 0 && chunk->done < chunk->size)
+    rc = hsr_fileio_result(&stream->shard->loop, op, &work->io, res, chunk->size, &chunk->done);
+    if (rc < 0 && work->rc == 0)
+        work->rc = rc == -ENODATA ? HSR_E_CHANGED : rc; /* shorter than it was: changed */
+    if (work->rc == 0 && rc > 0)
         source_read_submit(chunk);
     else
-        hsr_loop_wake(&chunk->stream->shard->loop, &chunk->stream->task);
+        hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
 
 /* Hash what was read, in the order it will leave; take back what will not. */

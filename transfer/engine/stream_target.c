@@ -34,6 +34,7 @@ static bool target_make(struct hsr_stream *stream, struct hsr_chunk *chunk);
 static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
                            struct hsr_pack_item *item);
 static void target_write(struct hsr_chunk *chunk);
+static bool target_keep_tail(struct hsr_chunk *chunk, uint32_t *size);
 static bool target_skip_zeros(struct hsr_chunk *chunk, uint32_t *ret_size);
 static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags);
 static void target_chunk_done(struct hsr_chunk *chunk);
@@ -408,7 +409,9 @@ static void target_write_waiting(struct hsr_stream *stream)
                 return;
         } else if (intake->rc < 0 || chunk->size == 0) {
             target_chunk_done(chunk);
-        } else if (chunk->offset + chunk->size > intake->file_size) {
+        } else if (chunk->offset + chunk->size > intake->file_size ||
+                   (chunk->size % stream->session->leaf != 0 &&
+                    chunk->offset + chunk->size != intake->file_size)) {
             hsr_stream_fail(stream, HSR_E_PROTOCOL);
             return;
         } else {
@@ -472,20 +475,38 @@ static void target_write(struct hsr_chunk *chunk)
     struct hsr_intake *intake = chunk->intake;
     uint32_t size = chunk->size - chunk->done;
 
-    if (intake->sparse && target_skip_zeros(chunk, &size)) {
+    if ((intake->sparse && target_skip_zeros(chunk, &size)) || !target_keep_tail(chunk, &size)) {
         target_chunk_done(chunk);
         return;
     }
     chunk->op = (struct hsr_op){ .kind = HSR_OP_WRITE,
                                  .done = target_chunk_written,
                                  .fd = intake->fd,
-                                 .buf = chunk->buf->payload + chunk->done,
-                                 .size = size,
-                                 .offset = chunk->offset + chunk->done,
-                                 .buf_index = chunk->buf->index,
-                                 .call = intake->call };
+                                 .buf = chunk->buf->payload,
+                                 .buf_index = chunk->buf->index };
+    hsr_fileio_prepare(&intake->io, &chunk->op, chunk->offset, chunk->done + size, chunk->done);
     hsr_buf_lend(chunk->buf);
     hsr_loop_submit(&chunk->stream->shard->loop, &chunk->op);
+}
+
+/* A direct write is one of whole blocks: what follows the last one of the file goes home with the
+ * intake. True: something is left to write, *size bytes. */
+static bool target_keep_tail(struct hsr_chunk *chunk, uint32_t *size)
+{
+    struct hsr_intake *intake = chunk->intake;
+    uint32_t rest = intake->io.align != 0 ? *size % intake->io.align : 0;
+
+    if (rest == 0)
+        return true;
+    hsr_assert(intake->tail != NULL);
+    hsr_assert(chunk->offset + chunk->done + *size == intake->file_size);
+    *size -= rest;
+    if (*size > 0)
+        return true; /* first what is before it */
+    memcpy(intake->tail, chunk->buf->payload + chunk->done, rest);
+    intake->tail_set = true;
+    chunk->done += rest;
+    return false;
 }
 
 /* Step over blocks of zeros; true: nothing is left. Else *ret_size is the run to write. */
@@ -517,15 +538,16 @@ static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags)
 {
     struct hsr_chunk *chunk = hsr_container_of(op, struct hsr_chunk, op);
     struct hsr_intake *intake = chunk->intake;
+    int rc;
 
     if (flags & HSR_CQE_MORE)
         return;
     hsr_assert(chunk->state == HSR_CHUNK_WRITING);
     hsr_buf_return(chunk->buf);
-    if (res > 0)
-        chunk->done += (uint32_t)res;
-    else if (res != -EINTR && res != -EAGAIN && intake->rc == 0)
-        intake->rc = res == 0 ? -EIO : (int)res;
+    rc = hsr_fileio_result(&chunk->stream->shard->loop, op, &intake->io, res, chunk->size,
+                           &chunk->done);
+    if (rc < 0 && intake->rc == 0)
+        intake->rc = rc == -ENODATA ? -EIO : rc;
     if (intake->rc == 0 && chunk->done < chunk->size)
         target_write(chunk);
     else

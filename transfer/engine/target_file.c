@@ -15,6 +15,8 @@ static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake)
 static void file_range_asked(struct hsr_target *target, struct hsr_intake *intake);
 static struct hsr_target_file *file_make(struct hsr_target *target, struct target_page *page,
                                          uint16_t index);
+static void file_io_choose(struct hsr_target *target, struct hsr_target_file *file);
+static int file_tail_write(struct hsr_session *session, struct hsr_target_file *file);
 static void file_try_finish(struct hsr_target *target, struct hsr_target_file *file);
 static void file_synced(struct hsr_op *op, int64_t res, unsigned flags);
 static void file_commit(struct hsr_target *target, struct hsr_target_file *file);
@@ -39,6 +41,8 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
         hsr_assert(file->borrows > 0);
         file->borrows--;
         file->bytes += intake->bytes;
+        file->io = intake->io;
+        file->tail_set |= intake->tail_set;
         hsr_digest_add(&file->sum, intake->sum);
         if (file->rc == 0)
             file->rc = intake->rc;
@@ -184,7 +188,8 @@ static void file_range_asked(struct hsr_target *target, struct hsr_intake *intak
         intake->rc = file->rc;
         intake->file_size = file->entry.size;
         intake->sparse = (file->entry.flags & HSR_ENTRY_SPARSE) != 0;
-        intake->call = session->call_io;
+        intake->io = file->io;
+        intake->tail = file->tail;
     }
 }
 
@@ -208,11 +213,53 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
         hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace, &file->stage);
     if (file->rc < 0)
         file->stage.fd = -1;
+    else
+        file_io_choose(target, file);
     hsr_list_push_tail(&target->files, &file->node);
     target->file_count++;
     entry->file = file;
     entry->state = TARGET_BUSY;
     return file;
+}
+
+/* Direct where that pays and there is memory for the end of the file; else through the cache. */
+static void file_io_choose(struct hsr_target *target, struct hsr_target_file *file)
+{
+    struct hsr_session *session = target->session;
+    struct hsr_loop *loop = &session->home->loop;
+
+    file->io =
+        hsr_fileio_target(loop, file->stage.fd, file->entry.size, session->io, session->call_io);
+    if (file->io.align == 0 || file->entry.size % file->io.align == 0)
+        return;
+    if (target->tail_count < HSR_FILES_DIRECT_MAX)
+        file->tail = malloc(file->io.align);
+    if (file->tail != NULL)
+        target->tail_count++;
+    else
+        file->rc = hsr_fileio_undirect(loop, file->stage.fd, &file->io);
+}
+
+/* What follows the last whole block goes through the page cache: a write of a part of a block
+ * cannot be direct, and one of a whole block would make the file longer. */
+static int file_tail_write(struct hsr_session *session, struct hsr_target_file *file)
+{
+    uint32_t size = (uint32_t)(file->entry.size % HSR_FILEIO_ALIGN_MAX);
+    uint64_t offset = file->entry.size - size;
+    struct hsr_loop *loop = &session->home->loop;
+    uint32_t done = 0;
+    int rc = hsr_fileio_undirect(loop, file->stage.fd, &file->io);
+
+    rc = rc < 0 ? rc : 1;
+    while (rc > 0) {
+        struct hsr_op op = {
+            .kind = HSR_OP_WRITE, .fd = file->stage.fd, .buf = file->tail, .buf_index = -1
+        };
+
+        hsr_fileio_prepare(&file->io, &op, offset, size, done);
+        rc = hsr_fileio_result(loop, &op, &file->io, hsr_loop_call(loop, &op), size, &done);
+    }
+    return rc == -ENODATA ? -EIO : rc;
 }
 
 /* Is all of it here, and is it what was read? */
@@ -234,6 +281,8 @@ static void file_try_finish(struct hsr_target *target, struct hsr_target_file *f
         file->rc = HSR_E_DIGEST;
     if (file->rc == 0 && end->size != file->entry.size)
         file->rc = HSR_E_CHANGED;
+    if (file->rc == 0 && file->tail_set)
+        file->rc = file_tail_write(session, file);
     if (file->rc == 0 && session->durability == HSR_DURABILITY_DURABLE && !session->call_io) {
         file->op = (struct hsr_op){ .kind = HSR_OP_FSYNC,
                                     .done = file_synced,
@@ -325,5 +374,8 @@ static void file_free(struct hsr_target *target, struct hsr_target_file *file)
         hsr_stage_abort(&target->tree, &file->stage);
     hsr_list_remove(&file->node);
     target->file_count--;
+    if (file->tail != NULL)
+        target->tail_count--;
+    free(file->tail);
     free(file);
 }

@@ -112,6 +112,9 @@ struct hsr_target_file {
     struct hsr_stage stage;
     struct hsr_entry entry; /* spans borrow from the page */
     int rc;
+    struct hsr_fileio io;
+    uint8_t *tail; /* direct: one block, for what follows the last whole one; else NULL */
+    bool tail_set;
     uint32_t borrows; /* ranges on streams */
     uint64_t bytes;
     struct hsr_digest_sum sum;
@@ -142,6 +145,7 @@ struct hsr_target {
     struct hsr_list endings; /* target_dir: ended, nothing pending */
     struct hsr_list files;
     uint32_t file_count;
+    uint32_t tail_count; /* of which have a block for their end */
     uint32_t links[TARGET_LINK_BUCKETS]; /* key + 1 of unsettled first names */
     uint32_t *linking; /* keys of entries that wait for one */
     uint32_t linking_count;
