@@ -21,6 +21,9 @@ static bool line_parse(const char *line, dev_t dev, struct hsr_mount *mount)
         makedev(major_number, minor_number) != dev ||
         sscanf(tail + 3, "%31s %255s %511s", found.type, found.source, found.options) < 2)
         return false;
+    if (sscanf(line, "%*u %*u %*s %*s %511s", found.point) != 1 ||
+        strlen(found.point) == sizeof(found.point) - 1)
+        found.point[0] = '\0';
     *mount = found;
     return true;
 }

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 struct hsr_mount {
+    char point[512]; /* where, with blanks as \040; "" when longer */
     char type[32]; /* "ext4" */
     char source[256]; /* "/dev/nvme0n1p1", "tmpfs" */
     char options[512]; /* of the file system: "rw,size=1024k,huge=always"; cut when longer */

@@ -24,7 +24,8 @@ enum cli_command {
     CLI_PUSH = 1,
     CLI_PULL = 2,
     CLI_LS = 4,
-    CLI_STAT = 8
+    CLI_STAT = 8,
+    CLI_DOCTOR = 16
 }; /* bits: an option belongs to several */
 
 enum cli_progress { CLI_PROGRESS_AUTO, CLI_PROGRESS_ON, CLI_PROGRESS_OFF };
@@ -51,7 +52,7 @@ struct cli_options {
     bool quiet;
     bool json;
     enum cli_progress progress;
-    const char **args; /* SRC... URL, URL... DEST, or URL */
+    const char **args; /* SRC... URL, URL... DEST, URL, or PATH... */
     size_t arg_count;
 };
 
@@ -133,6 +134,10 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
                       int exit_code);
 void cli_json_entry(const hawser_entry *entry);
 
+/** Keep a finding for the document that cli_json_doctor() prints. */
+void cli_json_finding(const hawser_finding *finding);
+void cli_json_doctor(int code, int exit_code);
+
 /** Valid UTF-8 for raw bytes: what is not becomes U+FFFD. malloc'ed; NULL: no memory.
  * *ret_exact: nothing had to be replaced. */
 char *cli_utf8(const char *bytes, size_t size, bool *ret_exact);
@@ -152,6 +157,13 @@ void cli_running(hawser_client *client);
 
 /** hawser bench: all of it. @return the exit code */
 int cli_bench(int argc, char **argv);
+
+/* ---- doctor.c ---- */
+
+/** hawser doctor; returns the exit code. */
+int cli_doctor(const struct cli_options *options, struct cli_output *output);
+
+const char *cli_level_name(enum hawser_finding_level level);
 
 /* ---- listing.c ---- */
 

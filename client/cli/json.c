@@ -292,3 +292,38 @@ void cli_json_entry(const hawser_entry *entry)
     put(object, "xattrs_base64", xattrs);
     line_end(object);
 }
+
+/* ---- one document ---- */
+
+static struct json_object *findings; /* until the document is printed */
+
+void cli_json_finding(const hawser_finding *finding)
+{
+    struct json_object *object = json_object_new_object();
+
+    if (findings == NULL)
+        findings = json_object_new_array();
+    put_text(object, "level", cli_level_name(finding->level));
+    put_text(object, "area", finding->area);
+    put_text(object, "name", finding->name);
+    put_raw(object, "subject", finding->subject);
+    put_raw(object, "what", finding->what);
+    put_text(object, "change", finding->change);
+    put_text(object, "gain", finding->gain);
+    if (json_object_array_add(findings, object) < 0)
+        json_object_put(object); /* no memory: the document goes without it */
+}
+
+void cli_json_doctor(int code, int exit_code)
+{
+    struct json_object *object = line_new("doctor");
+
+    put_text(object, "version", hawser_version());
+    put(object, "usable", json_object_new_boolean(code == 0 || code == HAWSER_E_PARTIAL));
+    put(object, "findings", findings != NULL ? findings : json_object_new_array());
+    findings = NULL; /* the document has it */
+    put(object, "exit", json_object_new_int(exit_code));
+    if (code != 0)
+        put_code(object, code);
+    line_end(object);
+}

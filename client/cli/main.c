@@ -1,4 +1,5 @@
-/* hawser: push, pull, ls, stat, bench. Everything it does goes through libhawser's public API. */
+/* hawser: push, pull, ls, stat, doctor, bench. Everything it does goes through libhawser's public
+ * API. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,8 +93,10 @@ int main(int argc, char **argv)
     if (code != -1)
         return output_end(code);
     cli_output_init(&output, &options);
-    descriptors_raise();
     cli_signals();
+    if (options.command == CLI_DOCTOR) /* looks at limits as they were given, needs no client */
+        return output_end(cli_doctor(&options, &output));
+    descriptors_raise();
     rc = hawser_client_open(&options.client, &client, words, sizeof(words));
     if (rc < 0) {
         cli_error(&output, rc, words);

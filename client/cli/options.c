@@ -18,6 +18,7 @@
 #define MOVE (CLI_PUSH | CLI_PULL)
 #define LOOK (CLI_LS | CLI_STAT)
 #define ALL (MOVE | LOOK)
+#define EVERY (ALL | CLI_DOCTOR)
 
 enum option_id {
     OPTION_DRY_RUN = 'n',
@@ -68,7 +69,7 @@ struct option_row {
 static const struct option_row rows[] = {
     { OPTION_DRY_RUN, "dry-run", NULL, MOVE, "change nothing, show what would be done" },
     { OPTION_VERBOSE, "verbose", NULL, ALL, "name what changes; say what runs" },
-    { OPTION_QUIET, "quiet", NULL, ALL, "print errors only" },
+    { OPTION_QUIET, "quiet", NULL, EVERY, "print errors only; doctor: what is not in order" },
     { OPTION_CHECKSUM, "checksum", NULL, MOVE, "compare digests where size and time agree" },
     { OPTION_DELETE, "delete", NULL, MOVE, "remove what the source does not have" },
     { OPTION_MAX_DELETE, "max-delete", "N", MOVE, "with --delete: remove at most N entries" },
@@ -90,7 +91,7 @@ static const struct option_row rows[] = {
     { OPTION_DIGEST, "digest", "KIND", MOVE, "xxh3" },
     { OPTION_DURABILITY, "durability", "LEVEL", MOVE, "received, written or durable (default)" },
     { OPTION_IO, "io", "MODE", MOVE, "disk: auto (default), direct or buffered" },
-    { OPTION_JSON, "json", NULL, ALL, "one JSON object a line on stdout" },
+    { OPTION_JSON, "json", NULL, EVERY, "one JSON object a line on stdout; doctor: one" },
     { OPTION_PROGRESS, "progress", NULL, MOVE, "show progress even without a terminal" },
     { OPTION_NO_PROGRESS, "no-progress", NULL, MOVE, "never show progress" },
     { OPTION_NO_OWNER, "no-owner", NULL, MOVE, "do not keep owner and group" },
@@ -99,8 +100,8 @@ static const struct option_row rows[] = {
     { OPTION_NO_HARD_LINKS, "no-hard-links", NULL, MOVE, "hard links become files" },
     { OPTION_COPY_LINKS, "copy-links", NULL, MOVE, "move what symlinks point to" },
     { OPTION_TIMEOUT, "timeout", "SECONDS", ALL, "silence of the server that ends the run" },
-    { OPTION_HELP, "help", NULL, ALL, "print this" },
-    { OPTION_VERSION, "version", NULL, ALL, "print the version" },
+    { OPTION_HELP, "help", NULL, EVERY, "print this" },
+    { OPTION_VERSION, "version", NULL, EVERY, "print the version" },
 };
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
@@ -115,6 +116,7 @@ static const struct {
     { "pull", CLI_PULL, "hawser://HOST[:PORT]/EXPORT[/PATH]... DEST", "Copy from a server" },
     { "ls", CLI_LS, "hawser://HOST[:PORT]/EXPORT[/PATH]", "List a directory of a server" },
     { "stat", CLI_STAT, "hawser://HOST[:PORT]/EXPORT[/PATH]", "Everything about one path" },
+    { "doctor", CLI_DOCTOR, "[PATH]...", "Say what of this machine to change" },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -134,7 +136,7 @@ int cli_usage(const char *fmt, ...)
 
 static void help_print(unsigned index)
 {
-    unsigned mask = index < COMMAND_COUNT ? commands[index].command : ALL;
+    unsigned mask = index < COMMAND_COUNT ? commands[index].command : EVERY;
 
     if (index < COMMAND_COUNT) {
         printf("usage: hawser %s [OPTIONS] %s\n\n%s.\n\n", commands[index].name,
@@ -142,9 +144,9 @@ static void help_print(unsigned index)
     } else {
         printf("usage: hawser COMMAND [OPTIONS] ...\n\n");
         for (unsigned i = 0; i < COMMAND_COUNT; i++)
-            printf("  hawser %-4s [OPTIONS] %-44s %s\n", commands[i].name, commands[i].args,
+            printf("  hawser %-6s [OPTIONS] %-42s %s\n", commands[i].name, commands[i].args,
                    commands[i].help);
-        printf("  hawser bench KIND ...%*sMeasure (hawser bench --help)\n", 43, "");
+        printf("  hawser bench KIND ...%*sMeasure (hawser bench --help)\n", 46, "");
         printf("\n`SRC` copies the directory itself, `SRC/` its contents; so for URLs.\n\n");
     }
     printf("options:\n");
@@ -159,6 +161,12 @@ static void help_print(unsigned index)
             printf("  -%c, %-22s %s\n", rows[i].id, left, rows[i].help);
         else
             printf("      %-22s %s\n", left, rows[i].help);
+    }
+    if (mask == CLI_DOCTOR) {
+        printf(
+            "\nexit: 0 Hawser runs here; 1 a path could not be looked at; 2 usage; 5 Hawser does "
+            "not run here\n");
+        return;
     }
     printf(
         "\nexit: 0 all moved, compared and durable as asked; 1 some files failed; 2 usage; 3 could "
@@ -446,7 +454,7 @@ static int options_read(int argc, char **argv, unsigned index, struct cli_option
         if ((row->commands & options->command) == 0)
             return index < COMMAND_COUNT
                        ? cli_usage("%s takes no --%s", commands[index].name, row->name)
-                       : cli_usage("the command comes first: push, pull, ls or stat");
+                       : cli_usage("the command comes first: push, pull, ls, stat or doctor");
         rc = option_apply(row, optarg, options);
     }
     return rc;
@@ -465,15 +473,15 @@ static int url_check(const char *text)
 /* The words that are no options, as the command wants them. */
 static int args_check(const struct cli_options *options, unsigned index)
 {
-    bool move = (options->command & MOVE) != 0;
+    bool move = (options->command & MOVE) != 0, look = (options->command & LOOK) != 0;
     int rc = -1;
 
-    if (options->arg_count < (move ? 2u : 1u) || (!move && options->arg_count > 1))
+    if ((move && options->arg_count < 2) || (look && options->arg_count != 1))
         return cli_usage("usage: hawser %s [OPTIONS] %s", commands[index].name,
                          commands[index].args);
     for (size_t i = 0; rc == -1 && i < options->arg_count; i++) {
         bool last = i + 1 == options->arg_count;
-        bool is_url = options->command == CLI_PUSH ? last : !move || !last;
+        bool is_url = options->command == CLI_PUSH ? last : look || (move && !last);
         const char *text = options->args[i];
 
         if (*text == '\0')
@@ -482,8 +490,9 @@ static int args_check(const struct cli_options *options, unsigned index)
             rc = url_check(text);
         else if (strncmp(text, "hawser://", 9) == 0)
             rc = cli_usage("%s: %s", text,
-                           options->command == CLI_PUSH ? "only the last word of push is a URL"
-                                                        : "the last word of pull is a local path");
+                           options->command == CLI_PUSH   ? "only the last word of push is a URL"
+                           : options->command == CLI_PULL ? "the last word of pull is a local path"
+                                                          : "doctor looks at this machine");
     }
     return rc;
 }
@@ -530,15 +539,15 @@ int cli_options_parse(int argc, char **argv, struct cli_options *ret_options)
     int rc;
 
     if (argc < 2)
-        return cli_usage("which command? push, pull, ls, stat or bench");
+        return cli_usage("which command? push, pull, ls, stat, doctor or bench");
     while (index < COMMAND_COUNT && strcmp(argv[1], commands[index].name) != 0)
         index++;
     if (index == COMMAND_COUNT) {
         if (argv[1][0] != '-')
-            return cli_usage("%s: no such command; there are push, pull, ls, stat and bench",
-                             argv[1]);
+            return cli_usage(
+                "%s: no such command; there are push, pull, ls, stat, doctor and bench", argv[1]);
         rc = options_read(argc, argv, index, &options);
-        return rc != -1 ? rc : cli_usage("which command? push, pull, ls, stat or bench");
+        return rc != -1 ? rc : cli_usage("which command? push, pull, ls, stat, doctor or bench");
     }
     options.command = commands[index].command;
     rc = options_read(argc - 1, argv + 1, index, &options);

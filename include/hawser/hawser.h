@@ -447,6 +447,39 @@ typedef struct hawser_bench_net_opts {
 HAWSER_API int hawser_bench_net(hawser_client *client, const char *server,
                                 const hawser_bench_net_opts *opts, hawser_bench_result *ret_result);
 
+/* ---- the machine ---- */
+
+enum hawser_finding_level {
+    HAWSER_FINDING_OK, /* as it should be, or nothing to be done about */
+    HAWSER_FINDING_ADVICE, /* something would be better otherwise */
+    HAWSER_FINDING_PROBLEM /* something will fail */
+};
+
+/** One thing about this machine. Valid during the callback only; no string is NULL. */
+typedef struct hawser_finding {
+    enum hawser_finding_level level;
+    const char *area; /* "kernel", "limits", "memory", "cpu", "network", "disk" */
+    const char *name; /* of the thing; stays the same from version to version */
+    const char *subject; /* the device or path it is about, raw bytes; "" if there is only one */
+    const char *what; /* what is */
+    const char *change; /* commands that change it, one a line, for root; "" */
+    const char *gain; /* what the change is expected to give, and where that was measured; "" */
+} hawser_finding;
+
+typedef void hawser_finding_fn(void *context, const hawser_finding *finding);
+
+/** Look at this machine: kernel, limits, memory, processors, network, disks. Reads /proc and /sys,
+ * asks the kernel about NICs, makes a ring and ends it; changes nothing, runs no other program.
+ * Needs no client.
+ * @param paths    @path_count of them: only the disks behind these are looked at, and their file
+ *                 systems; borrowed. None: all disks
+ * @param finding  called for each finding, on the caller's thread, in the order of the areas
+ * @return 0: Hawser runs here, whatever the findings are; HAWSER_E_NO_IO_URING, HAWSER_E_MEMLOCK,
+ * -errno: it does not, and a finding says why; HAWSER_E_PARTIAL: a path could not be looked at;
+ * HAWSER_E_USAGE. Blocks for some milliseconds. Any thread. Since 0.1. */
+HAWSER_API int hawser_doctor(const char *const *paths, size_t path_count,
+                             hawser_finding_fn *finding, void *context);
+
 #ifdef __cplusplus
 }
 #endif

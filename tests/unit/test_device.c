@@ -93,6 +93,7 @@ static void test_device_of_a_mount(void)
     CHECK_EQ(hsr_device_of_dev(root, makedev(0, 27), found, 4), 0);
     CHECK(hsr_mount_find(root, makedev(0, 27), &mount));
     CHECK(strcmp(mount.type, "tmpfs") == 0);
+    CHECK(strcmp(mount.point, "/dev/shm") == 0);
     CHECK(strcmp(mount.options, "rw,size=1024k,huge=always") == 0);
     CHECK(!hsr_mount_find(root, makedev(0, 28), &mount));
     CHECK(!hsr_mount_find(root, makedev(0, 29), &mount));
