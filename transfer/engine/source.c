@@ -148,6 +148,7 @@ void hsr_source_view(const struct hsr_source_page *page, uint16_t index,
     ret_view->identity = entry->identity;
     ret_view->page = page->page;
     ret_view->size = entry->identity.size;
+    ret_view->sparse = entry->sparse;
     memcpy(ret_view->name, page->payload + entry->name_offset, entry->name_size);
     ret_view->name[entry->name_size] = '\0';
 }
@@ -400,6 +401,7 @@ static int source_page_add(struct hsr_source *source, const struct hsr_walk_item
     entry->name_offset = (uint32_t)page->size + 7;
     entry->name_size = (uint8_t)item->entry.name.size;
     entry->type = item->entry.type;
+    entry->sparse = (item->entry.flags & HSR_ENTRY_SPARSE) != 0;
     entry->wanted = false;
     entry->dir = item->dir;
     entry->identity = (struct hsr_source_identity){ .dev = item->dev,

@@ -30,6 +30,7 @@ struct hsr_source_view {
     struct hsr_source_identity identity;
     uint32_t page;
     uint64_t size;
+    bool sparse;
 };
 void hsr_source_view(const struct hsr_source_page *page, uint16_t index,
                      struct hsr_source_view *ret_view);

@@ -17,6 +17,7 @@ struct source_entry {
     uint32_t name_offset; /* in the page's payload */
     uint8_t name_size;
     uint8_t type;
+    bool sparse;
     bool wanted; /* asked for and not yet answered */
 };
 
@@ -41,7 +42,6 @@ struct hsr_source_file {
     int rc;
     uint32_t works; /* ranges on streams */
     struct hsr_source_view view;
-    bool sparse;
     uint64_t next, extent_end; /* [next, extent_end) is to be dealt */
     uint64_t range;
     uint64_t bytes;

@@ -9,6 +9,7 @@
 #define HSR_ENGINE_STREAM_H
 
 #include "transfer/engine/session.h"
+#include "transfer/engine/turn.h"
 #include "transfer/tree/dir.h"
 #include "transfer/tree/fileio.h"
 #include "transfer/tree/target.h"
@@ -92,6 +93,8 @@ struct hsr_intake {
     struct hsr_fileio io;
     uint8_t *tail; /* direct: room for what follows the last whole block; the file's */
     bool tail_set; /* it was filled */
+    struct hsr_turn *turn; /* tmpfs: write by plain calls, when it is our turn; else NULL */
+    struct hsr_turn_waiter waiter;
     uint64_t file_size;
     uint64_t bytes;
     struct hsr_digest_sum sum;

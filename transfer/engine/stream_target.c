@@ -33,6 +33,8 @@ static void target_write_waiting(struct hsr_stream *stream);
 static bool target_make(struct hsr_stream *stream, struct hsr_chunk *chunk);
 static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
                            struct hsr_pack_item *item);
+static bool target_write_now(struct hsr_chunk *chunk);
+static void target_turn_heard(struct hsr_msg *msg);
 static void target_write(struct hsr_chunk *chunk);
 static bool target_keep_tail(struct hsr_chunk *chunk, uint32_t *size);
 static bool target_skip_zeros(struct hsr_chunk *chunk, uint32_t *ret_size);
@@ -342,6 +344,7 @@ static struct hsr_intake *target_intake_new(struct hsr_stream *stream)
     hsr_list_init(&intake->node);
     intake->stream = stream;
     intake->fd = -1;
+    hsr_turn_waiter_init(&intake->waiter, &stream->shard->loop, target_turn_heard);
     hsr_list_push_tail(&stream->intakes_active, &intake->node);
     return intake;
 }
@@ -389,6 +392,8 @@ static void target_intake_check(struct hsr_intake *intake)
 {
     if (intake->home || !intake->granted || !intake->ended || intake->busy > 0)
         return;
+    if (intake->turn != NULL && !hsr_turn_leave(intake->turn, &intake->waiter))
+        return; /* target_turn_heard() comes back */
     intake->done = true;
     target_intake_send(intake);
 }
@@ -414,12 +419,61 @@ static void target_write_waiting(struct hsr_stream *stream)
                     chunk->offset + chunk->size != intake->file_size)) {
             hsr_stream_fail(stream, HSR_E_PROTOCOL);
             return;
+        } else if (intake->turn != NULL) {
+            if (!target_write_now(chunk))
+                return;
         } else {
             hsr_list_remove(&chunk->node);
             chunk->state = HSR_CHUNK_WRITING;
             target_write(chunk);
         }
     }
+}
+
+/* A tmpfs: the write is a copy and waits for nothing but its turn. False: others have waited for
+ * this loop meanwhile; the task was woken again. */
+static bool target_write_now(struct hsr_chunk *chunk)
+{
+    struct hsr_intake *intake = chunk->intake;
+    struct hsr_stream *stream = chunk->stream;
+
+    if (!hsr_turn_take(intake->turn, &intake->waiter))
+        return true;
+    while (chunk->done < chunk->size && intake->rc == 0) {
+        uint32_t size = chunk->size - chunk->done;
+        struct hsr_op op;
+        int64_t res;
+
+        if (intake->sparse && target_skip_zeros(chunk, &size))
+            break;
+        op = (struct hsr_op){ .kind = HSR_OP_WRITE,
+                              .fd = intake->fd,
+                              .buf = chunk->buf->payload + chunk->done,
+                              .size = size,
+                              .offset = chunk->offset + chunk->done,
+                              .buf_index = -1 };
+        res = hsr_loop_call(&stream->shard->loop, &op);
+        if (res > 0)
+            chunk->done += (uint32_t)res;
+        else if (res != -EINTR && res != -EAGAIN)
+            intake->rc = res == 0 ? -EIO : (int)res;
+    }
+    hsr_turn_give(intake->turn);
+    target_chunk_done(chunk);
+    if (!hsr_loop_pressed(&stream->shard->loop))
+        return true;
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+    return false;
+}
+
+/* Another stream has written: it may be our turn now. */
+static void target_turn_heard(struct hsr_msg *msg)
+{
+    struct hsr_intake *intake = hsr_container_of(msg, struct hsr_intake, waiter.msg);
+
+    hsr_turn_heard(intake->turn, &intake->waiter);
+    target_intake_check(intake);
+    hsr_loop_wake(&intake->stream->shard->loop, &intake->stream->task);
 }
 
 /* Make a pack's files, a slice at a time. False: not done, the task was woken again. */

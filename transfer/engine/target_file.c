@@ -190,6 +190,7 @@ static void file_range_asked(struct hsr_target *target, struct hsr_intake *intak
         intake->sparse = (file->entry.flags & HSR_ENTRY_SPARSE) != 0;
         intake->io = file->io;
         intake->tail = file->tail;
+        intake->turn = session->call_io ? &file->turn : NULL;
     }
 }
 
@@ -208,6 +209,7 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     file->page = page;
     file->index = index;
     hsr_list_init(&file->node);
+    hsr_turn_init(&file->turn);
     hsr_target_entry_read(target, page, index, &file->entry);
     file->rc =
         hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace, &file->stage);
@@ -377,5 +379,6 @@ static void file_free(struct hsr_target *target, struct hsr_target_file *file)
     if (file->tail != NULL)
         target->tail_count--;
     free(file->tail);
+    hsr_turn_fini(&file->turn);
     free(file);
 }

@@ -110,6 +110,7 @@ struct hsr_target_file {
     struct target_page *page;
     uint16_t index;
     struct hsr_stage stage;
+    struct hsr_turn turn; /* tmpfs: one stream writes at a time */
     struct hsr_entry entry; /* spans borrow from the page */
     int rc;
     struct hsr_fileio io;
