@@ -13,6 +13,7 @@
 
 #define CLIENT_NAMES_SIZE                                                                          \
     (HSR_NAME_MAX + 1 + HSR_LINK_TARGET_MAX + 1 + HSR_XATTR_TOTAL_MAX + HSR_XATTR_COUNT_MAX)
+#define CLIENT_NEAR_MAX 32u /* disks of one path */
 #define CLIENT_BUSY_TRIES 200u /* waits of 1 ms for the engine to let go of a closed session */
 
 static void client_event(void *context, const struct hsr_event *event);
@@ -101,6 +102,22 @@ static int client_check(const struct hawser_client_opts *opts, char *why, size_t
     return HSR_E_USAGE;
 }
 
+/* Where the shards run. Looking for what is near takes longer than all the rest of the start: it is
+ * done only if that can decide something. */
+static int client_place(struct hawser_client *client, const struct hawser_client_opts *opts)
+{
+    struct hsr_device near[CLIENT_NEAR_MAX];
+    struct hsr_place_request request = {
+        .shards = opts->shards,
+        .cpus_max = hsr_cgroup_cpus(""),
+        .near = near,
+    };
+
+    if (opts->near_path != NULL && (request.shards > 0 || request.cpus_max > 0))
+        request.near_count = hsr_paths_disks(opts->near_path, near, CLIENT_NEAR_MAX);
+    return hsr_place_decide(&request, &client->placement);
+}
+
 static int client_engine(struct hawser_client *client, const struct hawser_client_opts *opts,
                          char *why, size_t why_size)
 {
@@ -119,7 +136,7 @@ static int client_engine(struct hawser_client *client, const struct hawser_clien
         .context = client,
     };
     sigset_t all, before;
-    int rc = hsr_place_make(opts->shards, NULL, NULL, &client->placement);
+    int rc = client_place(client, opts);
 
     /* A smaller plan locks less memory: before giving up, try with half the shards, and so on. */
     for (unsigned shards = client->placement.count; rc == 0; shards /= 2) {
@@ -173,11 +190,13 @@ void hawser_engine_info(const hawser_client *client, char *buf, size_t size)
     hsr_uring_probe(&features);
     if (client != NULL)
         at = snprintf(buf, size,
-                      "%u shard%s, %u streams of %u chunks of %u KiB, plan %.1f MiB of %.1f MiB; ",
+                      "%u shard%s, %u streams of %u chunks of %u KiB, plan %.1f MiB of %.1f MiB, "
+                      "pages: %s; ",
                       client->plan.shards, client->plan.shards == 1 ? "" : "s",
                       client->plan.streams, client->plan.depth, client->plan.chunk / 1024,
                       (double)client->plan.total / (double)HSR_MIB,
-                      (double)client->plan.memory / (double)HSR_MIB);
+                      (double)client->plan.memory / (double)HSR_MIB,
+                      hsr_pages_name(hsr_engine_pages(client->engine)));
     if (at < 0 || (size_t)at >= size)
         return;
     (void)snprintf(buf + at, size - (size_t)at, "io_uring uses: %s; without: %s", /* cut if long */

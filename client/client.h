@@ -125,6 +125,9 @@ size_t hsr_paths_sort(char **paths, size_t count);
 
 enum hsr_paths_target_kind { PATHS_MISSING, PATHS_DIR, PATHS_OTHER };
 
+/** The disks that hold @path, or the deepest part of it that exists; returns how many. */
+unsigned hsr_paths_disks(const char *path, struct hsr_device *ret, unsigned max);
+
 /** What is there? enum hsr_paths_target_kind or -errno. */
 int hsr_paths_target_kind(const char *path);
 

@@ -23,7 +23,7 @@ static void kernel_version(struct doctor *doctor)
         return;
     doctor_what(&one, "Linux %s", doctor->machine->release);
     if (major < KERNEL_MAJOR || (major == KERNEL_MAJOR && minor < KERNEL_MINOR)) {
-        doctor_change(&one, HAWSER_FINDING_PROBLEM, "install Linux %u.%u or newer", KERNEL_MAJOR,
+        doctor_change(&one, HAWSER_FINDING_PROBLEM, "# install Linux %u.%u or newer", KERNEL_MAJOR,
                       KERNEL_MINOR);
         doctor_gain(&one, "Hawser is made and tested for %u.%u and newer", KERNEL_MAJOR,
                     KERNEL_MINOR);
@@ -74,8 +74,8 @@ static void kernel_uring(struct doctor *doctor)
         doctor_change(&one, HAWSER_FINDING_PROBLEM, "sysctl -w kernel.io_uring_disabled=0");
     else
         doctor_change(&one, HAWSER_FINDING_PROBLEM,
-                      "allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp "
-                      "profile of this container or service");
+                      "docker run --security-opt seccomp=unconfined ...   # or a profile that "
+                      "allows io_uring_setup, io_uring_enter and io_uring_register");
     doctor_gain(&one, "nothing of Hawser runs here without io_uring");
     doctor_end(doctor, &one);
 }
@@ -333,8 +333,8 @@ static void cpu_mitigations(struct doctor *doctor)
         doctor_what(&one, "none that system calls pay much for");
     } else {
         doctor_change(&one, HAWSER_FINDING_ADVICE,
-                      "mitigations=off on the kernel's command line   # only where all code is "
-                      "trusted");
+                      "# on the kernel's command line, only where all code is trusted: "
+                      "mitigations=off");
         doctor_gain(&one, "small files: about ten system calls each; large ones hardly differ (not "
                           "measured: this was built on a processor that needs none of these)");
     }

@@ -293,6 +293,33 @@ void hsr_paths_fini(struct hsr_paths_tops *tops)
     *tops = (struct hsr_paths_tops){ 0 };
 }
 
+unsigned hsr_paths_disks(const char *path, struct hsr_device *ret, unsigned max)
+{
+    char *part = strdup(path), *slash;
+    unsigned count = 0;
+    struct stat st;
+    int rc;
+
+    if (part == NULL)
+        return 0; /* it only decides what is near */
+    for (;;) {
+        rc = stat(*part != '\0' ? part : ".", &st);
+        slash = strrchr(part, '/');
+        if (rc == 0 || errno != ENOENT || *part == '\0')
+            break;
+        if (slash == part && part[1] != '\0')
+            part[1] = '\0'; /* the root is there */
+        else if (slash == part)
+            break;
+        else
+            *(slash != NULL ? slash : part) = '\0';
+    }
+    if (rc == 0)
+        count = hsr_device_of_dev("", st.st_dev, ret, max);
+    free(part);
+    return count;
+}
+
 /* ---- where a pull goes ---- */
 
 int hsr_paths_target_kind(const char *path)

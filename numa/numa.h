@@ -75,16 +75,23 @@ unsigned hsr_cgroup_cpus(const char *root);
  * caller says so once). */
 int hsr_place_pin(const struct hsr_place *place);
 
+enum hsr_pages { HSR_PAGES_SMALL, HSR_PAGES_TRANSPARENT, HSR_PAGES_POOL, HSR_PAGES_COUNT };
+
 struct hsr_mem {
     void *ptr;
     size_t size; /* bytes */
-    bool huge; /* MADV_HUGEPAGE was accepted */
+    enum hsr_pages pages; /* what it is made of; TRANSPARENT: as far as the kernel finds them */
     int node; /* bound to this node, or -1 */
 };
 
-/** Map zeroed memory, 2 MiB aligned, advised to huge pages, bound to @node (-1: no). Pages are
- * touched on first use, not here. 0 or -errno. */
+/** Map zeroed memory, 2 MiB aligned, on @node (-1: any): of the pool of huge pages if it has enough
+ * free ones (these are touched at once), else advised to transparent ones, touched on first use.
+ * 0 or -errno. */
 int hsr_mem_map(struct hsr_mem *mem, int node, size_t size);
+
+/** "huge, of the pool". */
+const char *hsr_pages_name(enum hsr_pages pages);
+
 void hsr_mem_unmap(struct hsr_mem *mem);
 
 #endif

@@ -222,6 +222,7 @@ static int server_start(struct server *server, char why[CONFIG_WHY_SIZE])
     hsr_uring_probe(&features);
     LOG(LOG_LEVEL_INFO, "started", LOG_TEXT("version", HSR_VERSION),
         LOG_NUMBER("shards", server->plan.shards), LOG_NUMBER("memory", server->plan.total),
+        LOG_TEXT("pages", hsr_pages_name(hsr_engine_pages(server->engine))),
         LOG_NUMBER("sessions", server->plan.sessions), LOG_NUMBER("exports", server->exports.count),
         LOG_TEXT("io_uring", features.used), LOG_TEXT("without", features.missing));
     for (unsigned i = 0; rc == 0 && i < server->fd_count; i++)

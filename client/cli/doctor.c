@@ -55,13 +55,14 @@ static void words_print(const char *text, int at, int columns)
     putchar('\n');
 }
 
-/* Commands are for copying: one a line, never broken. */
+/* Commands are for copying: one a line, never broken. What is done by no command begins with '#'.
+ */
 static void commands_print(const char *text)
 {
     while (*text != '\0') {
         int size = (int)strcspn(text, "\n");
 
-        printf("%*s$ %.*s\n", TEXT_COLUMN, "", size, text);
+        printf("%*s%s%.*s\n", TEXT_COLUMN, "", *text == '#' ? "" : "$ ", size, text);
         text += size;
         text += *text == '\n';
     }

@@ -97,6 +97,9 @@ int main(int argc, char **argv)
     if (options.command == CLI_DOCTOR) /* looks at limits as they were given, needs no client */
         return output_end(cli_doctor(&options, &output));
     descriptors_raise();
+    if (options.command == CLI_PUSH || options.command == CLI_PULL)
+        options.client.near_path =
+            options.args[options.command == CLI_PUSH ? 0 : options.arg_count - 1];
     rc = hawser_client_open(&options.client, &client, words, sizeof(words));
     if (rc < 0) {
         cli_error(&output, rc, words);

@@ -143,6 +143,9 @@ typedef struct hawser_client_opts {
      * (default: "cubic" where the round trip is under a millisecond, else the host's) or "system"
      * (the host's). Borrowed for the call. */
     const char *congestion;
+    /* With fewer shards than cores: run them near the disks that hold this path, or the deepest
+     * part of it that exists. NULL: nothing is looked up. Borrowed for the call. */
+    const char *near_path;
 } hawser_client_opts;
 
 /** Start a client: threads, rings and buffers.
@@ -462,7 +465,8 @@ typedef struct hawser_finding {
     const char *name; /* of the thing; stays the same from version to version */
     const char *subject; /* the device or path it is about, raw bytes; "" if there is only one */
     const char *what; /* what is */
-    const char *change; /* commands that change it, one a line, for root; "" */
+    const char *change; /* commands that change it, one a line, for root; a line that begins with
+                           '#' is no command but words; "" */
     const char *gain; /* what the change is expected to give, and where that was measured; "" */
 } hawser_finding;
 

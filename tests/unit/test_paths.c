@@ -64,6 +64,25 @@ static void test_paths_order_of_the_tree(void)
     CHECK_EQ(hsr_paths_sort(NULL, 0), 0);
 }
 
+/* Goal: what is not there yet is where its deepest existing part is. */
+static void test_paths_disks(void)
+{
+    struct hsr_device disks[4], same[4];
+    unsigned count = hsr_paths_disks("/", disks, 4);
+
+    CHECK_EQ(hsr_paths_disks("/no-such-name/x/y", same, 4), count);
+    CHECK_EQ(hsr_paths_disks("/no-such-name", same, 4), count);
+    for (unsigned i = 0; i < count; i++)
+        CHECK(strcmp(disks[i].name, same[i].name) == 0);
+    count = hsr_paths_disks(".", disks, 4);
+    CHECK_EQ(hsr_paths_disks("", same, 4), count);
+    CHECK_EQ(hsr_paths_disks("no-such-name", same, 4), count);
+    CHECK_EQ(hsr_paths_disks("no-such-name/x", same, 4), count);
+    CHECK_EQ(hsr_paths_disks("/proc/self", same, 4), 0); /* on no disk */
+    CHECK_EQ(hsr_paths_disks("/proc/no-such-name", same, 4), 0);
+    CHECK_EQ(hsr_paths_disks("/dev/null/x", same, 4), 0); /* no directory */
+}
+
 /* Goal: structures of older and newer callers. */
 static void test_opts_of_other_versions(void)
 {
@@ -89,6 +108,7 @@ int main(void)
     RUN(test_paths_normal_form);
     RUN(test_paths_refused);
     RUN(test_paths_order_of_the_tree);
+    RUN(test_paths_disks);
     RUN(test_opts_of_other_versions);
     TEST_END();
 }

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "numa/numa.h"
+#include "numa/sysfs.h"
 #include "tests/unit/hsr_test.h"
 #include "tests/unit/root_fixture.h"
 
@@ -321,6 +322,33 @@ static void test_mem_is_zeroed_aligned_and_returned(void)
     hsr_mem_unmap(&mem);
 }
 
+/* Goal: pages of the pool are taken if there are enough, and given back; else the kernel's own. */
+static void test_mem_takes_the_pool_if_it_is_large_enough(void)
+{
+    static const char unused[] = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
+    int64_t before = 0, during = 0, after = 0;
+    struct hsr_mem mem;
+
+    (void)hsr_sysfs_number("", &before, "%s", unused); /* no such file: an empty pool */
+    CHECK_EQ(hsr_mem_map(&mem, -1, 3 * HSR_MIB), 0);
+    if (before >= 2) {
+        CHECK_EQ(mem.pages, HSR_PAGES_POOL);
+        CHECK(hsr_sysfs_number("", &during, "%s", unused));
+        CHECK_EQ(during, before - 2);
+        memset(mem.ptr, 1, mem.size);
+    } else {
+        CHECK(mem.pages < HSR_PAGES_POOL);
+    }
+    hsr_mem_unmap(&mem);
+    CHECK_EQ(hsr_mem_map(&mem, -1, (size_t)(before + 1) * 2 * HSR_MIB), 0);
+    CHECK(mem.pages < HSR_PAGES_POOL);
+    hsr_mem_unmap(&mem);
+    (void)hsr_sysfs_number("", &after, "%s", unused);
+    CHECK_EQ(after, before);
+    for (int pages = 0; pages < HSR_PAGES_COUNT; pages++)
+        CHECK(hsr_pages_name((enum hsr_pages)pages)[0] != '\0');
+}
+
 /* ---- the quota, from a false /proc and /sys ---- */
 
 static void test_cgroup_v2_takes_the_smallest_of_the_chain(void)
@@ -382,6 +410,7 @@ int main(int argc, char **argv)
     RUN(test_place_refuses_what_is_wrong);
     RUN(test_place_this_machine);
     RUN(test_mem_is_zeroed_aligned_and_returned);
+    RUN(test_mem_takes_the_pool_if_it_is_large_enough);
     RUN(test_cgroup_v2_takes_the_smallest_of_the_chain);
     RUN(test_cgroup_v1_quota);
     TEST_END();

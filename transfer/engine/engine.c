@@ -147,6 +147,15 @@ void hsr_engine_destroy(struct hsr_engine *engine)
     engine_free(engine);
 }
 
+enum hsr_pages hsr_engine_pages(const struct hsr_engine *engine)
+{
+    enum hsr_pages least = HSR_PAGES_POOL;
+
+    for (unsigned i = 0; i < engine->shard_count; i++)
+        least = HSR_MIN(least, engine->shards[i].mem.pages);
+    return least;
+}
+
 struct hsr_loop *hsr_engine_loop(struct hsr_engine *engine, unsigned shard)
 {
     hsr_assert(shard < engine->shard_count);

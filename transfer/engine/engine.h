@@ -163,6 +163,9 @@ unsigned hsr_engine_sessions(const struct hsr_engine *engine);
 /** Cancel every session, stop and join the threads, free everything. Accepts NULL. */
 void hsr_engine_destroy(struct hsr_engine *engine);
 
+/** What the buffers of all shards are made of: the least of them. */
+enum hsr_pages hsr_engine_pages(const struct hsr_engine *engine);
+
 /** Loop of one shard (tests turn it by hand). */
 struct hsr_loop *hsr_engine_loop(struct hsr_engine *engine, unsigned shard);
 
