@@ -14,7 +14,7 @@
 #ifndef IFLA_GSO_IPV4_MAX_SIZE /* 6.3, and 63 in every kernel that has it */
 #define IFLA_GSO_IPV4_MAX_SIZE 63u
 #endif
-#define ANSWER_SIZE 32768u /* a link's attributes, its virtual functions left out */
+#define ANSWER_SIZE 16384u /* a link's attributes, its virtual functions left out */
 
 _Static_assert(IFLA_TSO_MAX_SIZE == 59, "attributes keep their numbers");
 
@@ -71,7 +71,7 @@ static void link_read(const char *name, struct doctor_nic *ret)
                     .nlmsg_flags = NLM_F_REQUEST },
         .info = { .ifi_family = AF_UNSPEC, .ifi_index = (int)if_nametoindex(name) },
     };
-    static _Thread_local union {
+    union {
         struct nlmsghdr header;
         char bytes[ANSWER_SIZE];
     } answer;
@@ -82,7 +82,8 @@ static void link_read(const char *name, struct doctor_nic *ret)
         return;
     if (request.info.ifi_index > 0 &&
         send(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request)) {
-        size = recv(fd, &answer, sizeof(answer), 0); /* the kernel answers before send returns */
+        /* The kernel answers before send(2) returns. */
+        size = recv(fd, &answer, sizeof(answer), MSG_DONTWAIT);
         if (size > 0 && NLMSG_OK(&answer.header, (size_t)size) &&
             answer.header.nlmsg_type == RTM_NEWLINK)
             attributes_read(&answer.header, ret);

@@ -42,6 +42,7 @@ struct hsr_irqs {
     unsigned away; /* served by no CPU of the device's node */
     int node; /* of the device, or -1 */
     char local[256]; /* CPUs of that node as a list, or "" */
+    char vectors[256]; /* directory that lists their numbers; "": they were found by name */
 };
 
 /** Read them; what cannot be read counts as not there. */

@@ -1,5 +1,5 @@
-/* The interrupts of a device and the CPUs that serve them. Which there are: msi_irqs of the device
- * or of the bus it is on, as far as /proc/interrupts shows them in use; without the former, the
+/* The interrupts of a device and the CPUs that serve them. Which there are: msi_irqs of what it is
+ * on the bus, as far as /proc/interrupts shows them in use; without the former, the
  * lines of the latter that name the device. */
 #include <hwloc.h>
 #include <stdio.h>
@@ -129,10 +129,14 @@ void hsr_irqs_read(const char *root, enum hsr_device_kind kind, const char *name
     (void)snprintf(device, sizeof(device), "/sys/class/%s/%.64s",
                    kind == HSR_DEVICE_NET ? "net" : "block", name);
     node_read(&reading, device);
-    if (hsr_sysfs_above(root, path, "msi_irqs", "%s", device) == 0)
-        (void)hsr_sysfs_each(root, irq_found, &reading, "%s/msi_irqs", path); /* else none */
-    else
+    /* Not further up than the device on the bus: a bridge has interrupts of its own. */
+    if (hsr_sysfs_above(root, path, "irq", "%s", device) == 0 &&
+        hsr_sysfs_there(root, "%s/msi_irqs", path) && strlen(path) < sizeof(ret->vectors) - 10) {
+        (void)snprintf(ret->vectors, sizeof(ret->vectors), "%.240s/msi_irqs", path);
+        (void)hsr_sysfs_each(root, irq_found, &reading, "%s", ret->vectors); /* else none */
+    } else {
         irqs_by_name(&reading, name);
+    }
     ret->cpus = (unsigned)HSR_MAX(hwloc_bitmap_weight(reading.served), 0); /* -1: infinite */
 out:
     hwloc_bitmap_free(reading.one);

@@ -105,6 +105,7 @@ static void test_device_of_a_mount(void)
 static void nic_make(void)
 {
     root_write("/sys/devices/pci0000:10/0000:11:00.0/numa_node", "1\n");
+    root_write("/sys/devices/pci0000:10/0000:11:00.0/irq", "30\n");
     root_write("/sys/devices/pci0000:10/0000:11:00.0/net/eth0/mtu", "9000\n");
     root_link("/sys/devices/pci0000:10/0000:11:00.0/net/eth0/device", "../..");
     root_link("/sys/class/net/eth0", "../../devices/pci0000:10/0000:11:00.0/net/eth0");
@@ -168,6 +169,7 @@ static void test_irqs_by_vector(void)
     CHECK_EQ(irqs.away, 1);
     CHECK_EQ(irqs.node, 1);
     CHECK(strcmp(irqs.local, "8-15") == 0);
+    CHECK(strcmp(irqs.vectors, "/sys/devices/pci0000:10/0000:11:00.0/msi_irqs") == 0);
     root_write("/sys/devices/pci0000:10/0000:11:00.0/numa_node", "-1\n");
     hsr_irqs_read(root, HSR_DEVICE_NET, "eth0", &irqs);
     CHECK_EQ(irqs.node, -1);
@@ -181,12 +183,15 @@ static void test_irqs_by_vector(void)
     CHECK_EQ(irqs.count, 0);
 }
 
+/* Goal: a NIC without vectors is counted by name, and its bridge's vectors are not its own. */
 static void test_irqs_by_name(void)
 {
     struct hsr_irqs irqs;
 
     root_make();
     nic_make();
+    root_write("/sys/devices/pci0000:10/irq", "1\n");
+    root_write("/sys/devices/pci0000:10/msi_irqs/6", "msi\n");
     root_write("/proc/interrupts", " 5: 1 IO-APIC eth0\n 6: 1 IO-APIC eth01\n 7: 1 IO-APIC xeth0\n"
                                    "LOC: 1 eth0\n 8: 1 GIC eth0-rx\n");
     for (int i = 5; i < 9; i++) {
@@ -198,6 +203,7 @@ static void test_irqs_by_name(void)
     hsr_irqs_read(root, HSR_DEVICE_NET, "eth0", &irqs);
     CHECK_EQ(irqs.count, 2);
     CHECK_EQ(irqs.cpus, 1);
+    CHECK_EQ(irqs.vectors[0], '\0');
     root_remove();
 }
 

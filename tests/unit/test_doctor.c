@@ -170,6 +170,7 @@ static const struct file good_files[] = {
       "Mitigation: Enhanced / Automatic IBRS; IBPB: conditional\n" },
     { "/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n" },
     { NIC "/numa_node", "1\n" },
+    { NIC "/irq", "39\n" },
     { NIC "/msi_irqs/40", "msix\n" },
     { NIC "/msi_irqs/41", "msix\n" },
     { NIC "/msi_irqs/42", "msix\n" },
