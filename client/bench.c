@@ -3,33 +3,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "client/client.h"
+#include "client/bench_team.h"
 
 #define BENCH_DEFAULT_NS (5 * HSR_NS_PER_S)
-#define BENCH_DEFAULT_DEPTH 16u
-
-static uint64_t bench_cpu(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now); /* cannot fail on Linux */
-    return (uint64_t)now.tv_sec * HSR_NS_PER_S + (uint64_t)now.tv_nsec;
-}
+#define BENCH_DEFAULT_DEPTH 4u /* chunks of 1 MiB stay in the cache: docs/ARCHITECTURE.md 10 */
 
 void hsr_client_sample(struct hawser_client *client, uint64_t elapsed_ns, uint64_t bytes)
 {
     struct hawser_bench_sample sample = {
         .elapsed_ns = elapsed_ns,
         .bytes = bytes,
-        .cpu_ns = bench_cpu() - client->sample_cpu_ns,
+        .cpu_ns = hsr_bench_cpu() - client->sample_cpu_ns,
     };
 
     client->sample(client->context, &sample);
 }
 
-static hawser_latency bench_latency(const struct hsr_latency *from)
+hawser_latency hsr_bench_latency(const struct hsr_latency *from)
 {
     return (hawser_latency){
         .count = from->count,
@@ -115,7 +106,7 @@ int hawser_bench_net(hawser_client *client, const char *server, const hawser_ben
     if (server == NULL || ret_result == NULL)
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "a server and room for the result");
     client->sample = ours.sample;
-    client->sample_cpu_ns = bench_cpu();
+    client->sample_cpu_ns = hsr_bench_cpu();
     client->report = (struct hsr_bench_report){ 0 };
     url = malloc(sizeof(*url));
     if (url == NULL)
@@ -135,7 +126,7 @@ int hawser_bench_net(hawser_client *client, const char *server, const hawser_ben
             .elapsed_ns = report->ours.elapsed_ns,
             .cpu_ns = report->ours.cpu_ns,
             .peer_cpu_ns = report->theirs.cpu_ns,
-            .latency = bench_latency(up ? &report->ours.latency : &report->theirs.latency),
+            .latency = hsr_bench_latency(up ? &report->ours.latency : &report->theirs.latency),
             .shards = client->plan.shards,
             .streams = report->ask.streams,
             .depth = ours.no_ack ? 0 : report->ask.depth,

@@ -135,6 +135,10 @@ int hsr_paths_target_kind(const char *path);
  * stood in for by an empty directory that no name leads to. Descriptor or -errno. */
 int hsr_paths_open_target(const char *path, bool create, bool dry_run);
 
+/** A new file in directory @dir_fd, for reading and writing, that no name leads to: unnamed, or
+ * under a hidden name that is taken away at once. Descriptor or -errno. */
+int hsr_paths_open_scratch(int dir_fd);
+
 /** Open the directory that is to hold a file called @path, and give the name in it. */
 int hsr_paths_open_parent(const char *path, bool dry_run, char ret_name[HSR_NAME_MAX + 1]);
 

@@ -387,6 +387,27 @@ int hsr_paths_open_target(const char *path, bool create, bool dry_run)
     return fd < 0 ? -errno : fd;
 }
 
+int hsr_paths_open_scratch(int dir_fd)
+{
+    char name[64];
+    int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    /* EISDIR: a kernel, EOPNOTSUPP: a file system without unnamed files. */
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+        return fd >= 0 ? fd : -errno;
+    (void)snprintf(name, sizeof(name), ".hawser.bench.%ld.%ld", (long)getpid(), (long)gettid());
+    fd = openat(dir_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    if (unlinkat(dir_fd, name, 0) < 0) {
+        int rc = -errno;
+
+        (void)close(fd); /* nothing was written */
+        return rc;
+    }
+    return fd;
+}
+
 int hsr_paths_open_parent(const char *path, bool dry_run, char ret_name[HSR_NAME_MAX + 1])
 {
     const char *name = NULL;

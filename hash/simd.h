@@ -1,4 +1,5 @@
-/* The same code, compiled once for each instruction set. Only digest.c and its test see this. */
+/* The same code, compiled once for each instruction set. For digest.c, its test, and who
+ * measures them all. */
 #ifndef HSR_HASH_SIMD_H
 #define HSR_HASH_SIMD_H
 

@@ -64,7 +64,8 @@ PATH_ALLOWED = {
     "server/config.c": (["fopen", "open"], "the configuration file, named by the administrator"),
     "client/cli/": (["fopen"], "lists of files and rules, named by the user"),
     "client/doctor.c": (["stat"], "which device the operator's own path is on"),
-    "client/paths.c": (["open", "openat", "stat", "fstatat", "mkdir", "mkdtemp", "rmdir"],
+    "client/paths.c": (["open", "openat", "stat", "fstatat", "mkdir", "mkdtemp", "rmdir",
+                         "unlinkat"],
                        "the operator's own arguments, before there is a loop to run tree on"),
 }
 

@@ -6,6 +6,8 @@
 #include "client/cli/bench.h"
 
 #define CHUNK_CLIENT_MIN (64u * 1024) /* a client's chunks are whole leaves */
+#define CHUNK_DEFAULT (1u << 20) /* docs/ARCHITECTURE.md 10 has the figures */
+#define VARIANTS_MAX 32u /* hashes: some ten; of a disk there are eight */
 #define SAMPLES_MAX 8192u /* ten minutes are 6,000 */
 
 static bool points_make(struct bench_run *run);
@@ -36,31 +38,104 @@ int cli_bench(int argc, char **argv)
     return code;
 }
 
+/* What one kind measures for each combination of the lists. */
+struct variant {
+    char what[32];
+    enum bench_pattern pattern;
+    enum bench_io io;
+    uint32_t hash;
+};
+
+static size_t variants_disk(const struct bench_options *options, struct variant *variants)
+{
+    static const char *const patterns[] = { "read", "write", "randread", "randwrite" };
+    static const char *const ios[] = { "direct", "buffered" };
+    size_t count = 0;
+
+    for (unsigned p = 0; p < 4; p++) {
+        for (unsigned i = 0; i < 2; i++) {
+            struct variant *variant = &variants[count];
+
+            if ((options->patterns != 0 && (options->patterns & 1u << p) == 0) ||
+                (options->ios != 0 && (options->ios & 1u << i) == 0))
+                continue;
+            variant->pattern = (enum bench_pattern)(1u << p);
+            variant->io = (enum bench_io)(1u << i);
+            (void)snprintf(variant->what, sizeof(variant->what), "%s %s", patterns[p], ios[i]);
+            count++;
+        }
+    }
+    return count;
+}
+
+static size_t variants_of(const struct bench_options *options, enum bench_kind kind,
+                          struct variant *variants)
+{
+    size_t count = 0;
+
+    switch (kind) {
+    case BENCH_DISK:
+        return variants_disk(options, variants);
+    case BENCH_HASH:
+        while (count < VARIANTS_MAX &&
+               hawser_bench_hash_name((uint32_t)count, variants[count].what,
+                                      sizeof(variants[count].what)) != NULL) {
+            variants[count].hash = (uint32_t)count;
+            count++;
+        }
+        return count;
+    default:
+        (void)snprintf(variants[0].what, sizeof(variants[0].what), "%s",
+                       options->download ? "download" : "upload");
+        return 1;
+    }
+}
+
+static void points_kind(struct bench_run *run, enum bench_kind kind)
+{
+    const struct bench_options *options = run->options;
+    struct variant variants[VARIANTS_MAX] = { 0 };
+    size_t counts[] = { options->shards.count, variants_of(options, kind, variants),
+                        kind == BENCH_NET ? options->streams.count : 1, options->chunk.count,
+                        kind == BENCH_HASH ? 1 : options->depth.count };
+    size_t total = counts[0] * counts[1] * counts[2] * counts[3] * counts[4];
+
+    for (size_t i = 0; i < total; i++) {
+        size_t depth = i % counts[4], chunk = i / counts[4] % counts[3];
+        size_t streams = i / counts[4] / counts[3] % counts[2];
+        size_t variant = i / counts[4] / counts[3] / counts[2] % counts[1];
+        size_t shards = i / counts[4] / counts[3] / counts[2] / counts[1];
+        struct bench_point *point = &run->points[run->count++];
+
+        *point = (struct bench_point){
+            .kind = kind,
+            .pattern = variants[variant].pattern,
+            .io = variants[variant].io,
+            .hash = variants[variant].hash,
+            .shards = (uint32_t)options->shards.values[shards],
+            .streams = (uint32_t)options->streams.values[streams],
+            .chunk = (uint32_t)options->chunk.values[chunk],
+            .depth = (uint32_t)options->depth.values[depth],
+        };
+        memcpy(point->what, variants[variant].what, sizeof(point->what));
+        if (point->chunk == 0)
+            point->chunk = CHUNK_DEFAULT;
+    }
+}
+
 /* Every combination; shards outermost, because each needs a client of its own. */
 static bool points_make(struct bench_run *run)
 {
     const struct bench_options *options = run->options;
-    size_t counts[] = { options->shards.count, options->streams.count, options->chunk.count,
-                        options->depth.count };
-    size_t total = counts[0] * counts[1] * counts[2] * counts[3];
+    size_t most = options->shards.count * options->streams.count * options->chunk.count *
+                  options->depth.count * VARIANTS_MAX;
 
-    run->points = calloc(total, sizeof(run->points[0]));
+    run->points = calloc(most, sizeof(run->points[0]));
     if (run->points == NULL)
         return false;
-    for (size_t i = 0; i < total; i++) {
-        size_t depth = i % counts[3], chunk = i / counts[3] % counts[2];
-        size_t streams = i / counts[3] / counts[2] % counts[1];
-
-        run->points[i] = (struct bench_point){
-            .kind = BENCH_NET,
-            .what = options->download ? "download" : "upload",
-            .shards = (uint32_t)options->shards.values[i / counts[3] / counts[2] / counts[1]],
-            .streams = (uint32_t)options->streams.values[streams],
-            .depth = (uint32_t)options->depth.values[depth],
-            .chunk = (uint32_t)options->chunk.values[chunk],
-        };
-    }
-    run->count = total;
+    for (unsigned kind = 1; kind < BENCH_KINDS_END; kind <<= 1)
+        if (options->kinds & kind)
+            points_kind(run, (enum bench_kind)kind);
     return true;
 }
 
@@ -111,11 +186,14 @@ static uint64_t list_most(const struct bench_list *list)
 static int client_for(const struct bench_options *options, uint32_t shards,
                       hawser_client **ret_client)
 {
-    uint64_t chunk = (list_most(&options->chunk) + CHUNK_CLIENT_MIN - 1) / CHUNK_CLIENT_MIN;
+    uint64_t most = list_most(&options->chunk);
+    uint64_t chunk;
     hawser_client_opts opts = HAWSER_INIT(opts);
     char why[1024];
     int rc;
 
+    most = most > 0 ? most : CHUNK_DEFAULT;
+    chunk = (most + CHUNK_CLIENT_MIN - 1) / CHUNK_CLIENT_MIN;
     opts.memory = options->memory;
     opts.congestion = options->congestion;
     opts.shards = shards;
@@ -131,13 +209,11 @@ static int client_for(const struct bench_options *options, uint32_t shards,
     return rc;
 }
 
-static int point_run(struct bench_run *run, struct bench_point *point, hawser_client *client)
+static int point_net(struct bench_run *run, struct bench_point *point, hawser_client *client)
 {
     const struct bench_options *options = run->options;
     hawser_bench_net_opts opts = HAWSER_INIT(opts);
 
-    run->shown_ns = 0;
-    run->shown_bytes = 0;
     opts.sample = point_sample;
     opts.context = run;
     opts.time_ns = options->time_ns;
@@ -149,6 +225,53 @@ static int point_run(struct bench_run *run, struct bench_point *point, hawser_cl
     opts.no_verify = options->no_verify;
     opts.no_ack = options->no_ack;
     return hawser_bench_net(client, options->server, &opts, &point->result);
+}
+
+static int point_disk(struct bench_run *run, struct bench_point *point, hawser_client *client)
+{
+    const struct bench_options *options = run->options;
+    hawser_bench_disk_opts opts = HAWSER_INIT(opts);
+
+    opts.sample = point_sample;
+    opts.context = run;
+    opts.time_ns = options->time_ns;
+    opts.bytes = options->bytes;
+    opts.shards = point->shards;
+    opts.depth = point->depth;
+    opts.block = point->chunk;
+    opts.write = point->pattern == BENCH_WRITE || point->pattern == BENCH_RANDOM_WRITE;
+    opts.random = point->pattern == BENCH_RANDOM_READ || point->pattern == BENCH_RANDOM_WRITE;
+    opts.direct = point->io == BENCH_DIRECT;
+    return hawser_bench_disk(client, options->path, &opts, &point->result);
+}
+
+static int point_hash(struct bench_run *run, struct bench_point *point, hawser_client *client)
+{
+    const struct bench_options *options = run->options;
+    hawser_bench_hash_opts opts = HAWSER_INIT(opts);
+
+    opts.sample = point_sample;
+    opts.context = run;
+    opts.time_ns = options->time_ns;
+    opts.bytes = options->bytes;
+    opts.shards = point->shards;
+    opts.block = point->chunk;
+    opts.kind = point->hash;
+    return hawser_bench_hash(client, &opts, &point->result);
+}
+
+static int point_run(struct bench_run *run, struct bench_point *point, hawser_client *client)
+{
+    run->shown_ns = 0;
+    run->shown_bytes = 0;
+    switch (point->kind) {
+    case BENCH_DISK:
+        return point_disk(run, point, client);
+    case BENCH_HASH:
+        return point_hash(run, point, client);
+    default:
+        return point_net(run, point, client);
+    }
 }
 
 /* On the client's threads, one at a time, while point_run() waits. */

@@ -10,7 +10,21 @@
 #define BENCH_LIST_MAX 32u /* values of one option in a sweep */
 #define BENCH_POINTS_MAX 4096u
 
-enum bench_kind { BENCH_NET = 1 }; /* bits: an option belongs to several */
+enum bench_kind { /* bits: an option belongs to several */
+                  BENCH_NET = 1,
+                  BENCH_DISK = 2,
+                  BENCH_HASH = 4,
+                  BENCH_KINDS_END = 8
+};
+
+enum bench_pattern { /* bits */
+                     BENCH_READ = 1,
+                     BENCH_WRITE = 2,
+                     BENCH_RANDOM_READ = 4,
+                     BENCH_RANDOM_WRITE = 8
+};
+
+enum bench_io { BENCH_DIRECT = 1, BENCH_BUFFERED = 2 }; /* bits */
 
 struct bench_list {
     uint64_t values[BENCH_LIST_MAX];
@@ -22,6 +36,8 @@ enum bench_form { BENCH_TEXT, BENCH_JSON, BENCH_JSON_LINES, BENCH_CSV };
 struct bench_options {
     unsigned kinds; /* of enum bench_kind */
     const char *server; /* HOST[:PORT] or URL */
+    const char *path; /* directory on the disk to be measured */
+    unsigned patterns, ios; /* of enum bench_pattern, bench_io; 0: all */
     uint64_t time_ns, bytes;
     struct bench_list shards, streams, depth, chunk;
     uint64_t memory, timeout_ns;
@@ -34,7 +50,10 @@ struct bench_options {
 
 struct bench_point {
     enum bench_kind kind;
-    const char *what; /* "upload"; static */
+    char what[32]; /* "upload", "read direct", "xxh3-128 avx2" */
+    enum bench_pattern pattern; /* DISK */
+    enum bench_io io;
+    uint32_t hash; /* HASH: which */
     uint32_t shards, streams, depth, chunk; /* asked for; 0: the default */
     int code; /* why there is no result */
     hawser_bench_result result;
@@ -69,6 +88,22 @@ void bench_live(struct bench_run *run, const hawser_bench_sample *sample);
 void bench_live_clear(struct bench_run *run);
 void bench_table(const struct bench_run *run, FILE *out);
 void bench_csv(const struct bench_run *run, FILE *out);
+
+/* ---- bench_columns.c ---- */
+
+struct bench_column {
+    const char *name;
+    const char *help; /* "": as the one before */
+    unsigned kinds; /* of enum bench_kind */
+    bool left; /* words, not numbers */
+    void (*cell)(const struct bench_point *point, char *buf, size_t size);
+};
+
+/** NULL: there are no more. */
+const struct bench_column *bench_column(size_t index);
+
+/** "12.3 us"; returns @buf. */
+const char *bench_time_print(uint64_t ns, char *buf, size_t size);
 
 /** "4K", "1M", "100"; returns @buf. */
 const char *bench_size_print(uint64_t bytes, char *buf, size_t size);

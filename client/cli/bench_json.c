@@ -75,6 +75,7 @@ static void result_put(struct json_object *object, const struct bench_point *poi
     if (bench_cost(result, result->peer_cpu_ns) >= 0)
         put(object, "peer_cpu_s_per_gb",
             json_object_new_double(bench_cost(result, result->peer_cpu_ns)));
+    put_known(object, "sync_ns", result->sync_ns);
     put_known(object, "shards", result->shards);
     put_known(object, "streams", result->streams);
     put_known(object, "depth", result->depth);

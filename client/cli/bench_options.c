@@ -13,7 +13,9 @@
 #define NS_PER_S 1000000000ull
 
 #define NET BENCH_NET
-#define ALL NET
+#define DISK BENCH_DISK
+#define HASH BENCH_HASH
+#define ALL (NET | DISK | HASH)
 
 enum option_id {
     OPTION_QUIET = 'q',
@@ -23,6 +25,8 @@ enum option_id {
     OPTION_DEPTH,
     OPTION_CHUNK,
     OPTION_SHARDS,
+    OPTION_PATTERN,
+    OPTION_IO,
     OPTION_MEMORY,
     OPTION_CONGESTION,
     OPTION_DOWNLOAD,
@@ -44,12 +48,14 @@ static const struct option_row {
     unsigned kinds;
     const char *help;
 } rows[] = {
-    { OPTION_TIME, "time", "SECONDS", ALL, "measure each point so long; 5 is the default" },
+    { OPTION_TIME, "time", "SECONDS", ALL, "measure each point so long, 0.001 to 600" },
     { OPTION_SIZE, "size", "SIZE", ALL, "measure each point until so much has moved" },
     { OPTION_STREAMS, "streams", "LIST", NET, "connections, 1 to 64: a list is a sweep" },
-    { OPTION_CHUNK, "chunk", "LIST", ALL, "bytes of a chunk, 4K to 4M" },
-    { OPTION_DEPTH, "depth", "LIST", NET, "chunks of a stream not acknowledged, 1 to 256" },
+    { OPTION_CHUNK, "chunk", "LIST", ALL, "bytes of a chunk or block, 4K to 4M" },
+    { OPTION_DEPTH, "depth", "LIST", NET | DISK, "how many of them at once, 1 to 256" },
     { OPTION_SHARDS, "shards", "LIST", ALL, "threads here, with a ring each" },
+    { OPTION_PATTERN, "pattern", "LIST", DISK, "read, write, randread, randwrite; normally all" },
+    { OPTION_IO, "io", "LIST", DISK, "direct, buffered; normally both" },
     { OPTION_MEMORY, "memory", "SIZE", ALL, "for all buffers and tables together" },
     { OPTION_CONGESTION, "congestion", "NAME", NET, "TCP's congestion control; auto, system" },
     { OPTION_DOWNLOAD, "download", NULL, NET, "the server sends" },
@@ -74,7 +80,13 @@ static const struct {
     const char *help;
 } kinds[] = {
     { "net", BENCH_NET, "HOST[:PORT]|URL", "The network, from memory to memory" },
+    { "disk", BENCH_DISK, "DIRECTORY", "Reads and writes of files that are gone afterwards" },
+    { "hash", BENCH_HASH, "", "Every hash that this CPU can do" },
 };
+
+/* In the order of the bits. */
+static const char *const pattern_words[] = { "read", "write", "randread", "randwrite", NULL };
+static const char *const io_words[] = { "direct", "buffered", NULL };
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -132,8 +144,9 @@ static void help_print(unsigned mask)
         if (mask & kinds[i].kind)
             printf("  hawser bench %-4s [OPTIONS] %-18s %s\n", kinds[i].name, kinds[i].args,
                    kinds[i].help);
-    printf("\nA LIST is values with commas between them: each combination is measured. The server "
-           "must\nallow it: hawserd --bench.\n\noptions:\n");
+    printf(
+        "\nA LIST is values with commas between them: each combination is measured. A server must "
+        "allow\nthat it is measured: hawserd --bench.\n\noptions:\n");
     for (size_t i = 0; i < ROW_COUNT; i++) {
         char left[48];
 
@@ -169,6 +182,28 @@ static int size_option(const struct option_row *row, const char *text, uint64_t 
     return -1;
 }
 
+/* Words of a list, as bits. */
+static int words_option(const struct option_row *row, const char *text, const char *const *words,
+                        unsigned *ret_bits)
+{
+    unsigned bits = 0;
+
+    for (;;) {
+        size_t length = strcspn(text, ","), i = 0;
+
+        while (words[i] != NULL && (strlen(words[i]) != length || strncmp(words[i], text, length)))
+            i++;
+        if (words[i] == NULL)
+            return cli_usage("--%s: there is no \"%.*s\"", row->name, (int)length, text);
+        bits |= 1u << i;
+        if (text[length] == '\0')
+            break;
+        text += length + 1;
+    }
+    *ret_bits = bits;
+    return -1;
+}
+
 static int value_option(const struct option_row *row, const char *text,
                         struct bench_options *options)
 {
@@ -191,6 +226,10 @@ static int value_option(const struct option_row *row, const char *text,
         return list_option(row, text, false, 1, 256, &options->shards);
     case OPTION_CHUNK:
         return list_option(row, text, true, CHUNK_STEP, CHUNK_MAX, &options->chunk);
+    case OPTION_PATTERN:
+        return words_option(row, text, pattern_words, &options->patterns);
+    case OPTION_IO:
+        return words_option(row, text, io_words, &options->ios);
     default: /* OPTION_TIMEOUT */
         if (!cli_number_parse(text, 1, TIMEOUT_S_MAX, &seconds))
             return cli_usage("--timeout=%s: must be a number from 1 to %u", text, TIMEOUT_S_MAX);
@@ -312,13 +351,29 @@ static int options_finish(struct bench_options *options)
     return -1;
 }
 
+static int args_take(int argc, char **argv, struct bench_options *options)
+{
+    bool hash = options->kinds == BENCH_HASH;
+    size_t i = 0;
+
+    while (kinds[i].kind != options->kinds)
+        i++;
+    if (argc != (hash ? 0 : 1) || (argc > 0 && *argv[0] == '\0'))
+        return cli_usage("usage: hawser bench %s [OPTIONS] %s", kinds[i].name, kinds[i].args);
+    if (options->kinds == BENCH_NET)
+        options->server = argv[0];
+    else if (options->kinds == BENCH_DISK)
+        options->path = argv[0];
+    return -1;
+}
+
 int bench_options_parse(int argc, char **argv, struct bench_options *ret_options)
 {
     struct bench_options options = { 0 };
     int rc;
 
     if (argc < 2)
-        return cli_usage("bench what? net");
+        return cli_usage("bench what? net, disk or hash");
     if (strcmp(argv[1], "--help") == 0) {
         help_print(ALL);
         return CLI_EXIT_OK;
@@ -327,14 +382,14 @@ int bench_options_parse(int argc, char **argv, struct bench_options *ret_options
         if (strcmp(argv[1], kinds[i].name) == 0)
             options.kinds = kinds[i].kind;
     if (options.kinds == 0)
-        return cli_usage("bench %s: there is no such benchmark; there is net", argv[1]);
+        return cli_usage("bench %s: there is no such benchmark; there are net, disk and hash",
+                         argv[1]);
     rc = options_read(argc - 1, argv + 1, options.kinds, &options);
     if (rc != -1)
         return rc;
-    if (argc - 1 - optind != 1 || *argv[1 + optind] == '\0')
-        return cli_usage("usage: hawser bench net [OPTIONS] HOST[:PORT]|URL");
-    options.server = argv[1 + optind];
-    rc = options_finish(&options);
+    rc = args_take(argc - 1 - optind, argv + 1 + optind, &options);
+    if (rc == -1)
+        rc = options_finish(&options);
     if (rc == -1)
         *ret_options = options;
     return rc;

@@ -413,6 +413,7 @@ typedef struct hawser_bench_result {
     uint64_t elapsed_ns;
     uint64_t cpu_ns; /* of this process, kernel included */
     uint64_t peer_cpu_ns; /* of the server's */
+    uint64_t sync_ns; /* disk, writes: how long fdatasync(2) took after them */
     hawser_latency latency; /* of one operation */
     uint32_t shards; /* threads that worked */
     uint32_t streams; /* in force, as those below */
@@ -446,9 +447,63 @@ typedef struct hawser_bench_net_opts {
  * @param opts        NULL: defaults; borrowed for the call
  * @param ret_result  written on success only
  * @return 0; HAWSER_E_DENIED: the server allows no benchmarks; HAWSER_E_USAGE, and others as
- * hawser_push(). Blocks. Since 0.2. */
+ * hawser_push(). Blocks. Since 0.1. */
 HAWSER_API int hawser_bench_net(hawser_client *client, const char *server,
                                 const hawser_bench_net_opts *opts, hawser_bench_result *ret_result);
+
+/** What to measure of a disk. */
+typedef struct hawser_bench_disk_opts {
+    size_t size;
+    hawser_bench_fn *sample; /* may be NULL */
+    void *context; /* of `sample` */
+    uint64_t time_ns; /* at most 10 minutes; 0: until `bytes` are done */
+    uint64_t bytes; /* of the files together; 0: 1 GiB */
+    uint32_t shards; /* threads with a ring and a file each; 0: the client's */
+    uint32_t depth; /* operations of a shard at once, 1..256; 0: 4 */
+    uint32_t block; /* bytes of one, 4 KiB..4 MiB, a multiple of 4 KiB; 0: 1 MiB */
+    bool write; /* else read */
+    bool random; /* in an order that is none, each block once; else from the start to the end */
+    bool direct; /* past the page cache (O_DIRECT) */
+} hawser_bench_disk_opts;
+
+/** Measure reads or writes of files in directory @path, which have no name and are gone afterwards,
+ * whatever happens. They are read after their pages were dropped from memory; a tmpfs is memory.
+ * With `time_ns` they are gone through again and again, but for buffered reads, which would come
+ * from memory then. At most half of what is free is used.
+ *
+ * @param path        an existing directory; borrowed
+ * @param opts        NULL: defaults; borrowed for the call
+ * @param ret_result  written on success only; the latency is that of one operation
+ * @return 0; HAWSER_E_USAGE; -ENOSPC: less than twice the size is free; -EINVAL: no direct I/O
+ * there; HAWSER_E_CANCELED; -errno. Blocks. Since 0.1. */
+HAWSER_API int hawser_bench_disk(hawser_client *client, const char *path,
+                                 const hawser_bench_disk_opts *opts,
+                                 hawser_bench_result *ret_result);
+
+/** What to measure of hashing. */
+typedef struct hawser_bench_hash_opts {
+    size_t size;
+    hawser_bench_fn *sample; /* may be NULL */
+    void *context; /* of `sample` */
+    uint64_t time_ns; /* at most 10 minutes; this and `bytes` both 0: half a second */
+    uint64_t bytes; /* 0: until the time is over */
+    uint32_t shards; /* threads; 0: the client's */
+    uint32_t block; /* bytes hashed at once, 4 KiB..4 MiB, a multiple of 4 KiB; 0: 1 MiB */
+    uint32_t kind; /* which: see hawser_bench_hash_name() */
+} hawser_bench_hash_opts;
+
+/** Name of a hash that this CPU can do, such as "xxh3-128 avx512"; 0 is the digest of files as
+ * transfers use it.
+ * @param buf  room for @size bytes (32 suffice); always NUL-ended
+ * @return @buf, or NULL: there is no such number, nor any above it. Any thread. Since 0.1. */
+HAWSER_API const char *hawser_bench_hash_name(uint32_t kind, char *buf, size_t size);
+
+/** Measure hashing. The latency is that of a block, the mean of each some 1 MiB.
+ * @param opts        NULL: defaults; borrowed for the call
+ * @param ret_result  written on success only
+ * @return 0; HAWSER_E_USAGE; HAWSER_E_CANCELED; -errno. Blocks. Since 0.1. */
+HAWSER_API int hawser_bench_hash(hawser_client *client, const hawser_bench_hash_opts *opts,
+                                 hawser_bench_result *ret_result);
 
 /* ---- the machine ---- */
 

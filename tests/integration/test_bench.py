@@ -4,6 +4,7 @@
 import csv
 import io
 import json
+import os
 import re
 import signal
 import time
@@ -53,6 +54,91 @@ def test_net_json(t):
         t.check(not r.err, "words on stderr:", r)
     t.alive(server)
     t.check(b"benchmark ended" in server.read("err"), "the log")
+
+
+def left_behind(folder):
+    return os.listdir(folder)
+
+
+def test_disk(t):
+    """Every pattern, on a real disk; what syncing took; nothing is left."""
+    folder = t.disk_folder()
+    r = t.run("bench", "disk", folder, "--size", "8M", "--chunk", "64K", "--depth", "4", "--shards", "2",
+              "--json", rc=0)
+    points = json.loads(r.out)["points"]
+    names = ["%s %s" % (p, io) for p in ("read", "write", "randread", "randwrite")
+             for io in ("direct", "buffered")]
+    t.check([p["what"] for p in points] == names, points)
+    for point in points:
+        result_check(t, point, 8 << 20, verified=False)
+        t.check(point["operations"] == (8 << 20) // 65536 == point["latency"]["count"], point)
+        t.check(point["shards"] == 2 and point["depth"] == 4 and point["chunk"] == 65536, point)
+        t.check(("sync_ns" in point) == ("write" in point["what"]), point)
+        t.check("peer_cpu_ns" not in point and "congestion" not in point, point)
+    t.check(not left_behind(folder), left_behind(folder))
+
+
+def test_disk_time(t):
+    """For a time: files are gone through again; buffered reads are read once, as they are cold once."""
+    folder = t.disk_folder()
+    r = t.run("bench", "disk", folder, "--size", "1M", "--chunk", "4K", "--time", "0.3", "--json",
+              "--shards", "1", rc=0)
+    points = {p["what"]: p for p in json.loads(r.out)["points"]}
+    for name in ("read direct", "write direct", "write buffered", "randread direct"):
+        t.check(points[name]["bytes"] > 1 << 20, points[name])
+        t.check(0.25 < points[name]["elapsed_ns"] / 1e9 < 3, points[name])
+    t.check(points["read buffered"]["bytes"] == 1 << 20, points["read buffered"])
+    t.check(points["randread buffered"]["bytes"] == 1 << 20, points["randread buffered"])
+
+
+def test_disk_refused(t):
+    folder = t.dir("d")
+    r = t.run("bench", "disk", folder, "--size", "1000T", rc=5)
+    t.says(r, "twice as much is not free")
+    r = t.run("bench", "disk", t.path("no-such-folder"), rc=1)
+    t.says(r, "no-such-folder")
+    with open(t.path("file"), "w", encoding="ascii") as f:
+        f.write("x")
+    r = t.run("bench", "disk", t.path("file"), rc=1)
+    t.says(r, "not a directory")
+    r = t.run("bench", "disk", folder, "--size", "4K", "--chunk", "8K", rc=2)
+    t.says(r, "at least one block")
+    r = t.run("bench", "disk", folder, "--depth", "256", "--chunk", "4M", "--shards", "2", rc=2)
+    t.says(r, "buffers")
+    t.check(not left_behind(folder), left_behind(folder))
+    small = t.tmpfs("small", 16 << 20)
+    r = t.run("bench", "disk", small, "--size", "12M", "--chunk", "1M", rc=5)
+    t.says(r, "twice as much")
+    t.run("bench", "disk", small, "--size", "6M", "--chunk", "1M", "--io", "buffered", rc=0)
+
+
+def test_disk_interrupted(t):
+    """Ctrl-C and even SIGKILL leave no file behind, nor used space."""
+    folder = t.disk_folder()
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        p = t.start("bench", "disk", folder, "--size", "64M", "--time", "100", "--io", "direct",
+                    "--pattern", "write", "--progress")
+        t.until(lambda p=p: b"GB/s" in p.read("err"), what="first line of progress")
+        t.check(not left_behind(folder), left_behind(folder))
+        start = time.monotonic()
+        p.kill(number)
+        r = p.wait()
+        t.check(r.rc == code and time.monotonic() - start < 5, r)
+        t.check(not left_behind(folder), left_behind(folder))
+
+
+def test_hash(t):
+    """All hashes this CPU has, in all forms; the digest of files is one of them."""
+    r = t.run("bench", "hash", "--time", "0.02", "--chunk", "4K,1M", "--shards", "1,2", "--json", rc=0)
+    points = json.loads(r.out)["points"]
+    names = {p["what"] for p in points}
+    t.check(len(points) == 4 * len(names) and "xxh3-128 scalar" in names, names)
+    t.check(any(n.startswith("digest ") for n in names), names)
+    for point in points:
+        result_check(t, point, verified=False)
+        t.check("depth" not in point and "streams" not in point, point)
+    rates = {p["what"]: p["gb_per_s"] for p in points if p["chunk"] == 1 << 20 and p["shards"] == 1}
+    t.check(max(rates.values()) > 1, rates)
 
 
 def test_net_sweep(t):
@@ -158,6 +244,13 @@ def test_wrong_use(t):
             (["net", "host", "--size", "2P"], "--size"),
             (["net", "host", "--json", "--csv"], "only one"),
             (["net", "host", "--delete"], "unknown"),
+            (["net", "host", "--pattern", "read"], "takes no --pattern"),
+            (["disk"], "usage"),
+            (["disk", "/tmp", "--pattern", "reed"], "reed"),
+            (["disk", "/tmp", "--io", "direct,"], "--io"),
+            (["disk", "/tmp", "--streams", "2"], "takes no --streams"),
+            (["hash", "/tmp"], "usage"),
+            (["hash", "--depth", "2"], "takes no --depth"),
             (["net", "host/x", "--size", "1M"], "host"),
             (["net", "host:0", "--size", "1M"], "port"),
     ):
