@@ -501,6 +501,9 @@ void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stat
     stats->wire_sent += client->progress.wire_sent;
     stats->wire_received += client->progress.wire_received;
     stats->elapsed_ns += client->progress.elapsed_ns;
+    stats->disk_direct += client->progress.disk[HSR_FILEIO_DIRECT];
+    stats->disk_uncached += client->progress.disk[HSR_FILEIO_UNCACHED];
+    stats->disk_buffered += client->progress.disk[HSR_FILEIO_BUFFERED];
     memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
     /* Several sessions are together as durable as the least of them. */
     if (stats->durability == HAWSER_DURABILITY_DEFAULT ||

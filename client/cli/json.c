@@ -244,6 +244,9 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put_count(object, "bytes_seen", stats->bytes_seen);
     put_count(object, "wire_sent", stats->wire_sent);
     put_count(object, "wire_received", stats->wire_received);
+    put_count(object, "disk_direct", stats->disk_direct);
+    put_count(object, "disk_uncached", stats->disk_uncached);
+    put_count(object, "disk_buffered", stats->disk_buffered);
     put(object, "seconds", json_object_new_double(seconds));
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));

@@ -331,6 +331,12 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
            cli_bytes_print(seconds > 0 ? (double)stats->bytes / seconds : 0, rate, sizeof(rate)),
            options->transfer.dry_run ? "nothing written" : cli_durability_name(stats->durability),
            cli_count_print(stats->failed, failed, sizeof(failed)));
+    if (options->verbose > 0 &&
+        stats->disk_direct + stats->disk_uncached + stats->disk_buffered > 0)
+        printf("large files here: %s direct, %s uncached, %s buffered\n",
+               cli_bytes_print((double)stats->disk_direct, bytes, sizeof(bytes)),
+               cli_bytes_print((double)stats->disk_uncached, wire, sizeof(wire)),
+               cli_bytes_print((double)stats->disk_buffered, rate, sizeof(rate)));
 }
 
 void cli_error(struct cli_output *output, int code, const char *message)

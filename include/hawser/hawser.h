@@ -308,6 +308,11 @@ typedef struct hawser_stats {
     uint64_t elapsed_ns;
     enum hawser_durability durability; /* what holds now */
     char congestion[16]; /* congestion control of the side that sent the data; "": not known */
+    /* Bytes of large files that were read or written here: past the page cache; through it, leaving
+     * nothing there; through it. */
+    uint64_t disk_direct;
+    uint64_t disk_uncached;
+    uint64_t disk_buffered;
 } hawser_stats;
 
 /** Copy from here to a server; the destination becomes a replica of the sources.

@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "tests/sim/fs.h"
 #include "transfer/tree/target.h"
 
 #define OLD_TIME 1500000000 /* of what was at the target before */
@@ -15,6 +16,8 @@
 #define BIG_SIZE (1536 * HSR_KIB + 777) /* many chunks of 64 KiB, several ranges, and a tail */
 #define SMALL_COUNT 40u
 #define SMALL_SIZE_MAX 3000u
+#define MANY_COUNT 300u
+#define MANY_SIZE (68 * HSR_KIB) /* too large for a pack */
 
 /* ---- naming and making ---- */
 
@@ -177,6 +180,34 @@ static void tree_old(struct sim_host *host, const char *root, uint64_t seed)
     file(&place, "same", 0644, seed + 9, 400, false);
 }
 
+/* ---- more large files than a target stages at once ---- */
+
+static void many_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+    char name[32];
+
+    for (unsigned i = 0; i < MANY_COUNT; i++) {
+        snprintf(name, sizeof(name), "%03u", i);
+        if (i % 8 == 0) { /* nothing but a hole */
+            sim_file(host, at(&place, "%s", name), 0600, seed, 0, false);
+            hsr_assert(sim_data_resize(sim_find(host, at(&place, "%s", name)), MANY_SIZE) == 0);
+            sim_mtime(host, at(&place, "%s", name), NEW_TIME, i);
+        } else {
+            file(&place, name, 0600, seed + i, MANY_SIZE + i, false);
+        }
+    }
+    stamp_dir(&place, "");
+}
+
+static void many_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = OLD_TIME };
+
+    file(&place, "001", 0600, seed + 500, 10, false);
+    stamp_dir(&place, "");
+}
+
 /* ---- random small trees ---- */
 
 static bool random_deletes(uint64_t seed)
@@ -257,6 +288,12 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .delete = true,
       .source = tree_source,
       .old = tree_old },
+    { .name = "many",
+      .slow_sync = true,
+      .streams = 4,
+      .shards = 2,
+      .source = many_source,
+      .old = many_old },
 };
 
 void sim_scenario_random(uint64_t seed, struct sim_scenario *ret_scenario)
@@ -288,4 +325,5 @@ void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *w
     for (unsigned i = 0; i < SIM_HOSTS; i++)
         sim_fs_sync(&world->hosts[i]);
     world->hosts[target].no_named_writes = true;
+    world->slow_sync = scenario->slow_sync;
 }

@@ -321,7 +321,7 @@ static int options_take(int argc, char **argv)
         else if (strcmp(argv[i], "--seed") == 0 && more)
             options.seed = number(argv[++i]);
         else if (strcmp(argv[i], "--stride") == 0 && more)
-            options.stride = HSR_MAX(number(argv[++i]), 1);
+            options.stride = number(argv[++i]);
         else if (strcmp(argv[i], "--op") == 0 && more)
             options.op = number(argv[++i]);
         else if (strcmp(argv[i], "--error") == 0 && more)
@@ -335,6 +335,9 @@ static int options_take(int argc, char **argv)
 int main(int argc, char **argv)
 {
     int left = options_take(argc, argv);
+
+    if (options.stride == 0)
+        options.stride = 1;
 
     hsr_assert_hook_set(assert_hook);
     if (left == 1 && strcmp(argv[0], "clean") == 0)

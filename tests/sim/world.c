@@ -293,8 +293,10 @@ static int64_t sim_call(struct hsr_backend *base, struct hsr_op *op)
 }
 
 /* How long a submitted operation takes: mostly about what a drive needs, sometimes far longer. */
-static uint64_t op_delay(struct sim_world *world)
+static uint64_t op_delay(struct sim_world *world, const struct hsr_op *op)
 {
+    if (world->slow_sync && op->kind == HSR_OP_FSYNC)
+        return SIM_SYNC_NS;
     if (sim_between(world, 0, 63) == 0)
         return sim_between(world, HSR_NS_PER_MS, 20 * HSR_NS_PER_MS);
     return sim_between(world, 5 * HSR_NS_PER_US, 300 * HSR_NS_PER_US);
@@ -328,7 +330,7 @@ static void submit_one(struct sim_backend *backend, struct hsr_op *op)
     if (sim_net_kind(op->kind) && op->kind != HSR_OP_CONNECT)
         sim_net_submit(pending);
     else
-        sim_event_add(world, op_delay(world), SIM_EVENT_OP, pending);
+        sim_event_add(world, op_delay(world, op), SIM_EVENT_OP, pending);
 }
 
 static void sim_submit(struct hsr_backend *base, struct hsr_list *ops)

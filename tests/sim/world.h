@@ -28,6 +28,7 @@
 #define SIM_FD_FIRST 10000 /* host h counts from (h + 1) times this: strangers are noticed */
 #define SIM_PAGE 4096u
 #define SIM_VIOLATIONS_MAX 8u /* texts kept; more are only counted */
+#define SIM_SYNC_NS (500 * HSR_NS_PER_MS)
 #define SIM_WALL_NS (1790000000ull * HSR_NS_PER_S) /* wall clock when the world begins */
 
 struct sim_world;
@@ -233,6 +234,7 @@ struct sim_world {
     struct sim_socket *sockets;
     struct sim_backend *backends[SIM_BACKENDS_MAX];
     unsigned backend_count;
+    bool slow_sync; /* fsync(2) takes SIM_SYNC_NS */
     bool driven; /* somebody turns the loops and moves the clock: wait() must not */
     uint32_t pipe_bytes; /* room of one direction of a stream */
     struct sim_fault fault;

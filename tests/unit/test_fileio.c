@@ -37,6 +37,11 @@ static void file_uncache(int fd)
     CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
 }
 
+static struct hsr_fileio_wish wish(enum hsr_io io, bool call)
+{
+    return (struct hsr_fileio_wish){ .io = io, .chunk = ROOM, .call = call };
+}
+
 static bool is_direct(int fd)
 {
     return fcntl(fd, F_GETFL) & O_DIRECT;
@@ -72,30 +77,33 @@ static void test_fileio_choice(void)
     fixture_init(&fx, 0);
     fd = file_make(&fx, "large", 4 * HSR_MIB);
     file_uncache(fd);
-    io = hsr_fileio_source(&fx.loop, fd, 4 * HSR_MIB, HSR_IO_AUTO, false);
+    io = hsr_fileio_source(&fx.loop, fd, 4 * HSR_MIB, wish(HSR_IO_AUTO, false));
     can = io.align != 0;
     if (!can)
         fprintf(stderr, "no direct I/O in %s: only the other ways are tested\n", fx.path);
     CHECK(is_direct(fd) == can && io.uncached == !can && !io.call);
-    io = hsr_fileio_source(&fx.loop, fd, 4 * HSR_MIB, HSR_IO_BUFFERED, false);
+    io = hsr_fileio_source(&fx.loop, fd, 4 * HSR_MIB, wish(HSR_IO_BUFFERED, false));
     CHECK(io.align == 0 && !io.uncached && !is_direct(fd)); /* not even when it was before */
     for (off_t at = 0; at < (off_t)(4 * HSR_MIB); at += ROOM)
         CHECK_EQ(pread(fd, buf, ROOM, at), ROOM);
     CHECK(hsr_fileio_cached(&fx.loop, fd, 4 * HSR_MIB) > 90);
-    io = hsr_fileio_source(&fx.loop, fd, 4 * HSR_MIB, HSR_IO_AUTO, false);
+    io = hsr_fileio_source(&fx.loop, fd, 4 * HSR_MIB, wish(HSR_IO_AUTO, false));
     CHECK(io.align == 0 && io.uncached && !is_direct(fd));
-    io = hsr_fileio_source(&fx.loop, fd, 4 * HSR_MIB, HSR_IO_DIRECT, false);
+    io = hsr_fileio_source(&fx.loop, fd, 4 * HSR_MIB, wish(HSR_IO_DIRECT, false));
     CHECK((io.align != 0) == can && is_direct(fd) == can);
-    io = hsr_fileio_source(&fx.loop, fd, 4096, HSR_IO_AUTO, false);
+    io = hsr_fileio_source(&fx.loop, fd, 4096, wish(HSR_IO_AUTO, false));
     CHECK(io.align == 0 && !is_direct(fd));
-    io = hsr_fileio_target(&fx.loop, fd, 4096, HSR_IO_AUTO, false);
+    io = hsr_fileio_target(&fx.loop, fd, 4096, wish(HSR_IO_AUTO, false));
     CHECK(io.align == 0 && io.uncached && !is_direct(fd));
-    io = hsr_fileio_target(&fx.loop, fd, 4 * HSR_MIB, HSR_IO_BUFFERED, false);
+    io = hsr_fileio_target(&fx.loop, fd, 4 * HSR_MIB, wish(HSR_IO_BUFFERED, false));
     CHECK(io.align == 0 && !io.uncached && !is_direct(fd));
-    io = hsr_fileio_target(&fx.loop, fd, 4 * HSR_MIB, HSR_IO_DIRECT, /* call= */ true);
+    io = hsr_fileio_target(&fx.loop, fd, 4 * HSR_MIB, wish(HSR_IO_DIRECT, /* call= */ true));
     CHECK(io.align == 0 && !io.uncached && io.call && !is_direct(fd)); /* memory is no disk */
-    io = hsr_fileio_target(&fx.loop, fd, 4 * HSR_MIB, HSR_IO_AUTO, false);
+    io = hsr_fileio_target(&fx.loop, fd, 4 * HSR_MIB, wish(HSR_IO_AUTO, false));
     CHECK((io.align != 0) == can && is_direct(fd) == can);
+    io = hsr_fileio_target(&fx.loop, fd, 4 * HSR_MIB,
+                           (struct hsr_fileio_wish){ .io = HSR_IO_AUTO, .chunk = 4096 });
+    CHECK(io.align == 0); /* such small pieces are for the cache to gather */
     close(fd);
     fixture_fini(&fx);
 }
@@ -111,7 +119,7 @@ static void test_fileio_flags(void)
     made = file_make(&fx, "file", 2 * HSR_MIB);
     fd = openat(fx.root_fd, "file", O_RDONLY | O_NONBLOCK | O_NOATIME);
     for (unsigned io = 0; io < HSR_IO_COUNT; io++) {
-        (void)hsr_fileio_source(&fx.loop, fd, 2 * HSR_MIB, (enum hsr_io)io, false);
+        (void)hsr_fileio_source(&fx.loop, fd, 2 * HSR_MIB, wish((enum hsr_io)io, false));
         CHECK((fcntl(fd, F_GETFL) & (O_NONBLOCK | O_NOATIME)) == O_NOATIME);
     }
     close(fd);
@@ -136,7 +144,7 @@ static void test_fileio_reads_every_size(void)
         struct hsr_fileio io;
 
         file_uncache(fd);
-        io = hsr_fileio_source(&fx.loop, fd, size, (enum hsr_io)(i % HSR_IO_COUNT), false);
+        io = hsr_fileio_source(&fx.loop, fd, size, wish((enum hsr_io)(i % HSR_IO_COUNT), false));
         memset(buf, 0xa5, ROOM);
         CHECK_EQ(move(&fx, &io, fd, HSR_OP_READ, 0, size, &done), 0);
         CHECK_EQ(done, size);
@@ -159,14 +167,14 @@ static void test_fileio_changed_file(void)
     fd = file_make(&fx, "file", 10000);
     file_uncache(fd);
     for (unsigned i = 0; i < HSR_IO_COUNT; i++) {
-        struct hsr_fileio io = hsr_fileio_source(&fx.loop, fd, 70000, (enum hsr_io)i, false);
+        struct hsr_fileio io = hsr_fileio_source(&fx.loop, fd, 70000, wish((enum hsr_io)i, false));
 
         CHECK_EQ(move(&fx, &io, fd, HSR_OP_READ, 0, 70000, &done), -ENODATA);
         CHECK(done <= 10000);
-        io = hsr_fileio_source(&fx.loop, fd, 70000, (enum hsr_io)i, false);
+        io = hsr_fileio_source(&fx.loop, fd, 70000, wish((enum hsr_io)i, false));
         CHECK_EQ(move(&fx, &io, fd, HSR_OP_READ, 65536, 4464, &done), -ENODATA);
         CHECK_EQ(done, 0);
-        io = hsr_fileio_source(&fx.loop, fd, 5000, (enum hsr_io)i, false);
+        io = hsr_fileio_source(&fx.loop, fd, 5000, wish((enum hsr_io)i, false));
         CHECK_EQ(move(&fx, &io, fd, HSR_OP_READ, 0, 5000, &done), 0);
         CHECK(done == 5000 && memcmp(buf, pattern, 5000) == 0);
     }
@@ -186,7 +194,7 @@ static void test_fileio_writes(void)
     memcpy(buf, pattern, ROOM);
     for (unsigned i = 0; i < HSR_IO_COUNT; i++) {
         int fd = openat(fx.root_fd, "file", O_RDWR | O_CREAT | O_TRUNC, 0600);
-        struct hsr_fileio io = hsr_fileio_target(&fx.loop, fd, 70001, (enum hsr_io)i, false);
+        struct hsr_fileio io = hsr_fileio_target(&fx.loop, fd, 70001, wish((enum hsr_io)i, false));
 
         CHECK_EQ(move(&fx, &io, fd, HSR_OP_WRITE, 0, 65536, &done), 0);
         CHECK_EQ(hsr_fileio_undirect(&fx.loop, fd, &io), 0);
@@ -256,7 +264,7 @@ static void test_fileio_on_tmpfs(void)
 
     fixture_init_at(&fx, "/dev/shm", 0);
     fd = file_make(&fx, "file", 9999);
-    io = hsr_fileio_source(&fx.loop, fd, 9999, HSR_IO_AUTO, false);
+    io = hsr_fileio_source(&fx.loop, fd, 9999, wish(HSR_IO_AUTO, false));
     CHECK(io.align == 0 && io.uncached);
     CHECK_EQ(move(&fx, &io, fd, HSR_OP_READ, 0, 9999, &done), 0);
     CHECK(!io.uncached && memcmp(buf, pattern, 9999) == 0);
@@ -279,8 +287,8 @@ static void test_fileio_leaves_the_cache_alone(void)
     to = openat(fx.root_fd, "to", O_RDWR | O_CREAT, 0600);
     CHECK_EQ(fsync(witness), 0);
     file_uncache(from);
-    from_io = hsr_fileio_source(&fx.loop, from, size, HSR_IO_AUTO, false);
-    to_io = hsr_fileio_target(&fx.loop, to, size, HSR_IO_AUTO, false);
+    from_io = hsr_fileio_source(&fx.loop, from, size, wish(HSR_IO_AUTO, false));
+    to_io = hsr_fileio_target(&fx.loop, to, size, wish(HSR_IO_AUTO, false));
     for (uint64_t at = 0; at < size; at += ROOM) {
         uint32_t done;
 

@@ -19,6 +19,7 @@
 #include "transfer/net/tune.h"
 #include "transfer/proto/bench.h"
 #include "transfer/proto/message.h"
+#include "transfer/tree/fileio.h"
 #include "transfer/tree/walk.h"
 
 /* ---- the plan: every byte, by consumer ---- */
@@ -82,6 +83,7 @@ struct hsr_progress {
     uint64_t bytes_done; /* content bytes sent (source) or verified (target) */
     uint64_t wire_sent; /* bytes on all connections of the session */
     uint64_t wire_received;
+    uint64_t disk[HSR_FILEIO_WAY_COUNT]; /* bytes of large files read or written here */
     uint64_t elapsed_ns;
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
     uint64_t wait_disk_ns, wait_network_ns,

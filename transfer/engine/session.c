@@ -249,6 +249,20 @@ uint64_t hsr_session_pace(struct hsr_session *session, uint64_t now_ns, uint64_t
     return next - cost;
 }
 
+struct hsr_fileio_wish hsr_session_fileio(const struct hsr_session *session)
+{
+    return (struct hsr_fileio_wish){ .io = session->io,
+                                     .chunk = session->chunk,
+                                     .call = session->call_io };
+}
+
+void hsr_session_moved(struct hsr_session *session, const struct hsr_op *op, int64_t res)
+{
+    if (res > 0)
+        atomic_fetch_add_explicit(&session->counts.disk[hsr_fileio_way(op)],
+                                  (unsigned long long)res, memory_order_relaxed);
+}
+
 const struct hsr_progress *hsr_session_progress(struct hsr_session *session)
 {
     struct hsr_progress *progress = &session->progress;
@@ -265,6 +279,8 @@ const struct hsr_progress *hsr_session_progress(struct hsr_session *session)
     progress->wait_network_ns =
         atomic_load_explicit(&counts->wait_network_ns, memory_order_relaxed);
     progress->wait_peer_ns = atomic_load_explicit(&counts->wait_peer_ns, memory_order_relaxed);
+    for (unsigned i = 0; i < HSR_FILEIO_WAY_COUNT; i++)
+        progress->disk[i] = atomic_load_explicit(&counts->disk[i], memory_order_relaxed);
     progress->elapsed_ns = hsr_loop_clock(&session->home->loop) - session->started_ns;
     return progress;
 }
@@ -324,6 +340,8 @@ static void session_close(struct hsr_session *session)
     for (uint32_t i = 0; i < HSR_STREAMS_MAX; i++)
         if (session->streams[i] != NULL)
             hsr_stream_close(session->streams[i]);
+    if (session->target != NULL)
+        hsr_target_closing(session);
     if (!hsr_crew_close(&session->crew) || session->streams_open > 0)
         return;
     if (session->target != NULL && !hsr_target_idle(session))

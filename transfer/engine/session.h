@@ -40,6 +40,7 @@ struct hsr_session_counts {
     atomic_ullong bytes; /* of content: sent by a source, verified by a target */
     atomic_ullong sent; /* on the wire, streams only */
     atomic_ullong received;
+    atomic_ullong disk[HSR_FILEIO_WAY_COUNT]; /* of large files: read or written, by its way */
     atomic_ullong wait_disk_ns, wait_network_ns, wait_peer_ns;
 };
 
@@ -139,6 +140,12 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
 /** When may @size bytes leave under --bwlimit? Takes the place in the queue; any shard. Time in ns;
  * not later than @now_ns: at once. */
 uint64_t hsr_session_pace(struct hsr_session *session, uint64_t now_ns, uint64_t size);
+
+/** What decides how a large file is read or written here. */
+struct hsr_fileio_wish hsr_session_fileio(const struct hsr_session *session);
+
+/** Count what an operation on a large file moved. Any shard. */
+void hsr_session_moved(struct hsr_session *session, const struct hsr_op *op, int64_t res);
 
 /** Progress counters as they are now. Home thread. */
 const struct hsr_progress *hsr_session_progress(struct hsr_session *session);

@@ -227,8 +227,8 @@ static void deal_file_start(struct hsr_source *source)
             file->dealt = true;
             continue;
         }
-        file->io = hsr_fileio_source(&session->home->loop, file->fd, file->view.size, session->io,
-                                     session->call_io);
+        file->io = hsr_fileio_source(&session->home->loop, file->fd, file->view.size,
+                                     hsr_session_fileio(session));
         share = file->view.size / (session->streams_count * 2u);
         share = HSR_MIN(share, (uint64_t)RANGE_MAX);
         share = HSR_MAX(share, (uint64_t)session->chunk * RANGE_CHUNKS_MIN);

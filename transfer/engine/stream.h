@@ -80,6 +80,7 @@ struct hsr_target_file;
 struct hsr_intake {
     struct hsr_msg msg;
     struct hsr_list node; /* stream: free or active */
+    struct hsr_list asking; /* home: waits for a place among the files */
     struct hsr_stream *stream;
     bool pack;
     bool granted, asked;

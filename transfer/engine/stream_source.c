@@ -181,6 +181,7 @@ static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags)
         return;
     hsr_assert(chunk->state == HSR_CHUNK_READING);
     hsr_buf_return(chunk->buf);
+    hsr_session_moved(stream->session, op, res);
     rc = hsr_fileio_result(&stream->shard->loop, op, &work->io, res, chunk->size, &chunk->done);
     if (rc < 0 && work->rc == 0)
         work->rc = rc == -ENODATA ? HSR_E_CHANGED : rc; /* shorter than it was: changed */

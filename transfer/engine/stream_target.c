@@ -342,6 +342,7 @@ static struct hsr_intake *target_intake_new(struct hsr_stream *stream)
     intake = hsr_container_of(node, struct hsr_intake, node);
     memset(intake, 0, sizeof(*intake));
     hsr_list_init(&intake->node);
+    hsr_list_init(&intake->asking);
     intake->stream = stream;
     intake->fd = -1;
     hsr_turn_waiter_init(&intake->waiter, &stream->shard->loop, target_turn_heard);
@@ -598,6 +599,7 @@ static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags)
         return;
     hsr_assert(chunk->state == HSR_CHUNK_WRITING);
     hsr_buf_return(chunk->buf);
+    hsr_session_moved(chunk->stream->session, op, res);
     rc = hsr_fileio_result(&chunk->stream->shard->loop, op, &intake->io, res, chunk->size,
                            &chunk->done);
     if (rc < 0 && intake->rc == 0)

@@ -36,6 +36,7 @@ int hsr_target_create(struct hsr_session *session)
     hsr_list_init(&target->slices_free);
     hsr_list_init(&target->endings);
     hsr_list_init(&target->files);
+    hsr_list_init(&target->asking);
     hsr_list_init(&target->root.node);
     target->delete_left = session->delete_max;
     target->root.phantom = session->phantom_root;
@@ -90,12 +91,19 @@ void hsr_target_step(struct hsr_session *session)
     }
     hsr_target_decide(target);
     hsr_target_files_commit(target);
+    hsr_target_files_asked(target);
     hsr_target_links(target);
     hsr_target_dirs_finish(target);
     if (session->state != HSR_SESSION_MOVING)
         return;
     target_answer(target);
     target_finish(target);
+}
+
+void hsr_target_closing(struct hsr_session *session)
+{
+    hsr_assert(session->state == HSR_SESSION_CLOSING);
+    hsr_target_files_asked(session->target);
 }
 
 int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,

@@ -13,6 +13,8 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
 /** A stream asks for a grant, or gives an intake back. */
 void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);
 /** Is no system call of the machine under way? Then it may be destroyed. */
+/** The session closes: what waits here for something goes home. */
+void hsr_target_closing(struct hsr_session *session);
 bool hsr_target_idle(const struct hsr_session *session);
 void hsr_target_destroy(struct hsr_session *session);
 /** Bytes that one hand of a target needs, for the plan. */

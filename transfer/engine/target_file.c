@@ -12,7 +12,8 @@
 static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake);
 static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item);
 static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake);
-static void file_range_asked(struct hsr_target *target, struct hsr_intake *intake);
+static bool file_range_asked(struct hsr_target *target, struct hsr_intake *intake);
+static bool file_holes_asked(struct hsr_target *target);
 static struct hsr_target_file *file_make(struct hsr_target *target, struct target_page *page,
                                          uint16_t index);
 static void file_io_choose(struct hsr_target *target, struct hsr_target_file *file);
@@ -31,8 +32,8 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
     if (!intake->done) {
         if (intake->pack)
             file_pack_asked(target, intake);
-        else
-            file_range_asked(target, intake);
+        else if (!file_range_asked(target, intake))
+            return; /* later */
     } else if (intake->pack) {
         file_pack_done(target, intake);
     } else if (intake->file != NULL) {
@@ -75,12 +76,58 @@ int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, u
         return 0;
     }
     if (file == NULL && end->bytes == 0) { /* a hole from end to end */
+        if (target->file_count >= TARGET_FILES_MAX) {
+            target->holes_waiting = true;
+            return 0;
+        }
         file = file_make(target, page, index);
-        hsr_require(file != NULL, HSR_E_LIMIT);
+        hsr_require(file != NULL, -ENOMEM);
     }
     if (file != NULL)
         file_try_finish(target, file);
     return 0;
+}
+
+void hsr_target_files_asked(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+
+    while (!hsr_list_empty(&target->asking) &&
+           (session->state != HSR_SESSION_MOVING || target->file_count < TARGET_FILES_MAX)) {
+        struct hsr_list *node = hsr_list_pop_head(&target->asking);
+
+        hsr_target_intake(session, hsr_container_of(node, struct hsr_intake, asking));
+    }
+    if (session->state == HSR_SESSION_MOVING && !file_holes_asked(target))
+        hsr_session_end(session, -ENOMEM, "no memory for a file");
+}
+
+/* Make the files that are holes from end to end, as far as there are places. False: no memory. */
+static bool file_holes_asked(struct hsr_target *target)
+{
+    bool waiting = target->holes_waiting;
+
+    target->holes_waiting = false;
+    for (uint32_t i = 0; waiting && i < HSR_PAGES_MAX; i++) {
+        struct target_page *page = &target->pages[i];
+
+        for (uint16_t k = 0; page->used && page->ends != NULL && k < page->count; k++) {
+            struct hsr_target_file *file;
+
+            if (page->entries[k].state != TARGET_WANTED || page->ends[k].code != 0 ||
+                page->ends[k].bytes != 0)
+                continue;
+            if (target->file_count >= TARGET_FILES_MAX) {
+                target->holes_waiting = true;
+                return true;
+            }
+            file = file_make(target, page, k);
+            if (file == NULL)
+                return false;
+            file_try_finish(target, file);
+        }
+    }
+    return true;
 }
 
 void hsr_target_files_free(struct hsr_target *target)
@@ -157,8 +204,9 @@ static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake)
     }
 }
 
-/* The first bytes of a range came: the file's stage, made on the first of its ranges. */
-static void file_range_asked(struct hsr_target *target, struct hsr_intake *intake)
+/* The first bytes of a range came: the file's stage, made on the first of its ranges. False: there
+ * are too many files now; the stream's chunks fill up and its sender waits. */
+static bool file_range_asked(struct hsr_target *target, struct hsr_intake *intake)
 {
     struct hsr_session *session = target->session;
     struct target_page *page = hsr_target_page_find(target, intake->page);
@@ -174,11 +222,14 @@ static void file_range_asked(struct hsr_target *target, struct hsr_intake *intak
                  (entry->state == TARGET_BUSY && entry->file != NULL && !entry->file->finishing))) {
         intake->rc = HSR_E_PROTOCOL;
         hsr_session_end(session, HSR_E_PROTOCOL, "data that nobody asked for");
+    } else if (entry->file == NULL && target->file_count >= TARGET_FILES_MAX) {
+        hsr_list_push_tail(&target->asking, &intake->asking);
+        return false;
     } else {
         file = entry->file != NULL ? entry->file : file_make(target, page, (uint16_t)intake->index);
         if (file == NULL) {
-            intake->rc = HSR_E_LIMIT;
-            hsr_session_end(session, HSR_E_LIMIT, "too many files at once");
+            intake->rc = -ENOMEM;
+            hsr_session_end(session, -ENOMEM, "no memory for a file");
         }
     }
     if (file != NULL) {
@@ -192,6 +243,7 @@ static void file_range_asked(struct hsr_target *target, struct hsr_intake *intak
         intake->tail = file->tail;
         intake->turn = session->call_io ? &file->turn : NULL;
     }
+    return true;
 }
 
 static struct hsr_target_file *file_make(struct hsr_target *target, struct target_page *page,
@@ -200,8 +252,7 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     struct target_entry *entry = &page->entries[index];
     struct hsr_target_file *file;
 
-    if (target->file_count == TARGET_FILES_MAX)
-        return NULL;
+    hsr_assert(target->file_count < TARGET_FILES_MAX);
     file = calloc(1, sizeof(*file));
     if (file == NULL)
         return NULL;
@@ -231,7 +282,7 @@ static void file_io_choose(struct hsr_target *target, struct hsr_target_file *fi
     struct hsr_loop *loop = &session->home->loop;
 
     file->io =
-        hsr_fileio_target(loop, file->stage.fd, file->entry.size, session->io, session->call_io);
+        hsr_fileio_target(loop, file->stage.fd, file->entry.size, hsr_session_fileio(session));
     if (file->io.align == 0 || file->entry.size % file->io.align == 0)
         return;
     if (target->tail_count < HSR_FILES_DIRECT_MAX)
@@ -258,8 +309,12 @@ static int file_tail_write(struct hsr_session *session, struct hsr_target_file *
             .kind = HSR_OP_WRITE, .fd = file->stage.fd, .buf = file->tail, .buf_index = -1
         };
 
+        int64_t res;
+
         hsr_fileio_prepare(&file->io, &op, offset, size, done);
-        rc = hsr_fileio_result(loop, &op, &file->io, hsr_loop_call(loop, &op), size, &done);
+        res = hsr_loop_call(loop, &op);
+        hsr_session_moved(session, &op, res);
+        rc = hsr_fileio_result(loop, &op, &file->io, res, size, &done);
     }
     return rc == -ENODATA ? -EIO : rc;
 }
@@ -376,6 +431,8 @@ static void file_free(struct hsr_target *target, struct hsr_target_file *file)
         hsr_stage_abort(&target->tree, &file->stage);
     hsr_list_remove(&file->node);
     target->file_count--;
+    if (!hsr_list_empty(&target->asking) || target->holes_waiting)
+        hsr_session_wake(target->session);
     if (file->tail != NULL)
         target->tail_count--;
     free(file->tail);

@@ -4,7 +4,9 @@
 
 #include "transfer/engine/target.h"
 
-#define TARGET_FILES_MAX 1024u /* large files staged at once; each holds a descriptor */
+/* Large files staged at once; each holds a descriptor. More than a source has in transit: the
+ * others are being synced, and when those are this many, further ones wait. */
+#define TARGET_FILES_MAX (4 * HSR_FILES_MAX)
 /* directories alive are few: ancestors, and those in the window */
 #define TARGET_DIR_BUCKETS 1024u
 #define TARGET_LINK_BUCKETS 1024u
@@ -146,6 +148,8 @@ struct hsr_target {
     struct hsr_list endings; /* target_dir: ended, nothing pending */
     struct hsr_list files;
     uint32_t file_count;
+    struct hsr_list asking; /* intakes that wait for a place among them */
+    bool holes_waiting; /* files without data may do so too */
     uint32_t tail_count; /* of which have a block for their end */
     uint32_t links[TARGET_LINK_BUCKETS]; /* key + 1 of unsettled first names */
     uint32_t *linking; /* keys of entries that wait for one */
@@ -206,6 +210,8 @@ void hsr_target_deleted(void *context, const char *path, int code);
 /* target_file.c */
 int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
                           const struct hsr_file_end *end);
+/** Files that waited for others get their turn; all of them when the session closes. */
+void hsr_target_files_asked(struct hsr_target *target);
 /** Commit the files whose data has been synced. */
 void hsr_target_files_commit(struct hsr_target *target);
 void hsr_target_files_free(struct hsr_target *target);

@@ -8,44 +8,57 @@
 #include "base/base.h"
 #include "ring/uapi.h"
 
-/* Smaller files are read and written faster through the cache, where the kernel reads ahead and
- * writes behind without a wait of ours. */
-#define SOURCE_DIRECT_MIN HSR_MIB
-#define TARGET_DIRECT_MIN HSR_MIB
+/* Smaller files, or files moved in smaller pieces, are read and written through the cache, where
+ * the kernel reads ahead and gathers what is written. */
+#define DIRECT_SIZE_MIN (64 * HSR_KIB)
+#define DIRECT_CHUNK_MIN (64 * HSR_KIB)
 
 /* From this share on copying out of the cache beats reading the whole from the disk again. */
 #define CACHED_MUCH 50u /* hundredths */
 
 #define CACHED_SAMPLES 16u /* one-byte reads that stand for a file */
 
+static struct hsr_fileio fileio_start(struct hsr_fileio_wish wish);
+static bool fileio_wants_direct(uint64_t size, struct hsr_fileio_wish wish);
 static uint32_t fileio_align(struct hsr_loop *loop, int fd);
 static int fileio_setfl(struct hsr_loop *loop, int fd, uint32_t flags);
 static bool fileio_direct(struct hsr_loop *loop, int fd, uint32_t align, struct hsr_fileio *io);
 
-struct hsr_fileio hsr_fileio_source(struct hsr_loop *loop, int fd, uint64_t size, enum hsr_io asked,
-                                    bool call)
+struct hsr_fileio hsr_fileio_source(struct hsr_loop *loop, int fd, uint64_t size,
+                                    struct hsr_fileio_wish wish)
 {
-    struct hsr_fileio io = { .call = call, .uncached = !call && asked != HSR_IO_BUFFERED };
-    bool want = io.uncached && (asked == HSR_IO_DIRECT || size >= SOURCE_DIRECT_MIN);
-    uint32_t align = want ? fileio_align(loop, fd) : 0;
+    struct hsr_fileio io = fileio_start(wish);
+    uint32_t align = fileio_wants_direct(size, wish) ? fileio_align(loop, fd) : 0;
 
-    if (align != 0 && asked == HSR_IO_AUTO && hsr_fileio_cached(loop, fd, size) >= CACHED_MUCH)
+    if (align != 0 && wish.io == HSR_IO_AUTO && hsr_fileio_cached(loop, fd, size) >= CACHED_MUCH)
         align = 0;
     if (align == 0 || !fileio_direct(loop, fd, align, &io))
         (void)fileio_setfl(loop, fd, 0); /* if it is refused, it may still work */
     return io;
 }
 
-struct hsr_fileio hsr_fileio_target(struct hsr_loop *loop, int fd, uint64_t size, enum hsr_io asked,
-                                    bool call)
+struct hsr_fileio hsr_fileio_target(struct hsr_loop *loop, int fd, uint64_t size,
+                                    struct hsr_fileio_wish wish)
 {
-    struct hsr_fileio io = { .call = call, .uncached = !call && asked != HSR_IO_BUFFERED };
-    bool want = io.uncached && (asked == HSR_IO_DIRECT || size >= TARGET_DIRECT_MIN);
-    uint32_t align = want ? fileio_align(loop, fd) : 0;
+    struct hsr_fileio io = fileio_start(wish);
+    uint32_t align = fileio_wants_direct(size, wish) ? fileio_align(loop, fd) : 0;
 
     if (align != 0)
         (void)fileio_direct(loop, fd, align, &io);
     return io;
+}
+
+static struct hsr_fileio fileio_start(struct hsr_fileio_wish wish)
+{
+    return (struct hsr_fileio){ .call = wish.call,
+                                .uncached = !wish.call && wish.io != HSR_IO_BUFFERED };
+}
+
+static bool fileio_wants_direct(uint64_t size, struct hsr_fileio_wish wish)
+{
+    if (wish.call || wish.io == HSR_IO_BUFFERED)
+        return false;
+    return wish.io == HSR_IO_DIRECT || (size >= DIRECT_SIZE_MIN && wish.chunk >= DIRECT_CHUNK_MIN);
 }
 
 /* Blocks of direct I/O on this file in bytes; 0: none, or larger than ours. */
@@ -151,6 +164,13 @@ int hsr_fileio_result(struct hsr_loop *loop, const struct hsr_op *op, struct hsr
     }
     *done = (uint32_t)now;
     return now < size;
+}
+
+enum hsr_fileio_way hsr_fileio_way(const struct hsr_op *op)
+{
+    if (op->direct != 0)
+        return HSR_FILEIO_DIRECT;
+    return op->rw_flags & RWF_DONTCACHE ? HSR_FILEIO_UNCACHED : HSR_FILEIO_BUFFERED;
 }
 
 unsigned hsr_fileio_cached(struct hsr_loop *loop, int fd, uint64_t size)

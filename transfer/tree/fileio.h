@@ -25,19 +25,34 @@ enum hsr_io {
 /** Largest alignment in use: memory of buffers, and the blocks of what is read or written. */
 #define HSR_FILEIO_ALIGN_MAX 4096u
 
+/** The way an operation went, for counters. */
+enum hsr_fileio_way {
+    HSR_FILEIO_DIRECT,
+    HSR_FILEIO_UNCACHED,
+    HSR_FILEIO_BUFFERED,
+    HSR_FILEIO_WAY_COUNT
+};
+
 struct hsr_fileio {
     uint32_t align; /* bytes; 0: not direct */
     bool call;
     bool uncached;
 };
 
+/** What decides beside the file itself. */
+struct hsr_fileio_wish {
+    enum hsr_io io;
+    uint32_t chunk; /* bytes of one operation */
+    bool call; /* tmpfs */
+};
+
 /** Choose for a file opened for reading. @param size  bytes, as the walk saw it */
-struct hsr_fileio hsr_fileio_source(struct hsr_loop *loop, int fd, uint64_t size, enum hsr_io asked,
-                                    bool call);
+struct hsr_fileio hsr_fileio_source(struct hsr_loop *loop, int fd, uint64_t size,
+                                    struct hsr_fileio_wish wish);
 
 /** Choose for a new file opened for writing. @param size  bytes that it will have */
-struct hsr_fileio hsr_fileio_target(struct hsr_loop *loop, int fd, uint64_t size, enum hsr_io asked,
-                                    bool call);
+struct hsr_fileio hsr_fileio_target(struct hsr_loop *loop, int fd, uint64_t size,
+                                    struct hsr_fileio_wish wish);
 
 /** Stop direct I/O on @fd, for whoever else uses it too: what is in flight ends as it began.
  * @return 0, or -errno: then it is still direct */
@@ -55,6 +70,9 @@ void hsr_fileio_prepare(const struct hsr_fileio *io, struct hsr_op *op, uint64_t
  * there; -ENODATA: nothing came any more (the file ends here); -errno */
 int hsr_fileio_result(struct hsr_loop *loop, const struct hsr_op *op, struct hsr_fileio *io,
                       int64_t res, uint32_t size, uint32_t *done);
+
+/** How did this operation go? */
+enum hsr_fileio_way hsr_fileio_way(const struct hsr_op *op);
 
 /** Pages of the file that are in the cache, in hundredths of the file; a guess from some samples
  * where the kernel cannot count them (before 6.5). */
