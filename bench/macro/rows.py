@@ -80,6 +80,14 @@ class Once(Row):
                 turns.attempt(tool, turns.round_of)
 
 
+class Flows(Row):
+    """From memory to memory: nothing is copied."""
+
+    def turns(self, turns):
+        turns.row["bytes"], turns.row["files"] = turns.options.net_size, 1
+        super().turns(turns)
+
+
 class Latency(Row):
     """Many runs of the whole command for one file."""
 
@@ -129,7 +137,7 @@ class Turns:
         self.options, self.log, self.row, self.source = context.options, log, row, source
         self.medium = row_type.medium
         self.target = os.path.join(root, "target")
-        self.again = isinstance(row_type, Again)
+        self.fresh = not isinstance(row_type, (Again, Flows))
         self.running = []
         os.mkdir(self.target)
         for tool_class in row_type.tool_classes:
@@ -163,13 +171,13 @@ class Turns:
 
     def run(self, tool, check=False):
         """One run on a target as it must be before it."""
-        if not self.again:
+        if self.fresh:
             shutil.rmtree(self.target)
             os.mkdir(self.target)
         if self.medium == "disk":
             self.cool()
         result = tool.measure(self.source, self.target)
-        if check and not isinstance(tool, (tools.Fio, tools.WdtSkip)):
+        if check and tool.copies:
             data.contents_check(self.source, self.target, strict=isinstance(tool, tools.Hawser))
         return result
 
@@ -205,6 +213,10 @@ class Turns:
         kept["samples"].append(result)
 
 
+def nothing(_path, _options):
+    """For rows that copy nothing."""
+
+
 def latency_data(size):
     def make(path, _options):
         with open(os.path.join(path, "file"), "wb") as file:
@@ -222,6 +234,11 @@ def latency(title, size):
 
 
 ROWS = {
+    "net": Flows("memory to memory, shard i of both sides on core i", nothing,
+                 [tools.HawserNet, tools.HawserNetPlain, tools.Iperf],
+                 [targets.speed("iperf3", 1.0), targets.speed("iperf3", 1.0, of="hawser --no-verify")]),
+    "shards": Flows("the same with one shard a side and with two", nothing, [tools.HawserNet, tools.HawserNetOne],
+                    [targets.speed("hawser, 1 shard", 1.7)]),
     "one": Row("one large file", data.one_file, [tools.Hawser, tools.Wdt, tools.Rsync, tools.Cp],
                [targets.speed("wdt", 1.2), targets.speed("rsync", 1.6), targets.speed("cp -a", 1.0),
                 targets.cpu_share("rsync", 0.65)]),

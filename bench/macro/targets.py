@@ -45,10 +45,11 @@ def percentile(numbers, share):
     return ordered[max(0, -(-len(ordered) * share // 100) - 1)]
 
 
-def speed(peer, bound):
+def speed(peer, bound, of="hawser"):
     """Throughput as a multiple of the peer's."""
-    return Target("at least %g of %s" % (bound, peer), bound,
-                  lambda row: paired(walls(row, "hawser"), walls(row, peer)))
+    text = "at least %g of %s" % (bound, peer)
+    return Target(text if of == "hawser" else "%s: %s" % (of, text), bound,
+                  lambda row: paired(walls(row, of), walls(row, peer)))
 
 
 def speed_of_slower(peers, bound):

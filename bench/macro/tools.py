@@ -18,6 +18,7 @@ class Tool:
     name = ""
     variants = [[]]
     syncs = False  # is the copy on the disk when the command ends?
+    copies = True  # is there a copy at all?
 
     def __init__(self, options, root, log):
         self.options, self.root, self.log = options, root, log
@@ -69,12 +70,15 @@ class Tool:
 class Hawser(Tool):
     name = "hawser"
     syncs = True
+    pin = []  # a command in front of both
+
+    server_options = []
 
     def start(self):
         with tempfile.NamedTemporaryFile(dir=self.folder()) as out:
             popen = subprocess.Popen(
-                [self.options.hawserd, "--listen", LOOPBACK + ":0", "--export", "x=%s:rw" % self.root,
-                 *self.options.hawserd_options.split()], stdout=out, stderr=self.log)
+                [*self.pin, self.options.hawserd, "--listen", LOOPBACK + ":0", "--export", "x=%s:rw" % self.root,
+                 *self.server_options, *self.options.hawserd_options.split()], stdout=out, stderr=self.log)
             try:
                 port = line_of(popen, out.name, rb"hawserd: ready on \S+:(\d+)").group(1)
             except Unable:
@@ -165,6 +169,7 @@ class Wdt(Tool):
 
 class WdtSkip(Wdt):
     name = "wdt -skip_writes"
+    copies = False
     receiver_options = ["-skip_writes"]
 
 
@@ -212,6 +217,7 @@ class Fio(Tool):
     """The disk alone: direct, 1 MiB, four in flight, its own clock (its start-up is no part of the disk)."""
 
     syncs = True
+    copies = False
     mode = ""
 
     def start(self):
@@ -242,6 +248,78 @@ class FioRead(Fio):
 class FioWrite(Fio):
     name = "fio write"
     mode = "write"
+
+
+class Flow:
+    """Memory to memory for a time; what is kept is the time and the CPU of `net_size` bytes at that rate."""
+
+    copies = False
+
+    def measure(self, _source, _target):
+        out = os.path.join(self.folder(), "flow.json")
+        before = self.server.settled_cpu()
+        with open(out, "wb") as file:
+            _, client, _ = Job([(self.flow(), {"stdout": file})]).run(self.log)
+        server = self.server.settled_cpu() - before
+        with open(out, encoding="utf-8") as file:
+            rate, moved = self.outcome(json.load(file))
+        share = self.options.net_size / moved
+        return {"wall_s": self.options.net_size / rate, "cpu_client_s": client * share, "cpu_server_s": server * share,
+                "memory_client": 0, "memory_server": 0}
+
+
+class HawserNet(Flow, Hawser):
+    """Every chunk hashed on both sides and acknowledged, as it does by default."""
+
+    server_options = ["--bench"]
+
+    def flow(self):
+        return [*self.pin, self.options.hawser, "bench", "net", "--json", "--time=%d" % self.options.net_s,
+                *self.variant, "%s:%d" % (LOOPBACK, self.server.port)]
+
+    @staticmethod
+    def outcome(report):
+        point = report["points"][0]
+        return point["bytes"] * 1e9 / point["elapsed_ns"], point["bytes"]
+
+
+class HawserNetPlain(HawserNet):
+    """Nothing hashed, as iperf3 does."""
+
+    name = "hawser --no-verify"
+    variants = [["--no-verify", "--no-ack", "--chunk=%dK" % size] for size in (256, 512, 1024)]
+
+
+class HawserNetOne(HawserNet):
+    """Both sides on one core."""
+
+    name = "hawser, 1 shard"
+    server_options = ["--bench", "--shards=1"]
+    variants = [["--shards=1"]]
+    pin = ["taskset", "-c", "0"]
+
+
+class Iperf(Flow, Tool):
+    name = "iperf3"
+    variants = [["-l", "1M"], ["-l", "1M", "-Z"], ["-l", "1M", "-P", "2"], ["-l", "256K"], ["-l", "256K", "-P", "2"]]
+
+    def start(self):
+        if not shutil.which("iperf3"):
+            raise Unable("not installed")
+        port = free_port()
+        popen = subprocess.Popen(["iperf3", "-s", "-B", LOOPBACK, "-p", str(port)], stdout=subprocess.DEVNULL,
+                                 stderr=self.log)
+        self.server = Server(popen, port)
+        wait_for_port(port, popen)
+
+    def flow(self):
+        return ["iperf3", "-c", LOOPBACK, "-p", str(self.server.port), "-J", "-t", str(self.options.net_s),
+                *self.variant]
+
+    @staticmethod
+    def outcome(report):
+        end_of = report["end"]["sum_received"]
+        return end_of["bits_per_second"] / 8, end_of["bytes"]
 
 
 def fastest(tool, tries):
