@@ -8,7 +8,7 @@
 
 #define RANGE_MAX (64 * HSR_MIB) /* a message per range costs nothing at this size */
 #define RANGE_CHUNKS_MIN 4u /* a shorter range is not worth its messages */
-#define PACK_MEMBERS_AIM 256u /* some 3 ms of work at the target */
+#define PACK_MEMBERS_AIM 256u /* 3 ms of work at the target, 6 while two shards make files */
 
 static struct hsr_stream *deal_stream(struct hsr_source *source);
 static bool deal_pack(struct hsr_source *source, bool last);

@@ -9,7 +9,7 @@
 #include "base/base.h"
 #include "transfer/engine/source.h"
 
-#define PACK_SLICE 32u /* members read before others get a turn: about 100 us */
+#define PACK_SLICE 32u /* members read before others get a turn: 140 us for 4 KiB each */
 
 static void source_step(struct hsr_stream *stream);
 static bool source_idle(const struct hsr_stream *stream);

