@@ -137,15 +137,57 @@ static void nic_packets(struct doctor *doctor, const struct nic *nic)
     doctor_end(doctor, &one);
 }
 
+struct queue_list {
+    const struct doctor_machine *machine;
+    const char *nic;
+    unsigned receiving, sending, steered;
+};
+
+static void queue_found(void *context, const char *name)
+{
+    struct queue_list *list = context;
+    char text[256];
+
+    if (strncmp(name, "tx-", 3) == 0)
+        list->sending++;
+    if (strncmp(name, "rx-", 3) != 0)
+        return;
+    list->receiving++;
+    if (hsr_sysfs_text(list->machine->root, text, sizeof(text),
+                       "/sys/class/net/%s/queues/%s/rps_cpus", list->nic, name) == 0 &&
+        text[strspn(text, "0,")] != '\0') /* a mask of CPUs, in groups of 32 */
+        list->steered++;
+}
+
+/* The stack hands packets to other CPUs than the interrupt's: worth it only where the NIC has fewer
+ * queues than there are CPUs to use. */
+static void queues_steered(struct doctor_case *one, const struct queue_list *list)
+{
+    doctor_what(one, "receive packet steering is on for %u of %u", list->steered, list->receiving);
+    doctor_change(one, HAWSER_FINDING_ADVICE,
+                  "for i in /sys/class/net/%s/queues/rx-*/rps_cpus; do echo 0 > $i; done",
+                  list->nic);
+    doctor_gain(one, "loopback 7 instead of 6 GB/s, at three quarters of the CPU" DOCTOR_MEASURED);
+}
+
 static void nic_queues(struct doctor *doctor, const struct nic *nic)
 {
     const struct doctor_nic *asked = &nic->asked;
     struct doctor_case one = doctor_begin("network", "queues", nic->name);
     uint32_t wanted = HSR_MIN(asked->queues_max, doctor->machine->cpus);
+    struct queue_list list = { .machine = doctor->machine, .nic = nic->name };
 
+    /* No such directory: a kernel without it counts none. */
+    (void)hsr_sysfs_each(doctor->machine->root, queue_found, &list, "/sys/class/net/%s/queues",
+                         nic->name);
     if (asked->queues > 0)
         doctor_what(&one, "%u of at most %u queue%s", asked->queues, asked->queues_max,
                     asked->queues_max == 1 ? "" : "s");
+    else if (list.receiving + list.sending > 0)
+        doctor_what(&one, "%u queue%s to receive, %u to send", list.receiving,
+                    list.receiving == 1 ? "" : "s", list.sending);
+    if (list.steered > 0 && list.receiving >= doctor->machine->cpus)
+        queues_steered(&one, &list);
     if (asked->rx_ring > 0)
         doctor_what(&one, "rings of %u to receive and %u to send, at most %u and %u",
                     asked->rx_ring, asked->tx_ring, asked->rx_ring_max, asked->tx_ring_max);

@@ -299,6 +299,27 @@ static void test_doctor_bad_machine_is_told_all(void)
     root_remove();
 }
 
+/* Goal: packets that are handed on although the NIC has a queue a core; with fewer queues that is
+ * somebody's choice. */
+static void test_doctor_steered_queues(void)
+{
+    struct doctor_machine machine = machine_good();
+
+    machine_make();
+    root_write(NIC "/net/eth0/queues/rx-0/rps_cpus", "00000000,00000000\n");
+    root_write(NIC "/net/eth0/queues/rx-1/rps_cpus", "00000000,000000f0\n");
+    root_write(NIC "/net/eth0/queues/tx-0/xps_cpus", "f\n");
+    machine.cpus = 2;
+    CHECK_EQ(examine(&machine, NULL), 0);
+    expect("queues", "eth0", HAWSER_FINDING_ADVICE, "steering is on for 1 of 2",
+           "/sys/class/net/eth0/queues/rx-*/rps_cpus; do echo 0");
+    machine.cpus = 3;
+    machine.nic_read = nic_silent;
+    CHECK_EQ(examine(&machine, NULL), 0);
+    expect("queues", "eth0", HAWSER_FINDING_OK, "2 queues to receive, 1 to send", "");
+    root_remove();
+}
+
 /* Goal: all queues on one CPU is worth a word on a fast NIC, and none on a slow one. */
 static void test_doctor_all_interrupts_on_one_cpu(void)
 {
@@ -451,6 +472,7 @@ int main(void)
 {
     RUN(test_doctor_good_machine_needs_nothing);
     RUN(test_doctor_bad_machine_is_told_all);
+    RUN(test_doctor_steered_queues);
     RUN(test_doctor_all_interrupts_on_one_cpu);
     RUN(test_doctor_forbidden_ring_is_a_problem);
     RUN(test_doctor_paths);
