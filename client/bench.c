@@ -7,7 +7,7 @@
 #include "client/bench_team.h"
 
 #define BENCH_DEFAULT_NS (5 * HSR_NS_PER_S)
-#define BENCH_DEFAULT_DEPTH 4u /* chunks of 1 MiB stay in the cache: docs/ARCHITECTURE.md 10 */
+#define BENCH_DEFAULT_DEPTH 4u /* chunks of 1 MiB stay in the cache: docs/ARCHITECTURE.md 11 */
 
 void hsr_client_sample(struct hawser_client *client, uint64_t elapsed_ns, uint64_t bytes)
 {

@@ -6,7 +6,7 @@
 #include "client/cli/bench.h"
 
 #define CHUNK_CLIENT_MIN (64u * 1024) /* a client's chunks are whole leaves */
-#define CHUNK_DEFAULT (1u << 20) /* docs/ARCHITECTURE.md 10 has the figures */
+#define CHUNK_DEFAULT (1u << 20) /* docs/ARCHITECTURE.md 11 has the figures */
 #define VARIANTS_MAX 32u /* hashes: some ten; of a disk there are eight */
 #define SAMPLES_MAX 8192u /* ten minutes are 6,000 */
 
@@ -16,6 +16,8 @@ static int client_for(const struct bench_options *options, uint32_t shards,
                       hawser_client **ret_client);
 static int point_run(struct bench_run *run, struct bench_point *point, hawser_client *client);
 static void point_sample(void *context, const hawser_bench_sample *sample);
+static bool run_any(const struct bench_run *run);
+static int report_write(const struct bench_run *run, int code);
 static void run_print(const struct bench_run *run, int exit_code);
 
 int cli_bench(int argc, char **argv)
@@ -32,6 +34,8 @@ int cli_bench(int argc, char **argv)
     }
     code = points_run(&run);
     run_print(&run, code);
+    if (options.report != NULL && run_any(&run))
+        code = report_write(&run, code);
     for (size_t i = 0; i < run.count; i++)
         free(run.points[i].samples);
     free(run.points);
@@ -154,6 +158,8 @@ static int points_run(struct bench_run *run)
             hawser_client_close(client);
             client = NULL;
             rc = client_for(options, point->shards, &client);
+            if (rc == 0 && run->engine[0] == '\0')
+                hawser_engine_info(client, run->engine, sizeof(run->engine));
         }
         if (rc == 0)
             rc = point_run(run, point, client);
@@ -296,15 +302,30 @@ static void point_sample(void *context, const hawser_bench_sample *sample)
     bench_live(run, sample);
 }
 
+/* Is there anything to show? */
+static bool run_any(const struct bench_run *run)
+{
+    for (size_t i = 0; i < run->count; i++)
+        if (run->points[i].code == 0)
+            return true;
+    return false;
+}
+
+static int report_write(const struct bench_run *run, int code)
+{
+    int error = bench_report(run, run->options->report);
+
+    if (error == 0)
+        return code;
+    cli_error_print(-error, run->options->report);
+    return code == CLI_EXIT_OK ? CLI_EXIT_PARTIAL : code;
+}
+
 static void run_print(const struct bench_run *run, int exit_code)
 {
-    bool any = false;
-
-    for (size_t i = 0; i < run->count; i++)
-        any = any || run->points[i].code == 0;
     switch (run->options->form) {
     case BENCH_TEXT:
-        if (any)
+        if (run_any(run))
             bench_table(run, stdout);
         break;
     case BENCH_CSV:

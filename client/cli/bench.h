@@ -46,6 +46,7 @@ struct bench_options {
     enum bench_form form;
     enum cli_progress progress;
     bool quiet;
+    const char *report; /* file for the page, or NULL */
 };
 
 struct bench_point {
@@ -68,6 +69,7 @@ struct bench_run {
     size_t at; /* the one that runs */
     bool tty, live; /* of the live line: stderr */
     uint64_t shown_ns, shown_bytes;
+    char engine[1024]; /* words about what ran */
 };
 
 /* ---- bench_options.c ---- */
@@ -115,6 +117,11 @@ const char *bench_kind_name(enum bench_kind kind);
 void bench_json_sample(const struct bench_run *run, const hawser_bench_sample *sample);
 void bench_json_point(const struct bench_point *point); /* JSON lines */
 void bench_json_document(const struct bench_run *run, int exit_code);
+
+/* ---- bench_report.c ---- */
+
+/** Write the page. @return 0 or errno */
+int bench_report(const struct bench_run *run, const char *path);
 
 /* ---- figures of a result, in the units that are printed ---- */
 

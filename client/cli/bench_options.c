@@ -35,6 +35,7 @@ enum option_id {
     OPTION_JSON,
     OPTION_JSON_LINES,
     OPTION_CSV,
+    OPTION_REPORT,
     OPTION_PROGRESS,
     OPTION_NO_PROGRESS,
     OPTION_TIMEOUT,
@@ -67,6 +68,7 @@ static const struct option_row {
     { OPTION_JSON, "json", NULL, ALL, "one JSON document at the end" },
     { OPTION_JSON_LINES, "json-lines", NULL, ALL, "one JSON object a line, while it runs" },
     { OPTION_CSV, "csv", NULL, ALL, "one line for each point" },
+    { OPTION_REPORT, "report", "FILE", ALL, "write a page (HTML) with plots, too" },
     { OPTION_TIMEOUT, "timeout", "SECONDS", NET, "silence of the server that ends the run" },
     { OPTION_HELP, "help", NULL, ALL, "print this" },
 };
@@ -252,6 +254,11 @@ static int option_apply(const struct option_row *row, const char *text,
     switch (row->id) {
     case OPTION_CONGESTION: /* opening the client checks it */
         options->congestion = text;
+        return -1;
+    case OPTION_REPORT:
+        if (*text == '\0')
+            return cli_usage("--report needs a file");
+        options->report = text;
         return -1;
     case OPTION_DOWNLOAD:
         options->download = true;

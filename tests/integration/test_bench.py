@@ -2,11 +2,14 @@
 """hawser bench: short runs that must work, not be fast; what it prints; what it refuses."""
 
 import csv
+import html.parser
 import io
 import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import hawser_test
@@ -56,6 +59,71 @@ def test_net_json(t):
     t.check(b"benchmark ended" in server.read("err"), "the log")
 
 
+class Page(html.parser.HTMLParser):
+    """Is every element closed, in order? What does the page ask for?"""
+
+    VOID = {"meta"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.problems, self.count = [], [], {}
+        self.feed(text)
+        self.close()
+        self.problems += self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.count[tag] = self.count.get(tag, 0) + 1
+        self.problems += [a for a in attrs if a[0] in ("src", "href", "onload") or "url(" in (a[1] or "")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.count[tag] = self.count.get(tag, 0) + 1
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.problems.append("</%s>" % tag)
+
+
+def test_report(t):
+    """A page that is well formed, needs nothing else, and has plots and tables."""
+    server = bench_server(t)
+    folder = t.dir("<d&d>")
+    for name, args in (("net", [address(server), "--time", "0.4", "--chunk", "64K,256K", "--depth", "1,4"]),
+                       ("disk", [folder, "--size", "2M", "--chunk", "64K", "--io", "buffered"]),
+                       ("hash", ["--time", "0.02", "--shards", "1,2"])):
+        path = t.path(name + ".html")
+        t.run("bench", name, *args, "--report", path, rc=0)
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        page = Page(text)
+        t.check(not page.problems, name, page.problems)
+        t.check(page.count["svg"] >= 3 and page.count["table"] == 1 and "script" not in page.count,
+                page.count)
+        t.check("@import" not in text and "url(" not in text and "http" not in text, "asks for something")
+        t.check("prefers-color-scheme:dark" in text and "@media print" in text, "style")
+        t.check(not re.search(r"\b(nan|inf)\b", text), "numbers that are none")
+    t.check("<d&d>" not in open(t.path("disk.html"), encoding="utf-8").read(), "a name is not escaped")
+    r = t.run("bench", "hash", "--time", "0.01", "--report", t.path("no/such/folder.html"), rc=1)
+    t.says(r, "folder.html")
+
+
+def test_small_messages(t):
+    """Over a wire of 10 ms throughput grows with depth. (The script's own target is 3.5 at depth 4; here
+    others may be busy.)"""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench/macro/small_messages")
+    line = os.path.join(t.options.bin_dir, "bench/delay_line")
+    if not os.path.exists(line):
+        raise hawser_test.Skip("no delay_line in this build")
+    r = subprocess.run([sys.executable, script, "--build", t.options.bin_dir, "--runs", "1", "--time", "0.6",
+                        "--json"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=100)
+    if r.returncode == 77:
+        raise hawser_test.Skip(r.stdout.decode().strip())
+    depths = json.loads(r.stdout)["depths"]
+    t.check(depths["4"]["growth"] > 2.5 and depths["16"]["growth"] > depths["4"]["growth"], depths)
+    t.check(all(d["p50_ms"] > 10 for d in depths.values()), depths)
+
+
 def left_behind(folder):
     return os.listdir(folder)
 
@@ -81,14 +149,14 @@ def test_disk(t):
 def test_disk_time(t):
     """For a time: files are gone through again; buffered reads are read once, as they are cold once."""
     folder = t.disk_folder()
-    r = t.run("bench", "disk", folder, "--size", "1M", "--chunk", "4K", "--time", "0.3", "--json",
+    r = t.run("bench", "disk", folder, "--size", "64K", "--chunk", "4K", "--time", "0.3", "--json",
               "--shards", "1", rc=0)
     points = {p["what"]: p for p in json.loads(r.out)["points"]}
     for name in ("read direct", "write direct", "write buffered", "randread direct"):
-        t.check(points[name]["bytes"] > 1 << 20, points[name])
+        t.check(points[name]["bytes"] > 65536, points[name])
         t.check(0.25 < points[name]["elapsed_ns"] / 1e9 < 3, points[name])
-    t.check(points["read buffered"]["bytes"] == 1 << 20, points["read buffered"])
-    t.check(points["randread buffered"]["bytes"] == 1 << 20, points["randread buffered"])
+    t.check(points["read buffered"]["bytes"] == 65536, points["read buffered"])
+    t.check(points["randread buffered"]["bytes"] == 65536, points["randread buffered"])
 
 
 def test_disk_refused(t):
@@ -250,6 +318,7 @@ def test_wrong_use(t):
             (["disk", "/tmp", "--io", "direct,"], "--io"),
             (["disk", "/tmp", "--streams", "2"], "takes no --streams"),
             (["hash", "/tmp"], "usage"),
+            (["hash", "--report", ""], "--report"),
             (["hash", "--depth", "2"], "takes no --depth"),
             (["net", "host/x", "--size", "1M"], "host"),
             (["net", "host:0", "--size", "1M"], "port"),

@@ -12,7 +12,7 @@
 #include "transfer/engine/stream.h"
 
 /* In flight on one shard, in all its streams together: what is more leaves the cache and costs a
- * third of the throughput (docs/ARCHITECTURE.md 10). */
+ * third of the throughput (docs/ARCHITECTURE.md 11). */
 #define HSR_BENCH_SHARD_BYTES (4u * 1024 * 1024)
 
 struct hsr_bench;
