@@ -90,6 +90,61 @@ static int bench_net_spec(struct hawser_client *client, const struct hawser_benc
     return 0;
 }
 
+/* A push of one source; what it reports is what the stream of samples says. */
+static void bench_path_event(void *context, const hawser_event *event)
+{
+    struct hawser_client *client = context;
+
+    if (event->kind == HAWSER_EVENT_PROGRESS && client->path_sample != NULL) {
+        hawser_bench_sample sample = { .elapsed_ns = event->progress->elapsed_ns,
+                                       .bytes = event->progress->bytes_done,
+                                       .cpu_ns = hsr_bench_cpu() - client->sample_cpu_ns };
+
+        client->path_sample(client->path_context, &sample);
+    }
+}
+
+int hawser_bench_path(hawser_client *client, const char *source, const char *url,
+                      const hawser_bench_path_opts *opts, hawser_bench_result *ret_result)
+{
+    struct hawser_bench_path_opts ours;
+    hawser_transfer_opts transfer = HAWSER_INIT(transfer);
+    hawser_stats stats;
+    int rc;
+
+    hsr_require(client != NULL, HSR_E_USAGE);
+    rc = hsr_client_opts_copy(&ours, sizeof(ours), opts);
+    if (rc < 0)
+        return hsr_client_fail(client, rc, NULL, "options of a newer version");
+    if (source == NULL || url == NULL || ret_result == NULL)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               "a source, a URL and room for the result");
+    transfer.event = bench_path_event;
+    transfer.context = client;
+    transfer.discard = ours.discard;
+    client->path_sample = ours.sample;
+    client->path_context = ours.context;
+    client->sample_cpu_ns = hsr_bench_cpu();
+    rc = hawser_push(client, &source, 1, url, &transfer, &stats);
+    if (rc == 0)
+        *ret_result = (hawser_bench_result){
+            .bytes = stats.bytes,
+            .operations = stats.files,
+            .files = stats.files,
+            .elapsed_ns = stats.elapsed_ns,
+            .cpu_ns = hsr_bench_cpu() - client->sample_cpu_ns,
+            .shards = client->plan.shards,
+            .streams = client->plan.streams,
+            .depth = client->plan.depth,
+            .chunk = client->plan.chunk,
+            .verified = true,
+            .pinned = client->pinned,
+        };
+    if (rc == 0)
+        memcpy(ret_result->congestion, stats.congestion, sizeof(ret_result->congestion));
+    return rc;
+}
+
 int hawser_bench_net(hawser_client *client, const char *server, const hawser_bench_net_opts *opts,
                      hawser_bench_result *ret_result)
 {

@@ -41,6 +41,8 @@ struct hawser_client {
     /* The call that runs. */
     hawser_bench_fn *sample; /* NULL: not a benchmark, or nobody listens */
     uint64_t sample_cpu_ns; /* when it began */
+    hawser_bench_fn *path_sample; /* of hawser_bench_path(), which is a push */
+    void *path_context;
     hawser_event_fn *event;
     hawser_entry_fn *entry;
     void *context;

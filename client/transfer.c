@@ -39,7 +39,8 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
         bool on;
         uint32_t bit;
     } bits[] = {
-        { opts->dry_run, HSR_OPT_DRY_RUN },
+        { opts->dry_run || opts->discard, HSR_OPT_DRY_RUN },
+        { opts->discard, HSR_OPT_DISCARD },
         { opts->checksum, HSR_OPT_CHECKSUM },
         { opts->delete_extraneous, HSR_OPT_DELETE },
         { opts->size_only, HSR_OPT_SIZE_ONLY },
@@ -371,6 +372,8 @@ int hawser_pull(hawser_client *client, const char *const *urls, size_t url_count
     if (urls == NULL || url_count == 0 || target == NULL || *target == '\0')
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "pull needs a URL and a destination");
     rc = call_begin(&call, client, HSR_ROLE_TARGET, urls, url_count, opts);
+    if (rc == 0 && call.opts.discard)
+        rc = hsr_client_fail(client, HSR_E_USAGE, NULL, "only a push can be discarded");
     if (rc == 0)
         rc = pull_run(&call, url_count, target);
     return call_end(&call, rc, ret_stats);

@@ -12,7 +12,7 @@
 
 static bool points_make(struct bench_run *run);
 static int points_run(struct bench_run *run);
-static int client_for(const struct bench_options *options, uint32_t shards,
+static int client_for(const struct bench_options *options, const struct bench_point *point,
                       hawser_client **ret_client);
 static int point_run(struct bench_run *run, struct bench_point *point, hawser_client *client);
 static void point_sample(void *context, const hawser_bench_sample *sample);
@@ -88,6 +88,10 @@ static size_t variants_of(const struct bench_options *options, enum bench_kind k
             count++;
         }
         return count;
+    case BENCH_PATH:
+        (void)snprintf(variants[0].what, sizeof(variants[0].what), "%s",
+                       options->discard ? "push, discarded" : "push");
+        return 1;
     default:
         (void)snprintf(variants[0].what, sizeof(variants[0].what), "%s",
                        options->download ? "download" : "upload");
@@ -100,8 +104,8 @@ static void points_kind(struct bench_run *run, enum bench_kind kind)
     const struct bench_options *options = run->options;
     struct variant variants[VARIANTS_MAX] = { 0 };
     size_t counts[] = { options->shards.count, variants_of(options, kind, variants),
-                        kind == BENCH_NET ? options->streams.count : 1, options->chunk.count,
-                        kind == BENCH_HASH ? 1 : options->depth.count };
+                        kind & (BENCH_NET | BENCH_PATH) ? options->streams.count : 1,
+                        options->chunk.count, kind == BENCH_HASH ? 1 : options->depth.count };
     size_t total = counts[0] * counts[1] * counts[2] * counts[3] * counts[4];
 
     for (size_t i = 0; i < total; i++) {
@@ -122,7 +126,7 @@ static void points_kind(struct bench_run *run, enum bench_kind kind)
             .depth = (uint32_t)options->depth.values[depth],
         };
         memcpy(point->what, variants[variant].what, sizeof(point->what));
-        if (point->chunk == 0)
+        if (point->chunk == 0 && kind != BENCH_PATH) /* a push has its own */
             point->chunk = CHUNK_DEFAULT;
     }
 }
@@ -153,11 +157,11 @@ static int points_run(struct bench_run *run)
     for (run->at = 0; run->at < run->count && rc == 0; run->at++) {
         struct bench_point *point = &run->points[run->at];
 
-        if (client == NULL || point->shards != point[-1].shards) {
+        if (client == NULL || point->shards != point[-1].shards || point->kind == BENCH_PATH) {
             cli_running(NULL);
             hawser_client_close(client);
             client = NULL;
-            rc = client_for(options, point->shards, &client);
+            rc = client_for(options, point, &client);
             if (rc == 0 && run->engine[0] == '\0')
                 hawser_engine_info(client, run->engine, sizeof(run->engine));
         }
@@ -188,8 +192,9 @@ static uint64_t list_most(const struct bench_list *list)
     return most;
 }
 
-/* One client for all points with as many shards: as large as the largest of them. */
-static int client_for(const struct bench_options *options, uint32_t shards,
+/* One client for all points with as many shards, as large as the largest of them; but each push has
+ * its own. */
+static int client_for(const struct bench_options *options, const struct bench_point *point,
                       hawser_client **ret_client)
 {
     uint64_t most = list_most(&options->chunk);
@@ -202,9 +207,14 @@ static int client_for(const struct bench_options *options, uint32_t shards,
     chunk = (most + CHUNK_CLIENT_MIN - 1) / CHUNK_CLIENT_MIN;
     opts.memory = options->memory;
     opts.congestion = options->congestion;
-    opts.shards = shards;
+    opts.shards = point->shards;
     opts.streams = (uint32_t)list_most(&options->streams);
     opts.chunk = (uint32_t)chunk * CHUNK_CLIENT_MIN;
+    if (point->kind == BENCH_PATH) { /* its own shape: what is in force is the client's */
+        opts.streams = point->streams;
+        opts.depth = point->depth;
+        opts.chunk = point->chunk;
+    }
     opts.connect_timeout_ns = options->timeout_ns;
     opts.idle_timeout_ns = options->timeout_ns;
     rc = hawser_client_open(&opts, ret_client, why, sizeof(why));
@@ -266,6 +276,17 @@ static int point_hash(struct bench_run *run, struct bench_point *point, hawser_c
     return hawser_bench_hash(client, &opts, &point->result);
 }
 
+static int point_path(struct bench_run *run, struct bench_point *point, hawser_client *client)
+{
+    const struct bench_options *options = run->options;
+    hawser_bench_path_opts opts = HAWSER_INIT(opts);
+
+    opts.sample = point_sample;
+    opts.context = run;
+    opts.discard = options->discard;
+    return hawser_bench_path(client, options->source, options->url, &opts, &point->result);
+}
+
 static int point_run(struct bench_run *run, struct bench_point *point, hawser_client *client)
 {
     run->shown_ns = 0;
@@ -275,6 +296,8 @@ static int point_run(struct bench_run *run, struct bench_point *point, hawser_cl
         return point_disk(run, point, client);
     case BENCH_HASH:
         return point_hash(run, point, client);
+    case BENCH_PATH:
+        return point_path(run, point, client);
     default:
         return point_net(run, point, client);
     }

@@ -14,7 +14,8 @@ enum bench_kind { /* bits: an option belongs to several */
                   BENCH_NET = 1,
                   BENCH_DISK = 2,
                   BENCH_HASH = 4,
-                  BENCH_KINDS_END = 8
+                  BENCH_PATH = 8,
+                  BENCH_KINDS_END = 16
 };
 
 enum bench_pattern { /* bits */
@@ -42,7 +43,8 @@ struct bench_options {
     struct bench_list shards, streams, depth, chunk;
     uint64_t memory, timeout_ns;
     const char *congestion;
-    bool download, no_verify, no_ack;
+    const char *source, *url; /* PATH */
+    bool download, no_verify, no_ack, discard;
     enum bench_form form;
     enum cli_progress progress;
     bool quiet;

@@ -6,7 +6,9 @@
 #define NET BENCH_NET
 #define DISK BENCH_DISK
 #define HASH BENCH_HASH
-#define ALL (NET | DISK | HASH)
+#define PATH BENCH_PATH
+#define ALL (NET | DISK | HASH | PATH)
+#define TIMED (ALL & ~PATH) /* one operation after the other */
 
 #define NONE "-" /* what was not measured, or is not known */
 
@@ -99,6 +101,15 @@ static void cell_operations(const struct bench_point *point, char *buf, size_t s
                           buf, size);
 }
 
+static void cell_files(const struct bench_point *point, char *buf, size_t size)
+{
+    const hawser_bench_result *result = &point->result;
+    double seconds = (double)result->elapsed_ns / 1e9;
+
+    (void)cli_count_print(seconds > 0 ? (uint64_t)((double)result->files / seconds + 0.5) : 0, buf,
+                          size);
+}
+
 static void cell_cost_of(const hawser_bench_result *result, uint64_t cpu_ns, char *buf, size_t size)
 {
     double cost = bench_cost(result, cpu_ns);
@@ -171,21 +182,22 @@ static void cell_congestion(const struct bench_point *point, char *buf, size_t s
 static const struct bench_column columns[] = {
     { "", "", ALL, true, cell_what },
     { "shards", "threads here", ALL, false, cell_shards },
-    { "streams", "connections", NET, false, cell_streams },
-    { "depth", "at once on each stream, or shard", NET | DISK, false, cell_depth },
-    { "chunk", "bytes", NET, false, cell_chunk },
+    { "streams", "connections", NET | PATH, false, cell_streams },
+    { "depth", "at once on each stream, or shard", NET | DISK | PATH, false, cell_depth },
+    { "chunk", "bytes", NET | PATH, false, cell_chunk },
     { "block", "bytes", DISK | HASH, false, cell_chunk },
     { "GB/s", "10^9 bytes a second", ALL, false, cell_rate },
     { "ops/s", "operations a second", DISK, false, cell_operations },
+    { "files/s", "", PATH, false, cell_files },
     { "s/GB", "CPU seconds for a GB here", ALL, false, cell_cost },
     { "there", "and at the server", NET, false, cell_cost_there },
-    { "p50", "half of the operations took at most so long", ALL, false, cell_p50 },
-    { "p90", "", ALL, false, cell_p90 },
-    { "p99", "", ALL, false, cell_p99 },
-    { "p99.9", "", ALL, false, cell_p999 },
-    { "max", "", ALL, false, cell_greatest },
+    { "p50", "half of the operations took at most so long", TIMED, false, cell_p50 },
+    { "p90", "", TIMED, false, cell_p90 },
+    { "p99", "", TIMED, false, cell_p99 },
+    { "p99.9", "", TIMED, false, cell_p999 },
+    { "max", "", TIMED, false, cell_greatest },
     { "sync", "fdatasync after the writes", DISK, false, cell_sync },
-    { "congestion", "of the side that sent", NET, true, cell_congestion },
+    { "congestion", "of the side that sent", NET | PATH, true, cell_congestion },
 };
 
 const struct bench_column *bench_column(size_t index)

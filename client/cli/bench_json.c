@@ -66,6 +66,7 @@ static void result_put(struct json_object *object, const struct bench_point *poi
 
     put_count(object, "bytes", result->bytes);
     put_count(object, "operations", result->operations);
+    put_known(object, "files", result->files);
     put_count(object, "elapsed_ns", result->elapsed_ns);
     put(object, "gb_per_s", json_object_new_double(bench_rate(result)));
     put_known(object, "cpu_ns", result->cpu_ns);

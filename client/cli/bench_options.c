@@ -15,7 +15,8 @@
 #define NET BENCH_NET
 #define DISK BENCH_DISK
 #define HASH BENCH_HASH
-#define ALL (NET | DISK | HASH)
+#define PATH BENCH_PATH
+#define ALL (NET | DISK | HASH | PATH)
 
 enum option_id {
     OPTION_QUIET = 'q',
@@ -30,6 +31,7 @@ enum option_id {
     OPTION_MEMORY,
     OPTION_CONGESTION,
     OPTION_DOWNLOAD,
+    OPTION_DISCARD,
     OPTION_NO_VERIFY,
     OPTION_NO_ACK,
     OPTION_JSON,
@@ -49,17 +51,19 @@ static const struct option_row {
     unsigned kinds;
     const char *help;
 } rows[] = {
-    { OPTION_TIME, "time", "SECONDS", ALL, "measure each point so long, 0.001 to 600" },
-    { OPTION_SIZE, "size", "SIZE", ALL, "measure each point until so much has moved" },
-    { OPTION_STREAMS, "streams", "LIST", NET, "connections, 1 to 64: a list is a sweep" },
+    { OPTION_TIME, "time", "SECONDS", ALL & ~PATH, "measure each point so long, 0.001 to 600" },
+    { OPTION_SIZE, "size", "SIZE", ALL & ~PATH, "measure each point until so much has moved" },
+    { OPTION_STREAMS, "streams", "LIST", NET | PATH, "connections, 1 to 64: a list is a sweep" },
     { OPTION_CHUNK, "chunk", "LIST", ALL, "bytes of a chunk or block, 4K to 4M" },
-    { OPTION_DEPTH, "depth", "LIST", NET | DISK, "how many of them at once, 1 to 256" },
+    { OPTION_DEPTH, "depth", "LIST", NET | DISK | PATH, "how many of them at once, 1 to 256" },
     { OPTION_SHARDS, "shards", "LIST", ALL, "threads here, with a ring each" },
     { OPTION_PATTERN, "pattern", "LIST", DISK, "read, write, randread, randwrite; normally all" },
     { OPTION_IO, "io", "LIST", DISK, "direct, buffered; normally both" },
     { OPTION_MEMORY, "memory", "SIZE", ALL, "for all buffers and tables together" },
-    { OPTION_CONGESTION, "congestion", "NAME", NET, "TCP's congestion control; auto, system" },
+    { OPTION_CONGESTION, "congestion", "NAME", NET | PATH,
+      "TCP's congestion control; auto, system" },
     { OPTION_DOWNLOAD, "download", NULL, NET, "the server sends" },
+    { OPTION_DISCARD, "discard", NULL, PATH, "the server verifies, and keeps nothing" },
     { OPTION_NO_VERIFY, "no-verify", NULL, NET, "hash nothing, as other network benchmarks do" },
     { OPTION_NO_ACK, "no-ack", NULL, NET, "acknowledge the end alone: no depth, no latency" },
     { OPTION_QUIET, "quiet", NULL, ALL, "no live line" },
@@ -69,7 +73,7 @@ static const struct option_row {
     { OPTION_JSON_LINES, "json-lines", NULL, ALL, "one JSON object a line, while it runs" },
     { OPTION_CSV, "csv", NULL, ALL, "one line for each point" },
     { OPTION_REPORT, "report", "FILE", ALL, "write a page (HTML) with plots, too" },
-    { OPTION_TIMEOUT, "timeout", "SECONDS", NET, "silence of the server that ends the run" },
+    { OPTION_TIMEOUT, "timeout", "SECONDS", NET | PATH, "silence of the server that ends the run" },
     { OPTION_HELP, "help", NULL, ALL, "print this" },
 };
 
@@ -83,6 +87,7 @@ static const struct {
 } kinds[] = {
     { "net", BENCH_NET, "HOST[:PORT]|URL", "The network, from memory to memory" },
     { "disk", BENCH_DISK, "DIRECTORY", "Reads and writes of files that are gone afterwards" },
+    { "path", BENCH_PATH, "SRC URL", "A push from disk to disk, as it is" },
     { "hash", BENCH_HASH, "", "Every hash that this CPU can do" },
 };
 
@@ -260,6 +265,9 @@ static int option_apply(const struct option_row *row, const char *text,
             return cli_usage("--report needs a file");
         options->report = text;
         return -1;
+    case OPTION_DISCARD:
+        options->discard = true;
+        return -1;
     case OPTION_DOWNLOAD:
         options->download = true;
         return -1;
@@ -360,17 +368,21 @@ static int options_finish(struct bench_options *options)
 
 static int args_take(int argc, char **argv, struct bench_options *options)
 {
-    bool hash = options->kinds == BENCH_HASH;
+    int wanted = options->kinds == BENCH_HASH ? 0 : options->kinds == BENCH_PATH ? 2 : 1;
     size_t i = 0;
 
     while (kinds[i].kind != options->kinds)
         i++;
-    if (argc != (hash ? 0 : 1) || (argc > 0 && *argv[0] == '\0'))
+    if (argc != wanted || (argc > 0 && *argv[0] == '\0'))
         return cli_usage("usage: hawser bench %s [OPTIONS] %s", kinds[i].name, kinds[i].args);
     if (options->kinds == BENCH_NET)
         options->server = argv[0];
     else if (options->kinds == BENCH_DISK)
         options->path = argv[0];
+    if (options->kinds == BENCH_PATH) {
+        options->source = argv[0];
+        options->url = argv[1];
+    }
     return -1;
 }
 
@@ -380,7 +392,7 @@ int bench_options_parse(int argc, char **argv, struct bench_options *ret_options
     int rc;
 
     if (argc < 2)
-        return cli_usage("bench what? net, disk or hash");
+        return cli_usage("bench what? net, disk, path or hash");
     if (strcmp(argv[1], "--help") == 0) {
         help_print(ALL);
         return CLI_EXIT_OK;
@@ -389,7 +401,7 @@ int bench_options_parse(int argc, char **argv, struct bench_options *ret_options
         if (strcmp(argv[1], kinds[i].name) == 0)
             options.kinds = kinds[i].kind;
     if (options.kinds == 0)
-        return cli_usage("bench %s: there is no such benchmark; there are net, disk and hash",
+        return cli_usage("bench %s: there is no such benchmark; there are net, disk, path and hash",
                          argv[1]);
     rc = options_read(argc - 1, argv + 1, options.kinds, &options);
     if (rc != -1)

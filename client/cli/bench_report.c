@@ -119,8 +119,8 @@ static void point_name(const struct section *section, const struct bench_point *
     if (section->many_depth && but != P_DEPTH)
         at = name_add(name, at, "depth", result->depth, false);
     if (section->many_chunk && but != P_CHUNK)
-        at =
-            name_add(name, at, section->kind == BENCH_NET ? "chunk" : "block", result->chunk, true);
+        at = name_add(name, at, section->kind & (BENCH_NET | BENCH_PATH) ? "chunk" : "block",
+                      result->chunk, true);
     if (at == 0)
         (void)snprintf(name, PLOT_LABEL_SIZE, "%s", point->what);
 }
@@ -373,8 +373,11 @@ static void report_table(FILE *out, const struct bench_run *run, const struct se
 
 static void report_section(FILE *out, const struct bench_run *run, struct section *section)
 {
-    static const char *const titles[] = { "Network", "Disk", "Hashes" };
-    size_t title = section->kind == BENCH_NET ? 0 : section->kind == BENCH_DISK ? 1 : 2;
+    static const char *const titles[] = { "Network", "Disk", "Hashes", "Path, from disk to disk" };
+    size_t title = section->kind == BENCH_NET    ? 0
+                   : section->kind == BENCH_DISK ? 1
+                   : section->kind == BENCH_HASH ? 2
+                                                 : 3;
 
     fprintf(out, "<h2>%s</h2>\n", titles[title]);
     if (section->kind == BENCH_NET)
@@ -411,7 +414,8 @@ static void report_section(FILE *out, const struct bench_run *run, struct sectio
 static void report_head(FILE *out, const struct bench_run *run)
 {
     const struct bench_options *options = run->options;
-    const char *const names[] = { options->server, options->path };
+    const char *const names[] = { options->server, options->path, options->source, options->url };
+    static const char *const words[] = { ", server ", ", disk of ", ", from ", " to " };
     char date[64] = "";
     time_t now = time(NULL);
     struct tm tm;
@@ -431,7 +435,7 @@ static void report_head(FILE *out, const struct bench_run *run)
 
         if (text == NULL)
             continue;
-        fputs(i == 0 ? ", server " : ", disk of ", out);
+        fputs(words[i], out);
         plot_text(out, text);
         free(text);
     }

@@ -175,6 +175,8 @@ void cli_json_start(const struct cli_options *options, const hawser_client *clie
     }
     put(object, "arguments", words);
     put(object, "dry_run", json_object_new_boolean(options->transfer.dry_run));
+    if (options->transfer.discard)
+        put(object, "discard", json_object_new_boolean(true));
     put_text(object, "engine", info);
     line_end(object);
 }
@@ -255,6 +257,8 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     if (stats->congestion[0] != '\0')
         put_text(object, "congestion", stats->congestion);
     put(object, "dry_run", json_object_new_boolean(options->transfer.dry_run));
+    if (options->transfer.discard)
+        put(object, "discard", json_object_new_boolean(true));
     put(object, "exit", json_object_new_int(exit_code));
     if (code != 0)
         put_code(object, code);

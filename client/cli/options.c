@@ -27,6 +27,7 @@ enum option_id {
     OPTION_CHECKSUM = 'c',
     OPTION_FROM0 = '0',
     OPTION_DELETE = 256,
+    OPTION_DISCARD,
     OPTION_MAX_DELETE,
     OPTION_EXCLUDE,
     OPTION_INCLUDE,
@@ -68,6 +69,7 @@ struct option_row {
 
 static const struct option_row rows[] = {
     { OPTION_DRY_RUN, "dry-run", NULL, MOVE, "change nothing, show what would be done" },
+    { OPTION_DISCARD, "discard", NULL, CLI_PUSH, "send and verify, keep nothing: hawserd --bench" },
     { OPTION_VERBOSE, "verbose", NULL, ALL, "name what changes; say what runs" },
     { OPTION_QUIET, "quiet", NULL, EVERY, "print errors only; doctor: what is not in order" },
     { OPTION_CHECKSUM, "checksum", NULL, MOVE, "compare digests where size and time agree" },
@@ -332,6 +334,7 @@ static void flag_option(int id, struct cli_options *options)
         bool *flag;
     } flags[] = {
         { OPTION_DRY_RUN, &transfer->dry_run },
+        { OPTION_DISCARD, &transfer->discard },
         { OPTION_CHECKSUM, &transfer->checksum },
         { OPTION_DELETE, &transfer->delete_extraneous },
         { OPTION_SIZE_ONLY, &transfer->size_only },

@@ -65,6 +65,8 @@ const char *cli_hint(int code)
         return "is hawserd running there, and on this port?";
     case HAWSER_E_EXPORT:
         return "hawserd --export NAME=PATH defines exports";
+    case HAWSER_E_DENIED:
+        return "hawserd --bench allows benchmarks, and --discard";
     case HAWSER_E_READONLY:
         return "only an export with :rw can be written";
     case -ENOSPC:
@@ -312,7 +314,9 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
     }
     if (options->quiet)
         return;
-    if (options->transfer.dry_run)
+    if (options->transfer.discard)
+        printf("discarded, nothing was kept: ");
+    else if (options->transfer.dry_run)
         printf("dry run, nothing was changed: ");
     else if (code == 0 && nothing_done(stats))
         printf("nothing to do, all is up to date (%s entries): ",
@@ -329,7 +333,9 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
            cli_bytes_print((double)(stats->wire_sent + stats->wire_received), wire, sizeof(wire)),
            seconds,
            cli_bytes_print(seconds > 0 ? (double)stats->bytes / seconds : 0, rate, sizeof(rate)),
-           options->transfer.dry_run ? "nothing written" : cli_durability_name(stats->durability),
+           options->transfer.dry_run || options->transfer.discard
+               ? "nothing written"
+               : cli_durability_name(stats->durability),
            cli_count_print(stats->failed, failed, sizeof(failed)));
     if (options->verbose > 0 &&
         stats->disk_direct + stats->disk_uncached + stats->disk_buffered > 0)

@@ -289,6 +289,8 @@ typedef struct hawser_transfer_opts {
     bool no_hard_links;
     bool copy_links; /* what symlinks point to, not themselves */
     bool names; /* events for every name that is created, updated, touched or deleted */
+    bool discard; /* push: contents are sent and verified, and dropped; nothing changes there. For
+                     benchmarks; HAWSER_E_DENIED unless the server allows them */
 } hawser_transfer_opts;
 
 /** What a transfer did; also filled when it ended with an error, as far as is known. */
@@ -415,6 +417,7 @@ typedef void hawser_bench_fn(void *context, const hawser_bench_sample *sample);
 typedef struct hawser_bench_result {
     uint64_t bytes;
     uint64_t operations; /* chunks, reads, writes, blocks hashed */
+    uint64_t files; /* path */
     uint64_t elapsed_ns;
     uint64_t cpu_ns; /* of this process, kernel included */
     uint64_t peer_cpu_ns; /* of the server's */
@@ -455,6 +458,28 @@ typedef struct hawser_bench_net_opts {
  * hawser_push(). Blocks. Since 0.1. */
 HAWSER_API int hawser_bench_net(hawser_client *client, const char *server,
                                 const hawser_bench_net_opts *opts, hawser_bench_result *ret_result);
+
+/** What to measure of a path from disk to disk. */
+typedef struct hawser_bench_path_opts {
+    size_t size;
+    hawser_bench_fn *sample; /* may be NULL */
+    void *context; /* of `sample` */
+    bool discard; /* the server verifies and drops: the disk here, the network, the checks */
+} hawser_bench_path_opts;
+
+/** Measure a push as it is, with its walk, checks, names and syncs: what hawser_push() does with
+ * its defaults. It leaves the copy at @url, unless it is discarded.
+ *
+ * @param source      what to push; borrowed
+ * @param url         where to; borrowed
+ * @param opts        NULL: defaults; borrowed for the call
+ * @param ret_result  written on success only
+ * @return as hawser_push(); HAWSER_E_DENIED: the server does not allow `discard`. Blocks. Since
+ * 0.1.
+ */
+HAWSER_API int hawser_bench_path(hawser_client *client, const char *source, const char *url,
+                                 const hawser_bench_path_opts *opts,
+                                 hawser_bench_result *ret_result);
 
 /** What to measure of a disk. */
 typedef struct hawser_bench_disk_opts {

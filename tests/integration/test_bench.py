@@ -195,6 +195,58 @@ def test_disk_interrupted(t):
         t.check(not left_behind(folder), left_behind(folder))
 
 
+def test_discard(t):
+    """A push that is verified and dropped: what there is to move moves, nothing changes, nothing is promised."""
+    src, dst = t.dir("src"), t.dir("dst")
+    os.makedirs(src + "/sub/deep")
+    with open(src + "/sub/large", "wb") as f:
+        f.write(os.urandom(3000001))
+    for i in range(40):
+        with open("%s/sub/deep/%d" % (src, i), "wb") as f:
+            f.write(b"x" * (i * 100))
+    os.link(src + "/sub/large", src + "/again")
+    os.symlink("sub", src + "/link")
+    with open(dst + "/here", "wb") as f:
+        f.write(b"here")
+    total = 3000001 + sum(i * 100 for i in range(40))
+    before = os.stat(dst)
+    server = bench_server(t, {"x": dst, "ro": (dst, "ro")})
+    for url in (server.url(), server.url("x", "new/dir")):
+        r = t.run("push", "--discard", "--json", src + "/", url, rc=0)
+        summary = json.loads(r.out.splitlines()[-1])
+        t.check(summary["bytes"] == total and summary["files"] == 40 and summary["failed"] == 0, summary)
+        t.check(summary["durability"] == "none" and summary["discard"] is True, summary)
+        t.check(summary["wire_sent"] > total, summary)
+    r = t.run("push", "--discard", src + "/sub/large", server.url(), rc=0)
+    t.says(r, "discarded, nothing was kept")
+    r = t.run("bench", "path", src + "/", server.url(), "--discard", "--json", "--streams", "1,2", rc=0)
+    for point in json.loads(r.out)["points"]:
+        result_check(t, point, total)
+        t.check(point["files"] == 40 and "latency" not in point, point)
+    t.check(os.listdir(dst) == ["here"] and os.stat(dst).st_mtime_ns == before.st_mtime_ns, os.listdir(dst))
+    t.run("push", "--discard", src + "/", server.url("ro"), rc=3)
+    t.run("pull", "--discard", server.url(), t.path("back"), rc=2)
+
+    plain = t.server({"x": dst})
+    r = t.run("push", "--discard", src + "/", plain.url(), rc=3)
+    t.says(r, "--bench")
+    t.check(os.listdir(dst) == ["here"], os.listdir(dst))
+
+
+def test_path(t):
+    """A push as it is: the copy is there."""
+    src, dst = t.dir("src"), t.dir("dst")
+    with open(src + "/f", "wb") as f:
+        f.write(os.urandom(5 << 20))
+    server = t.server({"x": dst})
+    r = t.run("bench", "path", src + "/", server.url(), "--json", rc=0)
+    result_check(t, json.loads(r.out)["points"][0], 5 << 20)
+    t.same(src, dst)
+    r = t.run("bench", "path", src + "/", server.url(), rc=0)
+    t.says(r, "files/s")
+    t.run("bench", "path", t.path("nothing"), server.url(), rc=1)
+
+
 def test_hash(t):
     """All hashes this CPU has, in all forms; the digest of files is one of them."""
     r = t.run("bench", "hash", "--time", "0.02", "--chunk", "4K,1M", "--shards", "1,2", "--json", rc=0)
@@ -320,6 +372,8 @@ def test_wrong_use(t):
             (["hash", "/tmp"], "usage"),
             (["hash", "--report", ""], "--report"),
             (["hash", "--depth", "2"], "takes no --depth"),
+            (["path", "/tmp"], "usage"),
+            (["path", "/tmp", "hawser://h/x", "--time", "1"], "takes no --time"),
             (["net", "host/x", "--size", "1M"], "host"),
             (["net", "host:0", "--size", "1M"], "port"),
     ):

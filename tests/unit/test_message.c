@@ -108,7 +108,7 @@ static struct hsr_open open_good(void)
     return (struct hsr_open){ .role = HSR_ROLE_TARGET,
                               .digest = HSR_DIGEST_XXH3,
                               .durability = HSR_DURABILITY_WRITTEN,
-                              .options = HSR_OPTS_ALL,
+                              .options = HSR_OPTS_ALL & ~HSR_OPT_DISCARD,
                               .streams = 8,
                               .depth = 4,
                               .chunk = 65536,
@@ -139,6 +139,15 @@ static void test_message_open(void)
         open.options = 0;
         CHECK_POKED(open, &open, 4 + bit / 8, 1u << bit % 8, HSR_E_PROTOCOL);
     }
+    open = open_good(); /* DISCARD: a dry run, and a push */
+    open.options = HSR_OPT_DISCARD | HSR_OPT_DRY_RUN;
+    CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_PROTOCOL);
+    open.role = HSR_ROLE_SOURCE;
+    open.paths = 0;
+    CHECK(hsr_open_encode(&open, out, sizeof(out)) > 0);
+    open.options = HSR_OPT_DISCARD;
+    CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_PROTOCOL);
+    open = open_good();
     CHECK_REFUSED(open, open_good(), streams, 0, HSR_E_LIMIT);
     CHECK_REFUSED(open, open_good(), streams, HSR_STREAMS_MAX + 1, HSR_E_LIMIT);
     CHECK_REFUSED(open, open_good(), depth, 0, HSR_E_LIMIT);

@@ -37,6 +37,7 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     hsr_require(open->digest == HSR_DIGEST_XXH3, HSR_E_DENIED);
     hsr_require(!atomic_load(&shard->engine->draining), HSR_E_SHUTDOWN);
     hsr_require(atomic_load(&shard->engine->sessions) < config->plan.sessions, HSR_E_BUSY);
+    hsr_require(!(open->options & HSR_OPT_DISCARD) || config->bench, HSR_E_DENIED);
     session = hsr_session_create(shard, false);
     if (session == NULL)
         return -ENOMEM;

@@ -491,7 +491,9 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
     int rc = hsr_list_begin(&list, payload, page->count);
 
     hsr_require(!page->answered && !page->acked, HSR_E_PROTOCOL);
-    hsr_require(!(source->session->options & HSR_OPT_DRY_RUN) || rc < 0 || list.left == 0,
+    hsr_require((source->session->options & (HSR_OPT_DRY_RUN | HSR_OPT_DISCARD)) !=
+                        HSR_OPT_DRY_RUN ||
+                    rc < 0 || list.left == 0,
                 HSR_E_PROTOCOL);
     page->answered = true;
     while (rc >= 0 && (rc = hsr_want_next(&list, &item)) > 0) {

@@ -422,6 +422,8 @@ static void target_write_waiting(struct hsr_stream *stream)
                     chunk->offset + chunk->size != intake->file_size)) {
             hsr_stream_fail(stream, HSR_E_PROTOCOL);
             return;
+        } else if (stream->session->options & HSR_OPT_DISCARD) {
+            target_chunk_done(chunk); /* it was verified */
         } else if (intake->turn != NULL) {
             if (!target_write_now(chunk))
                 return;
@@ -519,6 +521,8 @@ static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
     hsr_digest_final(hsr_digest_piece(bytes, item->member.size, 0, leaf), item->member.size, leaf,
                      digest);
     hsr_require(memcmp(digest, item->member.digest, sizeof(digest)) == 0, HSR_E_DIGEST);
+    if (stream->session->options & HSR_OPT_DISCARD)
+        return 0;
     if (item->name != NULL)
         entry.name = (struct hsr_span){ (const uint8_t *)item->name, strlen(item->name) };
     rc = hsr_tree_put(&stream->tree, item->dir, &entry, bytes, item->member.size, item->replace);

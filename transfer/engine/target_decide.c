@@ -144,6 +144,13 @@ void hsr_target_links(struct hsr_target *target)
     target->linking_count = kept;
 }
 
+/* A dry run that wants contents all the same: they are verified, and dropped. */
+static bool decide_discard(const struct hsr_target *target, const struct hsr_entry *entry)
+{
+    return (target->session->options & HSR_OPT_DISCARD) && entry->type == HSR_ENTRY_FILE &&
+           entry->size > 0;
+}
+
 /* False: the session is over. */
 static bool decide_entry(struct hsr_target *target, struct target_page *page, uint16_t index)
 {
@@ -163,7 +170,7 @@ static bool decide_entry(struct hsr_target *target, struct target_page *page, ui
         return true;
     dir = page->entries[index].dir;
     fresh = dir->fresh || dir->phantom;
-    if (fresh && (target->session->options & HSR_OPT_DRY_RUN)) {
+    if (fresh && (target->session->options & HSR_OPT_DRY_RUN) && !decide_discard(target, &entry)) {
         decide_dry(target, page, index, &entry, HSR_COMPARE_ABSENT);
         return true;
     }
@@ -254,6 +261,11 @@ static void decide_judged(struct hsr_target *target, struct target_page *page,
         return;
     }
     hsr_target_entry_read(target, page, index, &entry);
+    if (decide_discard(target, &entry)) {
+        decide_want(page, index,
+                    &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
+        return;
+    }
     if (session->options & HSR_OPT_DRY_RUN) {
         decide_dry(target, page, index, &entry, compare);
         return;
@@ -393,7 +405,8 @@ static void decide_dry(struct hsr_target *target, struct target_page *page, uint
         session->totals.touched++;
         hsr_target_tell(target, dir, entry, HSR_NOTE_TOUCHED);
     } else {
-        if (entry->type == HSR_ENTRY_FILE && entry->size > 0) {
+        if (entry->type == HSR_ENTRY_FILE && entry->size > 0 &&
+            !(entry->flags & HSR_ENTRY_LINK_NEXT)) { /* a further name moves nothing */
             session->totals.files++;
             session->totals.bytes += entry->size;
         } else {

@@ -262,12 +262,15 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     hsr_list_init(&file->node);
     hsr_turn_init(&file->turn);
     hsr_target_entry_read(target, page, index, &file->entry);
-    file->rc =
-        hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace, &file->stage);
-    if (file->rc < 0)
-        file->stage.fd = -1;
-    else
-        file_io_choose(target, file);
+    file->stage.fd = -1;
+    if (!(target->session->options & HSR_OPT_DISCARD)) {
+        file->rc = hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace,
+                                  &file->stage);
+        if (file->rc < 0)
+            file->stage.fd = -1;
+        else
+            file_io_choose(target, file);
+    }
     hsr_list_push_tail(&target->files, &file->node);
     target->file_count++;
     entry->file = file;
@@ -340,7 +343,8 @@ static void file_try_finish(struct hsr_target *target, struct hsr_target_file *f
         file->rc = HSR_E_CHANGED;
     if (file->rc == 0 && file->tail_set)
         file->rc = file_tail_write(session, file);
-    if (file->rc == 0 && session->durability == HSR_DURABILITY_DURABLE && !session->call_io) {
+    if (file->rc == 0 && session->durability == HSR_DURABILITY_DURABLE && !session->call_io &&
+        !(session->options & HSR_OPT_DISCARD)) {
         file->op = (struct hsr_op){ .kind = HSR_OP_FSYNC,
                                     .done = file_synced,
                                     .fd = file->stage.fd,
@@ -389,7 +393,7 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
     const char *op = source_knows ? NULL : "write";
     int rc = file->rc;
 
-    if (rc == 0) {
+    if (rc == 0 && !(target->session->options & HSR_OPT_DISCARD)) {
         rc = hsr_stage_commit(&target->tree, &file->stage, &file->entry, false);
         file->stage.fd = -1;
         hsr_target_warn(target, dir, &file->entry, target->tree.warning.code,

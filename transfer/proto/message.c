@@ -124,6 +124,9 @@ static int open_check(const struct hsr_open *open)
                     open->durability <= HSR_DURABILITY_DURABLE,
                 HSR_E_PROTOCOL);
     hsr_require((open->options & ~HSR_OPTS_ALL) == 0, HSR_E_PROTOCOL);
+    hsr_require(!(open->options & HSR_OPT_DISCARD) ||
+                    ((open->options & HSR_OPT_DRY_RUN) && open->role == HSR_ROLE_SOURCE),
+                HSR_E_PROTOCOL);
     hsr_require(open->role == HSR_ROLE_TARGET || open->paths == 0, HSR_E_PROTOCOL);
     hsr_require(open->rules.size <= HSR_RULES_SIZE_MAX, HSR_E_LIMIT);
     rc = shape_check(open->streams, open->depth, open->chunk);

@@ -51,7 +51,9 @@ enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
 #define HSR_OPT_SINGLE_FILE                                                                        \
     (1u << 11) /* one source that is not a directory: path may be its name */
 #define HSR_OPT_LIST (1u << 12) /* PATHS are a --files-from list: parents are implied */
-#define HSR_OPTS_ALL ((1u << 13) - 1)
+/* With DRY_RUN: contents move, are verified, and dropped. For benchmarks. */
+#define HSR_OPT_DISCARD (1u << 13)
+#define HSR_OPTS_ALL ((1u << 14) - 1)
 
 enum hsr_durability {
     HSR_DURABILITY_RECEIVED = 1,
