@@ -16,7 +16,9 @@
 
 #define BAR_HEIGHT 18.0
 #define BAR_PITCH 26.0
-#define BAR_LEFT 210.0 /* room for names */
+#define BAR_NAME_MIN 90.0 /* room for names, */
+#define BAR_NAME_MAX 320.0
+#define BAR_LETTER 6.9 /* which are about so wide a letter, */
 #define BAR_RIGHT 70.0 /* and for numbers */
 #define TICKS_MAX 12u
 
@@ -251,24 +253,27 @@ void plot_lines(FILE *out, const struct plot *plot)
 void plot_bars(FILE *out, const char *title, const char *unit, const char *const *parts,
                const struct plot_bar *bars, size_t count)
 {
-    double most = 0, height = BAR_PITCH * (double)count + 8;
+    double most = 0, left = BAR_NAME_MIN, height = BAR_PITCH * (double)count + 8;
     char label[96];
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         most = fmax(most, bars[i].values[0] + bars[i].values[1]);
+        left = fmax(left, BAR_LETTER * (double)strlen(bars[i].name) + 10);
+    }
+    left = fmin(left, BAR_NAME_MAX);
     if (most <= 0)
         return;
     (void)snprintf(label, sizeof(label), "%s, %s", title, unit);
     figure_begin(out, label, WIDTH, height);
     for (size_t i = 0; i < count; i++) {
-        double y = BAR_PITCH * (double)i + 4, x = BAR_LEFT;
+        double y = BAR_PITCH * (double)i + 4, x = left;
 
-        fprintf(out, "<text class=\"tick\" x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">",
-                BAR_LEFT - 8, y + 13);
+        fprintf(out, "<text class=\"tick\" x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">", left - 8,
+                y + 13);
         plot_text(out, bars[i].name);
         fputs("</text>\n", out);
         for (size_t k = 0; k < 2; k++) {
-            double width = bars[i].values[k] / most * (WIDTH - BAR_LEFT - BAR_RIGHT);
+            double width = bars[i].values[k] / most * (WIDTH - left - BAR_RIGHT);
 
             if (bars[i].values[k] <= 0)
                 continue;

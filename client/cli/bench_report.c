@@ -9,6 +9,7 @@
 
 #define BARS_MAX 40u
 #define XS_MAX 32u
+#define TIME_SAMPLES 4u /* fewer are no course of time */
 
 /* Light, dark, paper. Colours can be told apart by those who see few, and from both grounds. */
 static const char style[] =
@@ -172,7 +173,7 @@ static void report_time(FILE *out, const struct section *section)
         const struct bench_point *point = section->points[i];
         double *xs;
 
-        if (point->sample_count < 2)
+        if (point->sample_count < TIME_SAMPLES)
             continue;
         xs = calloc(2 * point->sample_count, sizeof(*xs));
         if (xs == NULL)
