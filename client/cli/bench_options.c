@@ -151,6 +151,7 @@ static void help_print(unsigned mask)
         if (mask & kinds[i].kind)
             printf("  hawser bench %-4s [OPTIONS] %-18s %s\n", kinds[i].name, kinds[i].args,
                    kinds[i].help);
+    printf("  hawser bench --all [OPTIONS] DIRECTORY URL     All of them; the push is discarded\n");
     printf(
         "\nA LIST is values with commas between them: each combination is measured. A server must "
         "allow\nthat it is measured: hawserd --bench.\n\noptions:\n");
@@ -368,21 +369,25 @@ static int options_finish(struct bench_options *options)
 
 static int args_take(int argc, char **argv, struct bench_options *options)
 {
-    int wanted = options->kinds == BENCH_HASH ? 0 : options->kinds == BENCH_PATH ? 2 : 1;
+    bool all = options->kinds == ALL;
+    int wanted = options->kinds == BENCH_HASH ? 0 : all || options->kinds == BENCH_PATH ? 2 : 1;
     size_t i = 0;
 
-    while (kinds[i].kind != options->kinds)
+    while (!all && kinds[i].kind != options->kinds)
         i++;
+    if (all && (argc != wanted || *argv[0] == '\0'))
+        return cli_usage("usage: hawser bench --all [OPTIONS] DIRECTORY URL");
     if (argc != wanted || (argc > 0 && *argv[0] == '\0'))
         return cli_usage("usage: hawser bench %s [OPTIONS] %s", kinds[i].name, kinds[i].args);
-    if (options->kinds == BENCH_NET)
-        options->server = argv[0];
-    else if (options->kinds == BENCH_DISK)
+    if (options->kinds & BENCH_NET)
+        options->server = argv[all ? 1 : 0];
+    if (options->kinds & BENCH_DISK)
         options->path = argv[0];
-    if (options->kinds == BENCH_PATH) {
+    if (options->kinds & BENCH_PATH) {
         options->source = argv[0];
         options->url = argv[1];
     }
+    options->discard = options->discard || all; /* a measurement of all leaves nothing */
     return -1;
 }
 
@@ -400,6 +405,8 @@ int bench_options_parse(int argc, char **argv, struct bench_options *ret_options
     for (size_t i = 0; i < KIND_COUNT; i++)
         if (strcmp(argv[1], kinds[i].name) == 0)
             options.kinds = kinds[i].kind;
+    if (strcmp(argv[1], "--all") == 0)
+        options.kinds = ALL;
     if (options.kinds == 0)
         return cli_usage("bench %s: there is no such benchmark; there are net, disk, path and hash",
                          argv[1]);
