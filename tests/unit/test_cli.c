@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "client/cli/bench.h"
 #include "tests/unit/hsr_test.h"
 
 static void test_size_units(void)
@@ -184,6 +185,74 @@ static void test_rules(void)
     CHECK(strcmp(options.rules[1].pattern, "*") == 0 && !options.rules[1].include);
 }
 
+static void test_bench_list(void)
+{
+    static const char *const bad[] = { "",
+                                       ",",
+                                       "1,",
+                                       ",1",
+                                       "1,,2",
+                                       "0",
+                                       "65",
+                                       "1,65",
+                                       "x",
+                                       "1 ,2",
+                                       "1;2",
+                                       "-1",
+                                       "1.5",
+                                       "0x1",
+                                       "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,"
+                                       "23,24,25,26,27,28,29,30,31,32,33" };
+    struct bench_list list = { .count = 77 };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(!bench_list_parse(bad[i], false, 1, 64, &list));
+    CHECK_EQ(list.count, 77); /* nothing is written on errors */
+    CHECK(bench_list_parse("4", false, 1, 64, &list));
+    CHECK(list.count == 1 && list.values[0] == 4);
+    CHECK(bench_list_parse("1,64,2", false, 1, 64, &list));
+    CHECK(list.count == 3 && list.values[1] == 64 && list.values[2] == 2);
+    CHECK(bench_list_parse("64K,1M", true, 4096, 4u << 20, &list));
+    CHECK(list.count == 2 && list.values[0] == 65536 && list.values[1] == 1u << 20);
+    CHECK(!bench_list_parse("64K,8M", true, 4096, 4u << 20, &list));
+    CHECK(!bench_list_parse("1K", true, 4096, 4u << 20, &list));
+}
+
+static void test_bench_time(void)
+{
+    static const char *const bad[] = {
+        "", "0", "0.0009", "601", "1s", "1K", "-1", "1e3", ".5", "1."
+    };
+    uint64_t ns = 77;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(!bench_time_parse(bad[i], 600000000000ull, &ns));
+    CHECK_EQ(ns, 77);
+    CHECK(bench_time_parse("5", 600000000000ull, &ns));
+    CHECK_EQ(ns, 5000000000ull);
+    CHECK(bench_time_parse("0.25", 600000000000ull, &ns));
+    CHECK_EQ(ns, 250000000);
+    CHECK(bench_time_parse("600", 600000000000ull, &ns));
+}
+
+static void test_bench_figures(void)
+{
+    hawser_bench_result result = { 0 };
+    char text[32];
+
+    CHECK(bench_rate(&result) == 0); /* nothing is divided by nothing */
+    CHECK(bench_cost(&result, 0) < 0); /* not known is not 0 */
+    result.bytes = 4000000000;
+    result.elapsed_ns = 2000000000;
+    CHECK(bench_rate(&result) == 2);
+    CHECK(bench_cost(&result, 1000000000) == 0.25);
+    CHECK(strcmp(bench_size_print(1 << 20, text, sizeof(text)), "1M") == 0);
+    CHECK(strcmp(bench_size_print(1000, text, sizeof(text)), "1000") == 0);
+    CHECK(strcmp(bench_time_print(999, text, sizeof(text)), "999 ns") == 0);
+    CHECK(strcmp(bench_time_print(999600, text, sizeof(text)), "1.00 ms") == 0);
+    CHECK(strcmp(bench_time_print(12345, text, sizeof(text)), "12.3 us") == 0);
+}
+
 int main(void)
 {
     RUN(test_size_units);
@@ -194,5 +263,8 @@ int main(void)
     RUN(test_base64);
     RUN(test_exit_codes);
     RUN(test_rules);
+    RUN(test_bench_list);
+    RUN(test_bench_time);
+    RUN(test_bench_figures);
     TEST_END();
 }
