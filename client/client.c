@@ -500,6 +500,9 @@ void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stat
     stats->bytes_seen += client->progress.bytes_seen;
     stats->wire_sent += client->progress.wire_sent;
     stats->wire_received += client->progress.wire_received;
+    stats->zc_sent_bytes += client->progress.zc_sent;
+    stats->zc_copied_bytes += client->progress.zc_copied;
+    stats->zc_downgrades += client->progress.zc_downgrades;
     stats->elapsed_ns += client->progress.elapsed_ns;
     stats->disk_direct += client->progress.disk[HSR_FILEIO_DIRECT];
     stats->disk_uncached += client->progress.disk[HSR_FILEIO_UNCACHED];

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
+#include "transfer/net/zerocopy.h"
 #include "transfer/tree/fileio.h"
 
 /* Words and numbers that have no meaning here. */
@@ -29,6 +30,8 @@ static int spec_check(struct hawser_client *client, const hawser_transfer_opts *
                                client->congestion);
     if ((unsigned)opts->io >= HSR_IO_COUNT)
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "io: auto, direct or buffered");
+    if ((unsigned)opts->zero_copy >= HSR_ZC_MODE_COUNT)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "zero_copy: off, auto or on");
     return 0;
 }
 
@@ -58,6 +61,7 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
         .digest = HSR_DIGEST_XXH3,
         .durability = opts->durability != 0 ? (uint8_t)opts->durability : HSR_DURABILITY_DURABLE,
         .io = (uint8_t)opts->io,
+        .zero_copy = (uint8_t)opts->zero_copy,
         .bwlimit = opts->bwlimit,
         .delete_max = opts->delete_limited ? opts->delete_max : UINT64_MAX,
         .target_fd = -1,

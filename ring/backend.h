@@ -52,6 +52,7 @@ struct hsr_backend_ops {
 struct hsr_backend {
     const struct hsr_backend_ops *ops;
     uint32_t spin_ns; /* the loop polls pending() and its inbox this long before it sleeps */
+    bool send_zc; /* SEND_ZC works, and its notices say whether the kernel copied */
 };
 
 struct hsr_uring_options {
@@ -64,11 +65,18 @@ struct hsr_uring_options {
 /** What the running kernel gives, probed once per process. */
 struct hsr_uring_features {
     bool single_issuer, defer_taskrun, submit_all, no_sqarray, no_iowait;
-    bool send_zc, recv_multishot, msg_ring, bundle, min_wait;
+    bool send_zc; /* with the report of what was copied */
+    bool recv_multishot, msg_ring, bundle, min_wait;
     bool xattrat, fchmodat2, cachestat, dontcache;
     char used[256]; /* words for the start-up line */
     char missing[512]; /* "name (why)" for what is not used */
 };
+
+struct io_uring;
+
+/** Can @ring send without a copy and say whether it did? Asks it with a send that cannot work, so
+ * nothing else may be in flight on it. */
+bool hsr_uring_probe_zc(struct io_uring *ring);
 
 /** Probe; never fails: what cannot be probed is absent. */
 void hsr_uring_probe(struct hsr_uring_features *features);

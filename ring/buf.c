@@ -145,18 +145,19 @@ static void buf_move(struct hsr_buf *buf, enum hsr_buf_owner from, enum hsr_buf_
     buf->owner = (uint8_t)to;
 }
 
-/* Only payloads are registered: headers never meet a fixed operation, and the lock limit of a plain
- * user is small. Without memory for the table, or when the kernel refuses, we work unregistered. */
+/* Payloads with the room before them: a zero-copy send starts at its header. Without memory for the
+ * table, or when the kernel refuses, we work unregistered. */
 static void bufpool_register(struct hsr_bufpool *pool)
 {
     struct hsr_backend *backend = pool->loop->backend;
-    unsigned count = (unsigned)HSR_MIN(pool->count, HSR_BUF_REGISTERED_MAX / pool->bufs[0].size);
+    size_t stride = hsr_buf_stride(pool->bufs[0].size);
+    unsigned count = (unsigned)HSR_MIN(pool->count, HSR_BUF_REGISTERED_MAX / stride);
     struct iovec *iov = count > 0 ? calloc(count, sizeof(*iov)) : NULL;
 
     if (iov == NULL)
         return;
     for (unsigned i = 0; i < count; i++)
-        iov[i] = (struct iovec){ pool->bufs[i].payload, pool->bufs[i].size };
+        iov[i] = (struct iovec){ pool->bufs[i].payload - HSR_BUF_HEAD, stride };
     pool->registered = backend->ops->register_buffers(backend, iov, count) == 0;
     free(iov);
     for (unsigned i = 0; pool->registered && i < count; i++)

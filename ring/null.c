@@ -33,6 +33,7 @@ int hsr_null_create(struct hsr_backend **ret_backend)
     if (null == NULL)
         return -ENOMEM;
     null->backend.ops = &null_ops;
+    null->backend.send_zc = true;
     null->fd_next = NULL_FD_FIRST;
     hsr_list_init(&null->completed);
     null->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -69,6 +70,7 @@ static int64_t null_call(struct hsr_backend *backend, struct hsr_op *op)
 
     switch ((enum hsr_op_kind)op->kind) {
     case HSR_OP_SEND:
+    case HSR_OP_SEND_ZC:
     case HSR_OP_RECV:
     case HSR_OP_RECVMSG:
     case HSR_OP_READ:
@@ -103,6 +105,11 @@ static void null_submit(struct hsr_backend *backend, struct hsr_list *ops)
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
         op->res = null_call(backend, op);
+        op->due = HSR_DUE_RESULT;
+        if (op->kind == HSR_OP_SEND_ZC) {
+            op->due |= HSR_DUE_MORE | HSR_DUE_NOTICE;
+            op->notice = HSR_NOTICE_SENT;
+        }
     }
     hsr_list_splice_tail(&null->completed, ops);
 }
@@ -156,7 +163,7 @@ static unsigned null_reap(struct hsr_backend *backend, unsigned max)
     while (count < max && (node = hsr_list_pop_head(&null->completed)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
-        op->done(op, op->res, 0);
+        hsr_op_deliver(op);
         count++;
     }
     return count;

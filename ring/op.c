@@ -8,6 +8,7 @@ static const char *const op_names[HSR_OP_COUNT] = {
     [HSR_OP_ACCEPT] = "accept",
     [HSR_OP_CONNECT] = "connect",
     [HSR_OP_SEND] = "send",
+    [HSR_OP_SEND_ZC] = "send_zc",
     [HSR_OP_RECV] = "recv",
     [HSR_OP_RECVMSG] = "recvmsg",
     [HSR_OP_SHUTDOWN] = "shutdown",
@@ -52,4 +53,16 @@ const char *hsr_op_name(enum hsr_op_kind kind)
     hsr_assert((unsigned)kind < HSR_OP_COUNT);
     hsr_assert(op_names[kind] != NULL); /* a new kind needs its name here */
     return op_names[kind];
+}
+
+void hsr_op_deliver(struct hsr_op *op)
+{
+    unsigned due = op->due;
+
+    hsr_assert(due != 0);
+    op->due = 0;
+    if (due & HSR_DUE_RESULT)
+        op->done(op, op->res, due & HSR_DUE_MORE ? HSR_CQE_MORE : 0);
+    if (due & HSR_DUE_NOTICE)
+        op->done(op, op->notice, HSR_CQE_NOTIF);
 }

@@ -8,6 +8,10 @@
  * Which door is a measurement: metadata on a local file system and reads of cached files are
  * faster as plain calls than through a kernel worker; sockets, bulk file data and syncs are not.
  *
+ * SEND_ZC completes twice: when the bytes are accepted (HSR_CQE_MORE), and when the kernel needs
+ * the memory no more (HSR_CQE_NOTIF), which on TCP is when the peer has acknowledged them. A send
+ * that failed may come without the second. Only where backend->send_zc says so.
+ *
  * Results are those of the system call: >= 0, or -errno. Paths are NUL-ended and borrowed until
  * the last completion, as is every other pointer. */
 #ifndef HSR_RING_OP_H
@@ -31,6 +35,7 @@ enum hsr_op_kind {
     HSR_OP_ACCEPT, /* fd; res = new descriptor (CLOEXEC); addr and addr_size may be NULL */
     HSR_OP_CONNECT, /* fd, addr, addr_size */
     HSR_OP_SEND, /* fd, buf, size, msg_flags; may be short */
+    HSR_OP_SEND_ZC, /* the same and buf_index, without a copy: see below */
     HSR_OP_RECV, /* fd, buf, size, msg_flags */
     HSR_OP_RECVMSG, /* fd, iov, iov_count, msg_flags: the rest of a payload and the next header */
     HSR_OP_SHUTDOWN, /* fd, msg_flags = SHUT_xx */
@@ -77,7 +82,16 @@ enum hsr_op_kind {
 
 /* flags of a completion */
 #define HSR_CQE_MORE (1u << 0) /* another completion of this operation follows */
-#define HSR_CQE_NOTIF (1u << 1) /* zero-copy notice: the buffer is free, res means nothing */
+#define HSR_CQE_NOTIF (1u << 1) /* zero-copy notice: the buffer is free; res: HSR_NOTICE_x */
+
+/* result of a zero-copy notice */
+#define HSR_NOTICE_SENT 0 /* from where it stood */
+#define HSR_NOTICE_COPIED 1 /* the kernel had to copy it */
+
+/* what of an operation waits for its handler: hsr_op.due */
+#define HSR_DUE_RESULT (1u << 0)
+#define HSR_DUE_MORE (1u << 1) /* with HSR_DUE_RESULT: a notice follows */
+#define HSR_DUE_NOTICE (1u << 2)
 
 struct hsr_op;
 
@@ -93,6 +107,7 @@ struct hsr_op {
     bool armed; /* between submit and the last completion; the loop's */
     bool path_fd; /* the descriptor is O_PATH */
     bool data_only; /* FSYNC: fdatasync */
+    uint8_t due; /* HSR_DUE_x; the backend's */
     bool call; /* submit(): run it as a plain call in the loop's submit phase (tmpfs) */
     int16_t buf_index; /* registered buffer, or -1 */
     int fd;
@@ -125,9 +140,13 @@ struct hsr_op {
     struct timespec times[2];
     struct msghdr msghdr; /* the backend's scratch for RECVMSG */
     int64_t res; /* result waiting to be delivered; the backend's */
+    int64_t notice; /* the same of a notice */
     uint64_t trace_ns; /* when it was submitted; the loop's */
     hsr_op_done *owner_done; /* `done` while armed: the loop's handler stands in its place */
 };
+
+/** For backends: call op->done for what is due, in order. It may free the operation. */
+void hsr_op_deliver(struct hsr_op *op);
 
 /** Short name of a kind for traces and errors: "openat2". */
 const char *hsr_op_name(enum hsr_op_kind kind);

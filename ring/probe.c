@@ -49,12 +49,34 @@ static void probe_ring(struct hsr_uring_features *features)
     features->no_iowait = params.features & IORING_FEAT_NO_IOWAIT;
     probe = io_uring_get_probe_ring(&ring);
     if (probe != NULL) {
-        features->send_zc = io_uring_opcode_supported(probe, IORING_OP_SEND_ZC);
-        features->recv_multishot = features->send_zc; /* both came with 6.0 */
+        /* both came with 6.0 */
+        features->recv_multishot = io_uring_opcode_supported(probe, IORING_OP_SEND_ZC);
         features->msg_ring = io_uring_opcode_supported(probe, IORING_OP_MSG_RING);
         io_uring_free_probe(probe);
     }
+    features->send_zc = hsr_uring_probe_zc(&ring);
     io_uring_queue_exit(&ring);
+}
+
+/* Flags are looked at before the descriptor: a kernel that knows them says EBADF. */
+bool hsr_uring_probe_zc(struct io_uring *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+    struct io_uring_cqe *cqe;
+    bool known, more;
+
+    if (sqe == NULL)
+        return false;
+    io_uring_prep_rw(IORING_OP_SEND_ZC, sqe, -1, NULL, 0, 0);
+    sqe->ioprio = IORING_SEND_ZC_REPORT_USAGE;
+    if (io_uring_submit_and_wait(ring, 1) < 0 || io_uring_wait_cqe(ring, &cqe) < 0)
+        return false;
+    known = cqe->res == -EBADF;
+    more = cqe->flags & IORING_CQE_F_MORE;
+    io_uring_cqe_seen(ring, cqe);
+    if (more && io_uring_wait_cqe(ring, &cqe) == 0)
+        io_uring_cqe_seen(ring, cqe);
+    return known;
 }
 
 static bool probe_setup(unsigned flags)
@@ -111,7 +133,7 @@ static void probe_words(struct hsr_uring_features *features)
         { "xattrat", features->xattrat, true, "6.13" },
         { "fchmodat2", features->fchmodat2, true, "6.6" },
         { "no_sqarray", features->no_sqarray, false, "6.6" },
-        { "send_zc", features->send_zc, false, "6.0" },
+        { "send_zc", features->send_zc, true, "6.2" },
         { "recv_multishot", features->recv_multishot, false, "6.0" },
         { "msg_ring", features->msg_ring, false, "5.18" },
         { "bundle", features->bundle, false, "6.10" },

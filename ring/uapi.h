@@ -28,6 +28,12 @@
 #define IORING_ENTER_NO_IOWAIT (1u << 7)
 #endif
 
+/* io_uring_sqe.ioprio of SEND_ZC, and the result of its notice */
+#ifndef IORING_SEND_ZC_REPORT_USAGE /* 6.2 */
+#define IORING_SEND_ZC_REPORT_USAGE (1u << 3)
+#define IORING_NOTIF_USAGE_ZC_COPIED (1u << 31)
+#endif
+
 /* preadv2(2), pwritev2(2) */
 #ifndef RWF_DONTCACHE /* 6.14; each file system may refuse it with EOPNOTSUPP */
 #define RWF_DONTCACHE 0x80

@@ -97,6 +97,7 @@ int hsr_uring_create(const struct hsr_uring_options *options, struct hsr_backend
         goto fail;
     }
     uring_ring_tune(uring, options);
+    uring->backend.send_zc = hsr_uring_probe_zc(&uring->ring);
     rc = hsr_slow_start(&uring->slow, &uring->backend);
     if (rc < 0)
         goto fail;
@@ -250,6 +251,7 @@ static void uring_fill(struct uring *uring)
         if (op->call || !uring_prep(uring, NULL, op)) {
             hsr_list_remove(&op->node);
             op->res = hsr_syscall_run(op);
+            op->due = HSR_DUE_RESULT;
             hsr_list_push_tail(&uring->completed, &op->node);
             continue;
         }
@@ -306,6 +308,22 @@ static void prep_recvmsg(struct io_uring_sqe *sqe, struct hsr_op *op)
     io_uring_prep_recvmsg(sqe, op->fd, &op->msghdr, op->msg_flags);
 }
 
+/* A broken connection is a result, never a signal. */
+static void prep_send(const struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op)
+{
+    size_t size = (size_t)HSR_MIN(op->size, TRANSFER_SIZE_MAX);
+
+    io_uring_prep_send(sqe, op->fd, op->buf, size, (int)(op->msg_flags | MSG_NOSIGNAL));
+    if (op->kind == HSR_OP_SEND)
+        return;
+    sqe->opcode = IORING_OP_SEND_ZC;
+    sqe->ioprio = IORING_SEND_ZC_REPORT_USAGE;
+    if (op->buf_index < 0 || !uring->registered)
+        return;
+    sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
+    sqe->buf_index = (uint16_t)op->buf_index;
+}
+
 static void prep_openat2(struct io_uring_sqe *sqe, struct hsr_op *op)
 {
     /* Must live until the SQE was handed over; the scratch of RECVMSG is free here. */
@@ -360,8 +378,9 @@ static bool uring_prep(const struct uring *uring, struct io_uring_sqe *sqe, stru
     case HSR_OP_CONNECT:
         io_uring_prep_connect(sqe, op->fd, op->addr, op->addr_size);
         return true;
-    case HSR_OP_SEND: /* a broken connection is a result, never a signal */
-        io_uring_prep_send(sqe, op->fd, op->buf, size, (int)(op->msg_flags | MSG_NOSIGNAL));
+    case HSR_OP_SEND:
+    case HSR_OP_SEND_ZC:
+        prep_send(uring, sqe, op);
         return true;
     case HSR_OP_RECV:
         io_uring_prep_recv(sqe, op->fd, op->buf, size, (int)op->msg_flags);
@@ -424,6 +443,24 @@ static bool uring_pending(struct hsr_backend *backend)
            atomic_load_explicit(&uring->slow.done_count, memory_order_acquire) > 0;
 }
 
+/* Only zero-copy sends complete more than once. */
+static void uring_note(struct hsr_op *op, const struct io_uring_cqe *cqe)
+{
+    if (cqe->flags & IORING_CQE_F_NOTIF) {
+        hsr_assert(op->kind == HSR_OP_SEND_ZC);
+        op->notice =
+            (uint32_t)cqe->res & IORING_NOTIF_USAGE_ZC_COPIED ? HSR_NOTICE_COPIED : HSR_NOTICE_SENT;
+        op->due |= HSR_DUE_NOTICE;
+        return;
+    }
+    op->res = cqe->res;
+    op->due = HSR_DUE_RESULT;
+    if (cqe->flags & IORING_CQE_F_MORE) {
+        hsr_assert(op->kind == HSR_OP_SEND_ZC);
+        op->due |= HSR_DUE_MORE;
+    }
+}
+
 /* Take one CQE; NULL if it was not an operation's. */
 static struct hsr_op *uring_take(struct uring *uring)
 {
@@ -435,8 +472,7 @@ static struct hsr_op *uring_take(struct uring *uring)
         uring->bell_armed = false;
     } else if (cqe->user_data != URING_IGNORE) {
         op = io_uring_cqe_get_data(cqe);
-        op->res = cqe->res;
-        hsr_assert(!(cqe->flags & IORING_CQE_F_MORE)); /* nothing is submitted multishot */
+        uring_note(op, cqe);
     }
     io_uring_cq_advance(&uring->ring, 1);
     return op;
@@ -448,7 +484,7 @@ static void uring_drain(struct uring *uring)
     while (uring_cq_ready(uring)) {
         struct hsr_op *op = uring_take(uring);
 
-        if (op != NULL)
+        if (op != NULL && !hsr_list_linked(&op->node)) /* linked: a notice right after its result */
             hsr_list_push_tail(&uring->completed, &op->node);
     }
 }
@@ -465,7 +501,7 @@ static unsigned uring_reap(struct hsr_backend *backend, unsigned max)
     while (count < max && (node = hsr_list_pop_head(&uring->completed)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
-        op->done(op, op->res, 0);
+        hsr_op_deliver(op);
         count++;
     }
     while (count < max && (slow = hsr_slow_take(&uring->slow)) != NULL) {
@@ -477,7 +513,7 @@ static unsigned uring_reap(struct hsr_backend *backend, unsigned max)
 
         if (op == NULL)
             continue;
-        op->done(op, op->res, 0);
+        hsr_op_deliver(op);
         count++;
     }
     return count;
@@ -563,6 +599,7 @@ static void uring_cancel(struct hsr_backend *backend, struct hsr_op *op)
             continue;
         hsr_list_remove(node); /* the kernel has not seen it */
         op->res = -ECANCELED;
+        op->due = HSR_DUE_RESULT;
         hsr_list_push_tail(&uring->completed, node);
         return;
     }

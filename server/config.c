@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "transfer/net/zerocopy.h"
 #include "transfer/proto/frame.h"
 #include "transfer/tree/fileio.h"
 
@@ -30,6 +31,7 @@ enum key_kind {
     KEY_SECONDS,
     KEY_LOG,
     KEY_IO,
+    KEY_ZERO_COPY,
     KEY_BOOL,
     KEY_CONGESTION
 };
@@ -53,6 +55,7 @@ static const struct {
     { "idle-timeout", KEY_SECONDS, offsetof(struct config, idle_ns), SECONDS_MAX },
     { "congestion", KEY_CONGESTION, 0, 0 },
     { "io", KEY_IO, 0, 0 },
+    { "zero-copy", KEY_ZERO_COPY, 0, 0 },
     { "log", KEY_LOG, 0, 0 },
     { "insecure", KEY_BOOL, offsetof(struct config, insecure), 0 },
     { "bench", KEY_BOOL, offsetof(struct config, bench), 0 },
@@ -236,6 +239,18 @@ static int io_parse(struct config *config, const char *value, char *why)
     return why_set(why, "io = %s: must be auto, direct or buffered", value);
 }
 
+static int zero_copy_parse(struct config *config, const char *value, char *why)
+{
+    static const char *const modes[HSR_ZC_MODE_COUNT] = { "off", "auto", "on" };
+
+    for (uint8_t i = 0; i < HSR_ZC_MODE_COUNT; i++)
+        if (strcmp(value, modes[i]) == 0) {
+            config->zero_copy = i;
+            return 0;
+        }
+    return why_set(why, "zero-copy = %s: must be off, auto or on", value);
+}
+
 int config_set(struct config *config, const char *key, const char *value, char why[CONFIG_WHY_SIZE])
 {
     uint64_t number = 0;
@@ -256,6 +271,8 @@ int config_set(struct config *config, const char *key, const char *value, char w
         return congestion_parse(config, value, why);
     case KEY_IO:
         return io_parse(config, value, why);
+    case KEY_ZERO_COPY:
+        return zero_copy_parse(config, value, why);
     case KEY_BOOL:
         return bool_parse(key, value, field, why);
     case KEY_SIZE:

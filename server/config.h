@@ -45,6 +45,7 @@ struct config {
     char congestion[HSR_CONGESTION_SIZE];
     enum log_format log;
     uint8_t io; /* enum hsr_io */
+    uint8_t zero_copy; /* enum hsr_zc_mode */
     bool insecure;
     bool bench; /* memory to memory, and transfers that keep nothing */
     bool print_plan;

@@ -141,6 +141,7 @@ static int engine_start(struct server *server, char why[CONFIG_WHY_SIZE])
         .idle_ns = server->config.idle_ns,
         .bench = server->config.bench,
         .io = server->config.io,
+        .zero_copy = server->config.zero_copy,
         .connections_per_peer = server->config.connections_per_peer,
         .authorize = exports_authorize,
         .event = server_event,
@@ -291,6 +292,7 @@ static void reload_settings(const struct config *config, const struct config *fr
         { "congestion", strcmp(fresh->congestion, config->congestion) != 0 },
         { "bench", fresh->bench != config->bench },
         { "io", fresh->io != config->io },
+        { "zero-copy", fresh->zero_copy != config->zero_copy },
         { "log", fresh->log != config->log },
     };
 

@@ -39,6 +39,7 @@ static const struct {
     { OPTION_SETTING, "idle-timeout", "SECONDS", "silence of a peer that ends its session" },
     { OPTION_SETTING, "congestion", "NAME", "TCP's congestion control; auto, system" },
     { OPTION_SETTING, "io", "auto|direct|buffered", "how large files are read and written" },
+    { OPTION_SETTING, "zero-copy", "off|auto|on", "how file data is sent" },
     { OPTION_SETTING, "log", "text|json", "form of the log on stderr" },
     { OPTION_INSECURE, "insecure", NULL, "listen on other addresses than loopback" },
     { OPTION_BENCH, "bench", NULL, "allow benchmarks: clients may use all of this machine" },

@@ -249,6 +249,9 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put_count(object, "disk_direct", stats->disk_direct);
     put_count(object, "disk_uncached", stats->disk_uncached);
     put_count(object, "disk_buffered", stats->disk_buffered);
+    put_count(object, "zc_sent_bytes", stats->zc_sent_bytes);
+    put_count(object, "zc_copied_bytes", stats->zc_copied_bytes);
+    put_count(object, "zc_downgrades", stats->zc_downgrades);
     put(object, "seconds", json_object_new_double(seconds));
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));

@@ -45,6 +45,7 @@ enum option_id {
     OPTION_DIGEST,
     OPTION_DURABILITY,
     OPTION_IO,
+    OPTION_ZERO_COPY,
     OPTION_JSON,
     OPTION_PROGRESS,
     OPTION_NO_PROGRESS,
@@ -93,6 +94,7 @@ static const struct option_row rows[] = {
     { OPTION_DIGEST, "digest", "KIND", MOVE, "xxh3" },
     { OPTION_DURABILITY, "durability", "LEVEL", MOVE, "received, written or durable (default)" },
     { OPTION_IO, "io", "MODE", MOVE, "disk: auto (default), direct or buffered" },
+    { OPTION_ZERO_COPY, "zero-copy", "MODE", MOVE, "sending: off (default), auto or on" },
     { OPTION_JSON, "json", NULL, EVERY, "one JSON object a line on stdout; doctor: one" },
     { OPTION_PROGRESS, "progress", NULL, MOVE, "show progress even without a terminal" },
     { OPTION_NO_PROGRESS, "no-progress", NULL, MOVE, "never show progress" },
@@ -251,6 +253,16 @@ static int word_option(const struct option_row *row, const char *text, struct cl
             }
         return cli_usage("--io=%s: must be auto, direct or buffered", text);
     }
+    if (row->id == OPTION_ZERO_COPY) {
+        static const char *const modes[] = { "off", "auto", "on" }; /* enum hawser_zero_copy */
+
+        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+            if (strcmp(text, modes[i]) == 0) {
+                options->transfer.zero_copy = (enum hawser_zero_copy)i;
+                return -1;
+            }
+        return cli_usage("--zero-copy=%s: must be off, auto or on", text);
+    }
     for (int level = HAWSER_DURABILITY_RECEIVED; level <= HAWSER_DURABILITY_DURABLE; level++) {
         if (strcmp(text, cli_durability_name((enum hawser_durability)level)) != 0)
             continue;
@@ -376,6 +388,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
     case OPTION_DURABILITY:
     case OPTION_CONGESTION:
     case OPTION_IO:
+    case OPTION_ZERO_COPY:
         return word_option(row, text, options);
     case OPTION_EXCLUDE:
     case OPTION_INCLUDE:

@@ -254,6 +254,14 @@ enum hawser_io {
     HAWSER_IO_BUFFERED = 2 /* through the page cache, which keeps what moved */
 };
 
+/** Sending file data without a copy, where this side sends; the server has a setting of its own. */
+enum hawser_zero_copy {
+    HAWSER_ZERO_COPY_OFF = 0,
+    HAWSER_ZERO_COPY_AUTO = 1, /* to peers behind a network device, if the kernel says of each send
+                                  whether it was copied all the same; not on this host */
+    HAWSER_ZERO_COPY_ON = 2 /* to all. In both a connection whose sends are mostly copied stops */
+};
+
 /** One filter rule with rsync's meaning; the first that matches decides. */
 typedef struct hawser_rule {
     const char *pattern; /* NUL-ended; "+ P" and "- P" decide for themselves */
@@ -277,6 +285,7 @@ typedef struct hawser_transfer_opts {
     enum hawser_durability durability;
     enum hawser_digest digest;
     enum hawser_io io;
+    enum hawser_zero_copy zero_copy;
     bool delete_extraneous; /* remove what the source does not have */
     bool delete_limited;
     bool dry_run; /* change nothing, tell what would be */
@@ -307,6 +316,9 @@ typedef struct hawser_stats {
     uint64_t bytes_seen;
     uint64_t wire_sent;
     uint64_t wire_received;
+    uint64_t zc_sent_bytes; /* of wire_sent: by zero-copy sends */
+    uint64_t zc_copied_bytes; /* of zc_sent_bytes: copied by the kernel all the same */
+    uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
     uint64_t elapsed_ns;
     enum hawser_durability durability; /* what holds now */
     char congestion[16]; /* congestion control of the side that sent the data; "": not known */

@@ -488,6 +488,7 @@ def test_usage_errors(t):
                  ["push", "--streams=-1", "a", "hawser://h/x"], ["pull", "a", "b"],
                  ["push", "--digest=md5", "a", "hawser://h/x"],
                  ["push", "--io=fast", "a", "hawser://h/x"],
+                 ["push", "--zero-copy=yes", "a", "hawser://h/x"],
                  ["push", "--bwlimit=fast", "a", "hawser://h/x"],
                  ["push", "a", "hawser://h:99999/x"], ["push", "--max-delete=x", "a", "hawser://h/x"]):
         r = t.run(*args, rc=2)

@@ -7,6 +7,7 @@
 
 #include "ring/ring.h"
 #include "transfer/engine/engine.h"
+#include "transfer/net/zerocopy.h"
 #include "transfer/tree/fileio.h"
 
 #define PORT 7440
@@ -47,6 +48,14 @@ static uint8_t run_io(const struct run *run, unsigned host)
     static const uint8_t io[] = { HSR_IO_DIRECT, HSR_IO_AUTO, HSR_IO_BUFFERED, HSR_IO_DIRECT };
 
     return io[(run->job->seed + host) % HSR_ARRAY_COUNT(io)];
+}
+
+/* Two of three; AUTO finds no device here. */
+static uint8_t run_zero_copy(const struct run *run, unsigned host)
+{
+    static const uint8_t modes[] = { HSR_ZC_ON, HSR_ZC_ON, HSR_ZC_AUTO };
+
+    return modes[(run->job->seed + host) % HSR_ARRAY_COUNT(modes)];
 }
 
 static int run_backend(void *context, unsigned shard, struct hsr_backend **ret_backend)
@@ -200,6 +209,7 @@ static void side_start(struct run *run, unsigned host)
     struct hsr_engine_config config = { .placement = *placement(),
                                         .server = host == SIM_SERVER,
                                         .io = run_io(run, host),
+                                        .zero_copy = run_zero_copy(run, host),
                                         .authorize = run_authorize,
                                         .event = run_event,
                                         .context = side,
@@ -234,6 +244,7 @@ static void session_run(struct run *run)
                                  .digest = HSR_DIGEST_XXH3,
                                  .durability = HSR_DURABILITY_DURABLE,
                                  .io = run_io(run, SIM_CLIENT),
+                                 .zero_copy = run_zero_copy(run, SIM_CLIENT),
                                  .streams = scenario->streams,
                                  .depth = DEPTH,
                                  .chunk = CHUNK,

@@ -15,6 +15,7 @@ static const int fault_errors[HSR_OP_COUNT][ERRORS_MAX] = {
     [HSR_OP_ACCEPT] = { EMFILE, ECONNABORTED, ENOMEM },
     [HSR_OP_CONNECT] = { ECONNREFUSED, ETIMEDOUT, ENETUNREACH },
     [HSR_OP_SEND] = { EPIPE, ECONNRESET, ETIMEDOUT, ENOMEM },
+    [HSR_OP_SEND_ZC] = { EPIPE, ECONNRESET, ETIMEDOUT, ENOMEM, EOPNOTSUPP },
     [HSR_OP_RECV] = { ECONNRESET, ETIMEDOUT, ENOMEM },
     [HSR_OP_RECVMSG] = { ECONNRESET, ETIMEDOUT, ENOMEM },
     [HSR_OP_SHUTDOWN] = { ENOTCONN },
@@ -61,7 +62,7 @@ const int *sim_fault_errors(enum hsr_op_kind kind)
 bool sim_fault_cuttable(enum hsr_op_kind kind)
 {
     return kind == HSR_OP_READ || kind == HSR_OP_WRITE || kind == HSR_OP_SEND ||
-           kind == HSR_OP_RECV || kind == HSR_OP_RECVMSG;
+           kind == HSR_OP_SEND_ZC || kind == HSR_OP_RECV || kind == HSR_OP_RECVMSG;
 }
 
 bool sim_fault_endable(enum hsr_op_kind kind)

@@ -86,8 +86,11 @@ int64_t sim_net_call(struct sim_host *host, struct hsr_op *op)
     file = sim_fd_get(host, op->fd);
     if (file == NULL || file->socket == NULL)
         return file == NULL ? -EBADF : -ENOTSOCK;
-    if (op->kind == HSR_OP_SOCKOPT)
+    if (op->kind == HSR_OP_SOCKOPT) {
+        if (op->mask == SOL_SOCKET && op->mode == SO_LINGER)
+            file->socket->abort = true; /* nobody asks for anything but {1, 0} */
         return 0;
+    }
     if (op->kind == HSR_OP_SOCKOPT_GET)
         return -ENOPROTOOPT; /* there is neither TCP nor a CPU here */
     if (op->kind != HSR_OP_SHUTDOWN) /* the others are asynchronous only */
@@ -129,7 +132,7 @@ void sim_net_submit(struct sim_pending *pending)
     case HSR_OP_POLL:
         queue = &socket->polls;
         break;
-    default: /* SEND, and SHUTDOWN, which waits for what was sent before it */
+    default: /* SEND, SEND_ZC, and SHUTDOWN, which waits for what was sent before it */
         queue = &socket->writes;
         break;
     }
@@ -371,6 +374,13 @@ static void write_shut(struct sim_socket *socket, struct sim_pending *pending)
     queue_complete(pending, -pending->error);
 }
 
+/* No memory to lock, or a device that cannot: the connection is as good as before. */
+static bool zc_refused(const struct sim_pending *pending)
+{
+    return pending->op->kind == HSR_OP_SEND_ZC &&
+           (pending->error == ENOMEM || pending->error == EOPNOTSUPP);
+}
+
 static void pump_writes(struct sim_socket *socket)
 {
     struct sim_pending *pending;
@@ -385,7 +395,8 @@ static void pump_writes(struct sim_socket *socket)
             continue;
         }
         if (pending->error != 0) {
-            both_reset(socket);
+            if (!zc_refused(pending))
+                both_reset(socket);
             queue_complete(pending, -pending->error);
             continue;
         }
@@ -455,6 +466,10 @@ void sim_net_close(struct sim_socket *socket)
         both_reset(hsr_container_of(node, struct sim_socket, waiting));
     if (socket->peer == NULL)
         return;
+    if (socket->abort) {
+        both_reset(socket);
+        return;
+    }
     /* Closing with bytes nobody read is a reset (RFC 2525, 2.17). */
     if (socket->in.size > 0)
         socket->peer->in.reset = true;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash/digest.h"
+
 #define LOOK_NS 100u /* what a look at the clock costs: code takes time too */
 #define NAP_NS (50 * HSR_NS_PER_US) /* one wait while nobody drives and there are several loops */
 #define CALL_NS_MIN 500u
@@ -84,6 +86,8 @@ void sim_violation(struct sim_world *world, const char *fmt, ...)
 }
 
 /* ---- events ---- */
+
+static void event_notice(struct sim_pending *pending);
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -168,6 +172,8 @@ unsigned sim_world_step(struct sim_world *world)
 
         if (event.kind == SIM_EVENT_OP)
             event_op(event.what);
+        else if (event.kind == SIM_EVENT_NOTICE)
+            event_notice(event.what);
         else
             sim_net_pump(event.what);
         count++;
@@ -225,6 +231,17 @@ void sim_trace(struct sim_world *world, const struct sim_backend *backend, const
     fprintf(world->trace, " = %s\n", result);
 }
 
+/* Mostly soon, sometimes together with the result, sometimes as late as a retransmission. */
+static uint64_t notice_delay(struct sim_world *world)
+{
+    uint64_t pick = sim_between(world, 0, 7);
+
+    if (pick == 0)
+        return 0;
+    return pick == 1 ? sim_between(world, HSR_NS_PER_MS, 300 * HSR_NS_PER_MS)
+                     : sim_between(world, 5 * HSR_NS_PER_US, 500 * HSR_NS_PER_US);
+}
+
 void sim_complete(struct sim_pending *pending, int64_t res)
 {
     struct sim_backend *backend = pending->backend;
@@ -239,9 +256,33 @@ void sim_complete(struct sim_pending *pending, int64_t res)
     if (pending->file != NULL)
         sim_file_release(&backend->world->hosts[backend->host], pending->file);
     op->res = res;
+    op->due = HSR_DUE_RESULT;
     op->msghdr.msg_control = NULL;
     hsr_list_init(&op->node);
     hsr_list_push_tail(&backend->completed, &op->node);
+    if (op->kind == HSR_OP_SEND_ZC && (res >= 0 || sim_between(backend->world, 0, 1) == 0)) {
+        op->due |= HSR_DUE_MORE;
+        pending->lent_hash = hsr_hash64(op->buf, op->size);
+        sim_event_add(backend->world, notice_delay(backend->world), SIM_EVENT_NOTICE, pending);
+        return;
+    }
+    backend->in_flight--;
+    free(pending);
+}
+
+/* The kernel needs the memory no more. Until now it could have sent it again. */
+static void event_notice(struct sim_pending *pending)
+{
+    struct sim_backend *backend = pending->backend;
+    struct hsr_op *op = pending->op;
+
+    if (hsr_hash64(op->buf, op->size) != pending->lent_hash)
+        sim_violation(backend->world, "memory changed under a zero-copy send");
+    op->notice = sim_between(backend->world, 0, 1) == 0 ? HSR_NOTICE_COPIED : HSR_NOTICE_SENT;
+    op->due |= HSR_DUE_NOTICE;
+    sim_trace(backend->world, backend, "notice", op, op->notice);
+    if (!hsr_list_linked(&op->node)) /* linked: right after its result */
+        hsr_list_push_tail(&backend->completed, &op->node);
     backend->in_flight--;
     free(pending);
 }
@@ -253,7 +294,7 @@ static void registered_check(const struct sim_backend *backend, const struct hsr
     const struct iovec *iov;
     const uint8_t *start = op->buf;
 
-    if (op->kind != HSR_OP_READ && op->kind != HSR_OP_WRITE)
+    if (op->kind != HSR_OP_READ && op->kind != HSR_OP_WRITE && op->kind != HSR_OP_SEND_ZC)
         return;
     if (op->buf_index < 0)
         return;
@@ -312,6 +353,7 @@ static void submit_one(struct sim_backend *backend, struct hsr_op *op)
     if (op->call) {
         hsr_assert(!sim_net_kind(op->kind));
         op->res = sim_call(&backend->backend, op);
+        op->due = HSR_DUE_RESULT;
         hsr_list_push_tail(&backend->completed, &op->node);
         return;
     }
@@ -375,7 +417,7 @@ static unsigned sim_reap(struct hsr_backend *base, unsigned max)
     while (count < max && (node = hsr_list_pop_head(&backend->completed)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
-        op->done(op, op->res, 0);
+        hsr_op_deliver(op);
         count++;
     }
     return count;
@@ -482,6 +524,7 @@ int sim_backend_create(struct sim_world *world, unsigned host, unsigned shard,
     hsr_assert(backend != NULL);
     hsr_assert(host < SIM_HOSTS && world->backend_count < SIM_BACKENDS_MAX);
     backend->backend.ops = &sim_ops;
+    backend->backend.send_zc = true;
     backend->world = world;
     backend->host = host;
     backend->shard = shard;

@@ -148,6 +148,7 @@ struct sim_socket {
     uint16_t port; /* listening: where */
     bool listening, connected, closed;
     bool read_shut;
+    bool abort; /* SO_LINGER {1, 0}: closing is a reset */
     struct sim_socket *peer;
     struct sim_pipe in; /* what the peer sent */
     struct hsr_list reads, writes, polls, accepts; /* struct sim_pending */
@@ -168,9 +169,10 @@ struct sim_pending {
     bool ended; /* a fault: the stream ends here */
     bool queued; /* in a socket's queue */
     uint64_t cut; /* a fault: at most so many bytes; 0: none */
+    uint64_t lent_hash; /* SEND_ZC: of the bytes until the notice */
 };
 
-enum sim_event_kind { SIM_EVENT_OP, SIM_EVENT_PUMP, SIM_EVENT_KIND_COUNT };
+enum sim_event_kind { SIM_EVENT_OP, SIM_EVENT_PUMP, SIM_EVENT_NOTICE, SIM_EVENT_KIND_COUNT };
 
 struct sim_event {
     uint64_t at_ns, sequence;

@@ -81,6 +81,7 @@ static void test_config_refused(void)
         { "[server]\nchunk = 8M\n", ":2:" },
         { "[server]\nlog = xml\n", ":2:" },
         { "[server]\nio = fast\n", ":2:" },
+        { "[server]\nzero-copy = maybe\n", ":2:" },
         { "[server]\nio =\n", ":2:" },
         { "[server]\ninsecure = maybe\n", ":2:" },
         { "[server]\nidle-timeout = 0\n", ":2:" },

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "transfer/net/link.h"
+#include "transfer/net/zerocopy.h"
 
 #define HELD_MAX 4u
 #define FD 42
@@ -23,7 +24,10 @@ struct script {
     unsigned held_count;
     struct hsr_op *due; /* completes in the next reap */
     int64_t due_res;
+    unsigned due_flags;
     unsigned cancels, shutdowns, closes, options;
+    unsigned aborts, aborts_before_close;
+    unsigned napi_id; /* of the last packet; 0: not from a device */
     int64_t socket_res;
 };
 
@@ -55,7 +59,7 @@ static unsigned script_reap(struct hsr_backend *backend, unsigned max)
     script.due = NULL;
     if (op == NULL)
         return 0;
-    op->done(op, script.due_res, 0);
+    op->done(op, script.due_res, script.due_flags);
     return 1;
 }
 
@@ -71,8 +75,20 @@ static int64_t script_call(struct hsr_backend *backend, struct hsr_op *op)
     script.shutdowns += op->kind == HSR_OP_SHUTDOWN;
     script.closes += op->kind == HSR_OP_CLOSE;
     script.options += op->kind == HSR_OP_SOCKOPT;
-    if (op->kind == HSR_OP_CLOSE)
+    if (op->kind == HSR_OP_CLOSE) {
         CHECK_EQ(op->fd, FD);
+        script.aborts_before_close = script.aborts;
+    }
+    if (op->kind == HSR_OP_SOCKOPT && op->mode == SO_LINGER) {
+        const struct linger *linger = op->buf;
+
+        CHECK(op->mask == SOL_SOCKET && linger->l_onoff == 1 && linger->l_linger == 0);
+        script.aborts++;
+    }
+    if (op->kind == HSR_OP_SOCKOPT_GET && op->mode == SO_INCOMING_NAPI_ID) {
+        memcpy(op->buf, &script.napi_id, sizeof(script.napi_id));
+        return sizeof(script.napi_id);
+    }
     return op->kind == HSR_OP_SOCKET ? script.socket_res : -ENOTCONN; /* must not matter */
 }
 
@@ -181,6 +197,18 @@ static struct hsr_op *held(enum hsr_op_kind kind)
     return NULL;
 }
 
+/* The first completion of the zero-copy send that is flying; its notice comes by noticed(). */
+static void accepted(int64_t res)
+{
+    (void)hsr_loop_turn(&loop, false);
+    CHECK(link_.zc.flying != NULL);
+    script.due = &link_.zc.flying->op;
+    script.due_res = res;
+    script.due_flags = HSR_CQE_MORE;
+    (void)hsr_loop_turn(&loop, false);
+    script.due_flags = 0;
+}
+
 static void complete(enum hsr_op_kind kind, int64_t res)
 {
     struct hsr_op *op = held(kind);
@@ -197,6 +225,230 @@ static void complete(enum hsr_op_kind kind, int64_t res)
     (void)hsr_loop_turn(&loop, false);
     CHECK(script.due == NULL);
 }
+
+/* ---- zero copy ---- */
+
+static struct hsr_link_loan loans[HELD_MAX];
+static unsigned returns;
+
+static void returned(struct hsr_link_loan *loan)
+{
+    CHECK(!loan->op.armed);
+    returns++;
+}
+
+static void noticed(struct hsr_link_loan *loan, int64_t notice)
+{
+    unsigned at = 0;
+
+    (void)hsr_loop_turn(&loop, false);
+    while (at < script.held_count && script.held[at] != &loan->op)
+        at++;
+    CHECK(at < script.held_count);
+    script.held[at] = script.held[--script.held_count];
+    script.due = &loan->op;
+    script.due_res = notice;
+    script.due_flags = HSR_CQE_NOTIF;
+    (void)hsr_loop_turn(&loop, false);
+    script.due_flags = 0;
+}
+
+static void zc_fixture(enum hsr_zc_mode mode)
+{
+    fixture_init(FD);
+    script.backend.send_zc = true;
+    memset(loans, 0, sizeof(loans));
+    for (unsigned i = 0; i < HELD_MAX; i++)
+        loans[i].returned = returned;
+    returns = 0;
+    hsr_link_zc_start(&link_, mode);
+}
+
+static void test_link_zc_next_send_does_not_wait_for_the_notice(void)
+{
+    struct hsr_op *op;
+
+    zc_fixture(HSR_ZC_ON);
+    hsr_link_send_zc(&link_, &loans[0], bytes, 1000, 3);
+    CHECK(hsr_link_sending(&link_));
+    op = held(HSR_OP_SEND_ZC);
+    CHECK(op == &loans[0].op && op->buf == bytes && op->size == 1000 && op->fd == FD);
+    CHECK_EQ(op->buf_index, 3);
+    CHECK(op->msg_flags & MSG_WAITALL);
+    accepted(1000);
+    CHECK_EQ(sents, 1);
+    CHECK(!hsr_link_sending(&link_));
+    CHECK(loans[0].op.armed);
+    hsr_link_send_zc(&link_, &loans[1], bytes, 500, -1);
+    (void)hsr_loop_turn(&loop, false);
+    noticed(&loans[0], HSR_NOTICE_SENT); /* while the second is being sent */
+    CHECK_EQ(returns, 1);
+    CHECK_EQ(sents, 1);
+    accepted(500);
+    CHECK_EQ(sents, 2);
+    noticed(&loans[1], HSR_NOTICE_COPIED);
+    CHECK_EQ(returns, 2);
+    CHECK_EQ(link_.sent_bytes, 1500);
+    CHECK_EQ(link_.zc.sent_bytes, 1500);
+    CHECK_EQ(link_.zc.copied_bytes, 500);
+    CHECK_EQ(link_.zc.downgrades, 0);
+    hsr_link_close(&link_);
+    CHECK_EQ(script.aborts, 0); /* nothing was out */
+    fixture_fini();
+}
+
+static void test_link_zc_goes_on_with_a_copy(void)
+{
+    static const int64_t refusals[] = { -ENOMEM, -ENOBUFS, -EOPNOTSUPP };
+    struct hsr_op *op;
+
+    zc_fixture(HSR_ZC_ON); /* short: the rest is copied, before or after the notice */
+    hsr_link_send_zc(&link_, &loans[0], bytes, 1000, -1);
+    accepted(400);
+    CHECK_EQ(sents, 0);
+    op = held(HSR_OP_SEND);
+    CHECK(op != NULL && op->buf == bytes + 400 && op->size == 600);
+    noticed(&loans[0], HSR_NOTICE_SENT);
+    CHECK_EQ(sents, 0);
+    complete(HSR_OP_SEND, 600);
+    CHECK_EQ(sents, 1);
+    CHECK_EQ(sent_rc, 0);
+    CHECK_EQ(link_.zc.sent_bytes, 400);
+    CHECK(link_.zc.on);
+    hsr_link_close(&link_);
+    fixture_fini();
+    for (size_t i = 0; i < HSR_ARRAY_COUNT(refusals) * 2; i++) {
+        bool notice = i % 2; /* a refused send may be followed by one or not */
+
+        zc_fixture(HSR_ZC_ON);
+        hsr_link_send_zc(&link_, &loans[0], bytes, 1000, -1);
+        if (notice)
+            accepted(refusals[i / 2]);
+        else
+            complete(HSR_OP_SEND_ZC, refusals[i / 2]);
+        CHECK_EQ(sents, 0);
+        CHECK(!link_.zc.on);
+        CHECK_EQ(link_.zc.downgrades, 1);
+        complete(HSR_OP_SEND, 1000);
+        CHECK_EQ(sents, 1);
+        CHECK_EQ(sent_rc, 0);
+        if (notice)
+            noticed(&loans[0], HSR_NOTICE_COPIED);
+        CHECK_EQ(link_.zc.sent_bytes + link_.zc.copied_bytes, 0); /* nothing went so */
+        hsr_link_close(&link_);
+        fixture_fini();
+    }
+}
+
+static void test_link_zc_send_fails_once(void)
+{
+    zc_fixture(HSR_ZC_ON);
+    hsr_link_send_zc(&link_, &loans[0], bytes, 1000, -1);
+    accepted(-ECONNRESET);
+    CHECK_EQ(sents, 1);
+    CHECK_EQ(sent_rc, -ECONNRESET);
+    CHECK(held(HSR_OP_SEND) == NULL);
+    CHECK_EQ(returns, 0);
+    noticed(&loans[0], HSR_NOTICE_SENT);
+    CHECK_EQ(returns, 1);
+    hsr_link_close(&link_);
+    fixture_fini();
+}
+
+/* The socket is closed with a reset, which is what makes the kernel let go of memory that a dead
+ * peer will never acknowledge; and `closed` waits until it has. */
+static void test_link_zc_close_resets_and_waits_for_loans(void)
+{
+    zc_fixture(HSR_ZC_ON);
+    hsr_link_send_zc(&link_, &loans[0], bytes, 1000, -1);
+    accepted(1000);
+    hsr_link_send_zc(&link_, &loans[1], bytes, 1000, -1);
+    hsr_link_close(&link_);
+    CHECK_EQ(script.cancels, 1); /* of what is not accepted yet */
+    CHECK_EQ(script.closes, 0);
+    accepted(300); /* too late; the rest is not sent */
+    CHECK_EQ(script.closes, 1);
+    CHECK_EQ(script.aborts_before_close, 1);
+    CHECK_EQ(closings, 0);
+    CHECK(held(HSR_OP_SEND) == NULL);
+    noticed(&loans[1], HSR_NOTICE_SENT);
+    CHECK_EQ(closings, 0);
+    CHECK_EQ(sents, 1);
+    noticed(&loans[0], HSR_NOTICE_SENT);
+    CHECK_EQ(closings, 1);
+    CHECK_EQ(returns, 2);
+    fixture_fini();
+}
+
+static void test_link_zc_downgrades_when_mostly_copied(void)
+{
+    unsigned sends = 0;
+
+    zc_fixture(HSR_ZC_ON);
+    while (link_.zc.on && sends < 1000) { /* two of three are copied */
+        hsr_link_send_zc(&link_, &loans[0], bytes, 1000, -1);
+        accepted(1000);
+        noticed(&loans[0], sends % 3 == 0 ? HSR_NOTICE_SENT : HSR_NOTICE_COPIED);
+        sends++;
+    }
+    CHECK_EQ(sends, 50); /* the 33rd copy of at most 64 sends */
+    CHECK_EQ(link_.zc.downgrades, 1);
+    CHECK_EQ(link_.zc.copied_bytes, 33 * 1000);
+    CHECK(!hsr_link_zc_wanted(&link_, HSR_ZC_SIZE_MIN));
+    hsr_link_close(&link_);
+    fixture_fini();
+
+    zc_fixture(HSR_ZC_ON);
+    for (sends = 0; sends < 640; sends++) { /* half is not more than half, however long it lasts */
+        hsr_link_send_zc(&link_, &loans[0], bytes, 1000, -1);
+        accepted(1000);
+        noticed(&loans[0], sends % 2 == 0 ? HSR_NOTICE_SENT : HSR_NOTICE_COPIED);
+    }
+    CHECK(link_.zc.on);
+    CHECK_EQ(link_.zc.copied_bytes, 320 * 1000);
+    hsr_link_close(&link_);
+    fixture_fini();
+}
+
+static void test_link_zc_rule(void)
+{
+    static const struct {
+        uint32_t judged, copied;
+        bool pointless;
+    } rows[] = { { 0, 0, false },   { 1, 1, false },  { 32, 32, false }, { 33, 33, true },
+                 { 64, 32, false }, { 64, 33, true }, { 50, 33, true },  { 64, 64, true },
+                 { 64, 0, false },  { 63, 32, false } };
+
+    for (size_t i = 0; i < HSR_ARRAY_COUNT(rows); i++)
+        CHECK_EQ(hsr_zc_pointless(rows[i].judged, rows[i].copied), rows[i].pointless);
+}
+
+static void test_link_zc_starts_where_it_may(void)
+{
+    static const struct {
+        enum hsr_zc_mode mode;
+        unsigned napi_id;
+        bool reports, on;
+    } rows[] = {
+        { HSR_ZC_OFF, 8193, true, false }, { HSR_ZC_AUTO, 8193, true, true },
+        { HSR_ZC_AUTO, 0, true, false },   { HSR_ZC_AUTO, 8193, false, false },
+        { HSR_ZC_ON, 0, true, true },      { HSR_ZC_ON, 8193, false, false },
+    };
+
+    for (size_t i = 0; i < HSR_ARRAY_COUNT(rows); i++) {
+        fixture_init(FD);
+        script.backend.send_zc = rows[i].reports;
+        script.napi_id = rows[i].napi_id;
+        hsr_link_zc_start(&link_, rows[i].mode);
+        CHECK_EQ(link_.zc.on, rows[i].on);
+        CHECK_EQ(hsr_link_zc_wanted(&link_, HSR_ZC_SIZE_MIN), rows[i].on);
+        CHECK(!hsr_link_zc_wanted(&link_, HSR_ZC_SIZE_MIN - 1));
+        hsr_link_close(&link_);
+        fixture_fini();
+    }
+}
+
+/* ---- copies ---- */
 
 static void test_link_short_sends_are_continued(void)
 {
@@ -417,5 +669,12 @@ int main(void)
     RUN(test_link_connects_or_says_why_not);
     RUN(test_link_that_never_had_a_socket_closes);
     RUN(test_link_sends_all_through_a_narrow_socket);
+    RUN(test_link_zc_next_send_does_not_wait_for_the_notice);
+    RUN(test_link_zc_goes_on_with_a_copy);
+    RUN(test_link_zc_send_fails_once);
+    RUN(test_link_zc_close_resets_and_waits_for_loans);
+    RUN(test_link_zc_downgrades_when_mostly_copied);
+    RUN(test_link_zc_rule);
+    RUN(test_link_zc_starts_where_it_may);
     TEST_END();
 }

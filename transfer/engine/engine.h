@@ -84,6 +84,9 @@ struct hsr_progress {
     uint64_t wire_sent; /* bytes on all connections of the session */
     uint64_t wire_received;
     uint64_t disk[HSR_FILEIO_WAY_COUNT]; /* bytes of large files read or written here */
+    uint64_t zc_sent; /* of wire_sent: by zero-copy sends; as connections end */
+    uint64_t zc_copied; /* of zc_sent: copied by the kernel all the same */
+    uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
     uint64_t elapsed_ns;
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
     uint64_t wait_disk_ns, wait_network_ns,
@@ -131,6 +134,7 @@ struct hsr_engine_config {
     bool server;
     bool pin; /* pin shard threads to their cores */
     uint8_t io; /* server: enum hsr_io */
+    uint8_t zero_copy; /* server: enum hsr_zc_mode */
     uint32_t spin_ns; /* see hsr_uring_options */
     uint64_t handshake_ns; /* deadline from accept to OPEN or JOIN; 0: 10 s */
     uint64_t idle_ns; /* silence of a peer that ends a session; 0: 30 s */
@@ -187,6 +191,7 @@ struct hsr_job_spec {
     uint8_t digest;
     uint8_t durability;
     uint8_t io; /* enum hsr_io */
+    uint8_t zero_copy; /* enum hsr_zc_mode */
     uint32_t streams, depth, chunk; /* 0: the plan's */
     uint64_t bwlimit; /* bytes per second; 0: none */
     uint64_t delete_max; /* UINT64_MAX: no limit */

@@ -45,6 +45,7 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     session->options = open->options;
     session->durability = open->durability;
     session->io = config->io;
+    session->zero_copy = config->zero_copy;
     session->bwlimit = open->bwlimit;
     if (open->congestion.size > 0)
         memcpy(session->congestion, open->congestion.ptr, open->congestion.size);
@@ -188,6 +189,7 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
     session->options = spec->options;
     session->durability = spec->durability;
     session->io = spec->io;
+    session->zero_copy = spec->zero_copy;
     session->bwlimit = spec->bwlimit;
     memcpy(session->congestion, spec->congestion, sizeof(session->congestion));
     session->delete_max = spec->delete_max;

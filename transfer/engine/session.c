@@ -275,6 +275,9 @@ const struct hsr_progress *hsr_session_progress(struct hsr_session *session)
         progress->wire_sent += session->control->link.sent_bytes;
         progress->wire_received += session->control->link.received_bytes;
     }
+    progress->zc_sent = atomic_load_explicit(&counts->zc_sent, memory_order_relaxed);
+    progress->zc_copied = atomic_load_explicit(&counts->zc_copied, memory_order_relaxed);
+    progress->zc_downgrades = atomic_load_explicit(&counts->zc_downgrades, memory_order_relaxed);
     progress->wait_disk_ns = atomic_load_explicit(&counts->wait_disk_ns, memory_order_relaxed);
     progress->wait_network_ns =
         atomic_load_explicit(&counts->wait_network_ns, memory_order_relaxed);

@@ -12,6 +12,7 @@
 #include "transfer/engine/conn.h"
 #include "transfer/engine/crew.h"
 #include "transfer/engine/shard.h"
+#include "transfer/net/zerocopy.h"
 #include "transfer/proto/message.h"
 #include "transfer/tree/fileio.h"
 #include "transfer/tree/filter.h"
@@ -41,6 +42,8 @@ struct hsr_session_counts {
     atomic_ullong sent; /* on the wire, streams only */
     atomic_ullong received;
     atomic_ullong disk[HSR_FILEIO_WAY_COUNT]; /* of large files: read or written, by its way */
+    atomic_ullong zc_sent, zc_copied; /* by zero-copy sends; of that, copied all the same */
+    atomic_ullong zc_downgrades; /* connections that stopped zero-copy sends */
     atomic_ullong wait_disk_ns, wait_network_ns, wait_peer_ns;
 };
 
@@ -74,6 +77,7 @@ struct hsr_session {
         send_due_ns; /* --bwlimit: when the next byte may leave; all streams share it */
     struct hsr_filter *filter; /* NULL: none */
     uint8_t io; /* enum hsr_io: ours, the peer has its own */
+    uint8_t zero_copy; /* enum hsr_zc_mode: of what we send */
     bool call_io; /* tmpfs: file data by plain calls, which are faster there than io-wq */
     int root_fd; /* source: where paths start (server); target: where they go */
     bool root_owned; /* close it at the end */

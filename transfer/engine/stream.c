@@ -163,7 +163,7 @@ struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream)
 
 void hsr_stream_chunk_free(struct hsr_chunk *chunk)
 {
-    hsr_assert(!chunk->op.armed);
+    hsr_assert(!chunk->op.armed && !chunk->loan.op.armed);
     hsr_list_remove(&chunk->node);
     hsr_buf_give(&chunk->stream->shard->pool, chunk->buf);
     chunk->buf = NULL;
@@ -351,6 +351,10 @@ static void stream_conn_closed(struct hsr_conn *conn)
 
     atomic_fetch_add_explicit(&counts->sent, conn->link.sent_bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&counts->received, conn->link.received_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counts->zc_sent, conn->link.zc.sent_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counts->zc_copied, conn->link.zc.copied_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counts->zc_downgrades, conn->link.zc.downgrades,
+                              memory_order_relaxed);
     stream->conn = NULL;
     if (stream->flying != NULL) { /* the link has let go of its buffer */
         hsr_buf_return(stream->flying->buf);

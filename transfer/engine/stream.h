@@ -56,6 +56,7 @@ enum hsr_chunk_state {
     HSR_CHUNK_READING, /* source: file -> buffer */
     HSR_CHUNK_READY, /* source: hashed, waits for its turn to be sent */
     HSR_CHUNK_SENDING,
+    HSR_CHUNK_LINGERING, /* source: sent, but the kernel still holds the memory (zero copy) */
     HSR_CHUNK_RECEIVING, /* target */
     HSR_CHUNK_WAITING, /* target: verified, waits for the home's grant */
     HSR_CHUNK_WRITING,
@@ -106,6 +107,7 @@ struct hsr_intake {
 
 struct hsr_chunk {
     struct hsr_op op;
+    struct hsr_link_loan loan; /* source: a zero-copy send */
     struct hsr_list node; /* source: send order; target: waiting for a grant */
     struct hsr_stream *stream;
     struct hsr_buf *buf;
@@ -158,6 +160,7 @@ struct hsr_stream {
     bool paced; /* waits for the timer */
     uint64_t pace_ns; /* when the head of `sending` may leave; 0: not asked yet */
     struct hsr_chunk *flying; /* being sent */
+    uint32_t lingering; /* chunks in that state */
     bool cache_ready;
     struct hsr_chunk *packing; /* being filled, member by member */
     /* target */

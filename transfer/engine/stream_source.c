@@ -1,6 +1,9 @@
 /* A source's stream: granted work -> chunks -> the wire, in order. See stream.h.
  *
- *   chunk: FREE -> READING -> READY -> SENDING -> FREE */
+ *   chunk: FREE -> READING -> READY -> SENDING -> (LINGERING ->) FREE
+ *
+ * A chunk lingers when its send was zero-copy and the peer has not acknowledged it: its work is
+ * done, the next chunk is being sent, only its buffer is not ours yet. */
 #include "transfer/engine/stream.h"
 
 #include <errno.h>
@@ -28,7 +31,9 @@ static int source_member(struct hsr_stream *stream, struct hsr_source_member *me
 static void source_pack_end(struct hsr_chunk *chunk);
 static void source_send(struct hsr_stream *stream);
 static void source_sent(struct hsr_link *link, int rc);
+static void source_returned(struct hsr_link_loan *loan);
 static void source_chunk_done(struct hsr_chunk *chunk);
+static void source_work_leave(struct hsr_work *work);
 static void source_work_return(struct hsr_work *work);
 static void source_work_home(struct hsr_msg *msg);
 
@@ -63,6 +68,7 @@ static void source_step(struct hsr_stream *stream)
                           (stream->session->options & HSR_OPT_COPY_LINKS) != 0);
         stream->cache_ready = true;
         stream->conn->link.sent = source_sent;
+        hsr_link_zc_start(&stream->conn->link, stream->session->zero_copy);
         if (stream->conn->in_start != stream->conn->in_end) {
             hsr_stream_fail(stream, HSR_E_PROTOCOL); /* a target says nothing on a stream */
             return;
@@ -72,7 +78,8 @@ static void source_step(struct hsr_stream *stream)
     while (source_fill(stream))
         continue;
     source_send(stream);
-    if (stream->flying != NULL)
+    if (stream->flying != NULL || (stream->lingering > 0 && hsr_list_empty(&stream->sending) &&
+                                   !hsr_list_empty(&stream->works)))
         hsr_stream_waits(stream, &counts->wait_network_ns);
     else if (!hsr_list_empty(&stream->sending) && !stream->paced)
         hsr_stream_waits(stream, &counts->wait_disk_ns);
@@ -369,7 +376,12 @@ static void source_send(struct hsr_stream *stream)
     if (chunk->work->kind == HSR_WORK_RANGE)
         chunk->work->bytes += chunk->size;
     hsr_buf_lend(chunk->buf);
-    hsr_link_send(&conn->link, header, size);
+    if (hsr_link_zc_wanted(&conn->link, size)) {
+        chunk->loan.returned = source_returned;
+        hsr_link_send_zc(&conn->link, &chunk->loan, header, size, chunk->buf->index);
+    } else {
+        hsr_link_send(&conn->link, header, size);
+    }
 }
 
 static void source_sent(struct hsr_link *link, int rc)
@@ -382,16 +394,39 @@ static void source_sent(struct hsr_link *link, int rc)
         hsr_stream_fail(stream, rc);
     if (chunk != NULL) {
         stream->flying = NULL;
-        hsr_buf_return(chunk->buf);
         if (rc == 0)
             atomic_fetch_add_explicit(&stream->session->counts.bytes,
                                       chunk->work->kind == HSR_WORK_PACK ? chunk->work->bytes
                                                                          : chunk->size,
                                       memory_order_relaxed);
-        source_chunk_done(chunk);
+        source_work_leave(chunk->work);
+        if (chunk->loan.op.armed) {
+            hsr_list_remove(&chunk->node);
+            chunk->state = HSR_CHUNK_LINGERING;
+            chunk->work = NULL;
+            stream->lingering++;
+        } else {
+            hsr_buf_return(chunk->buf);
+            hsr_stream_chunk_free(chunk);
+        }
     } else {
         hsr_loop_wake(&conn->shard->loop, &conn->task); /* the end of the handshake was sent */
     }
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+/* The kernel needs the memory no more. Before the whole chunk is sent that changes nothing, and
+ * when the connection closes in between, stream_conn_closed() takes the buffer. */
+static void source_returned(struct hsr_link_loan *loan)
+{
+    struct hsr_chunk *chunk = hsr_container_of(loan, struct hsr_chunk, loan);
+    struct hsr_stream *stream = chunk->stream;
+
+    if (chunk->state != HSR_CHUNK_LINGERING)
+        return;
+    stream->lingering--;
+    hsr_buf_return(chunk->buf);
+    hsr_stream_chunk_free(chunk);
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
 
@@ -400,6 +435,12 @@ static void source_chunk_done(struct hsr_chunk *chunk)
     struct hsr_work *work = chunk->work;
 
     hsr_stream_chunk_free(chunk);
+    source_work_leave(work);
+}
+
+/* A chunk of @work is out of the pipeline. */
+static void source_work_leave(struct hsr_work *work)
+{
     hsr_assert(work->busy > 0);
     work->busy--;
     if (work->busy == 0 && work->next >= work->end)
