@@ -74,13 +74,14 @@ static void test_plan_defaults_of_two_cores(void)
     char why[512];
 
     CHECK_EQ(hsr_plan_make(&client, &placement, &plan, why, sizeof(why)), 0);
-    CHECK_EQ(plan.chunk, 256 * 1024);
+    CHECK_EQ(plan.chunk, 1024 * 1024);
     CHECK_EQ(plan.depth, 4);
     CHECK_EQ(plan.streams, 2);
     CHECK_EQ(plan.sessions, 1);
     CHECK_EQ(plan.buffers, 4 + 2);
     CHECK_EQ(plan.memory, 128 * HSR_MIB);
-    CHECK(plan.streams * plan.depth * (uint64_t)plan.chunk <= 4 * HSR_MIB); /* stays in cache */
+    /* stays in cache */
+    CHECK(plan.streams * plan.depth * (uint64_t)plan.chunk <= 4 * HSR_MIB * plan.shards);
     CHECK_EQ(hsr_plan_make(&server, &placement, &plan, why, sizeof(why)), 0);
     CHECK_EQ(plan.chunk, 1024 * 1024);
     CHECK_EQ(plan.depth, 16);
