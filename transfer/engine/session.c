@@ -223,6 +223,9 @@ static void session_congestion(struct hsr_session *session, const struct hsr_str
 void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *stream, int rc)
 {
     hsr_assert(session->streams_open > 0);
+    stream->gone_heard = true;
+    if (stream->works_lent > 0)
+        return; /* a grant crossed this message: the last of them comes back here */
     session->streams_open--;
     session->streams[stream->index] = NULL;
     hsr_stream_free(stream);

@@ -155,6 +155,7 @@ struct hsr_stream {
     struct hsr_list works; /* granted, oldest first */
     struct hsr_list sending; /* chunks in the order they must leave */
     uint32_t works_lent; /* home's count */
+    bool gone_heard; /* home's: GONE has come, only works on their way back are waited for */
     bool ready; /* home's: joined */
     struct hsr_dircache cache;
     bool paced; /* waits for the timer */

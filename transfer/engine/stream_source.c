@@ -49,6 +49,12 @@ void hsr_stream_source_granted(struct hsr_msg *msg)
     struct hsr_work *work = hsr_container_of(msg, struct hsr_work, msg);
     struct hsr_stream *stream = work->stream;
 
+    hsr_list_init(&work->node);
+    if (stream->gone) { /* it crossed GONE on its way: the home waits for it before it frees us */
+        work->rc = HSR_E_CANCELED;
+        source_work_return(work);
+        return;
+    }
     work->rc = 0;
     work->busy = 0;
     work->next = work->start;
@@ -458,6 +464,10 @@ static void source_work_home(struct hsr_msg *msg)
 {
     struct hsr_work *work = hsr_container_of(msg, struct hsr_work, msg);
 
-    work->stream->works_lent--;
+    struct hsr_stream *stream = work->stream;
+
+    stream->works_lent--;
     hsr_source_work_done(work->session, work);
+    if (stream->gone_heard && stream->works_lent == 0)
+        hsr_session_stream_gone(stream->session, stream, stream->rc);
 }
