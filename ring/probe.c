@@ -138,8 +138,8 @@ static void probe_words(struct hsr_uring_features *features)
         { "msg_ring", features->msg_ring, false, "5.18" },
         { "bundle", features->bundle, false, "6.10" },
         { "min_wait", features->min_wait, false, "6.12" },
-        { "cachestat", features->cachestat, false, "6.5" },
-        { "dontcache", features->dontcache, false, "6.14" },
+        { "cachestat", features->cachestat, true, "6.5" },
+        { "dontcache", features->dontcache, true, "6.14" },
     };
 
     for (size_t i = 0; i < HSR_ARRAY_COUNT(words); i++) {
