@@ -49,7 +49,7 @@ int hsr_crew_create(struct hsr_crew *crew, struct hsr_session *session,
     return 0;
 }
 
-struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew, bool help)
+struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew)
 {
     struct hsr_hand *best = &crew->hands[0];
 
@@ -57,7 +57,7 @@ struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew, bool help)
     if (best->lent < HAND_TASKS_HOME)
         return best;
     best = NULL;
-    for (uint32_t i = 1; i < crew->hand_count && help; i++) {
+    for (uint32_t i = 1; i < crew->hand_count; i++) {
         struct hsr_hand *hand = &crew->hands[i];
 
         if (hand->lent < HAND_TASKS && (best == NULL || hand->lent < best->lent))

@@ -66,9 +66,10 @@ int hsr_crew_create(struct hsr_crew *crew, struct hsr_session *session,
 /** How many hands a session of an engine with @shards shards has. */
 uint32_t hsr_crew_size(unsigned shards);
 
-/** The hand that should get the next task, or NULL when all have enough: the home's own, and with
- * @help the others when that has its share. Home thread. */
-struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew, bool help);
+/** The hand that should get the next task, the home's own first; NULL: all have enough. Home
+ * thread.
+ */
+struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew);
 
 /** Lend @task. Home thread. */
 void hsr_crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task);

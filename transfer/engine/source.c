@@ -10,16 +10,10 @@
 
 #include "base/base.h"
 
-#define SOURCE_SLICE 64u /* entries walked before others get a turn: about 150 us */
-
 static int source_walk_start(struct hsr_session *session, const struct hsr_walk_top *tops,
                              unsigned count);
 static int source_paths_start(struct hsr_session *session);
-static void source_walk(struct hsr_source *source);
-static bool source_page_open(struct hsr_source *source);
-static int source_page_add(struct hsr_source *source, const struct hsr_walk_item *item);
 static bool source_page_send(struct hsr_source *source);
-static void source_item_failed(struct hsr_source *source, const struct hsr_walk_item *item);
 static void source_finish(struct hsr_source *source);
 static int source_wanted(struct hsr_source *source, struct hsr_source_page *page,
                          struct hsr_span payload);
@@ -36,6 +30,7 @@ int hsr_source_create(struct hsr_session *session)
 {
     struct hsr_source *source = calloc(1, sizeof(*source));
     const struct hsr_job_spec *spec = &session->spec;
+    int rc;
 
     if (source == NULL)
         return -ENOMEM;
@@ -43,6 +38,8 @@ int hsr_source_create(struct hsr_session *session)
     source->session = session;
     source->digest_fd = -1;
     hsr_list_init(&source->works_free);
+    hsr_list_init(&source->full);
+    hsr_list_init(&source->jobs);
     source->pages = calloc(HSR_PAGES_MAX, sizeof(*source->pages));
     source->small.items = calloc(SOURCE_QUEUE_SIZE, sizeof(uint32_t));
     source->large.items = calloc(SOURCE_QUEUE_SIZE, sizeof(uint32_t));
@@ -72,6 +69,9 @@ int hsr_source_create(struct hsr_session *session)
     }
     hsr_dircache_init(&source->cache, &session->home->loop, -1,
                       (session->options & HSR_OPT_COPY_LINKS) != 0);
+    rc = hsr_source_walk_create(source);
+    if (rc < 0)
+        return rc;
     if (session->client)
         return source_walk_start(session, spec->tops, spec->top_count);
     source->path_want = spec->path_count;
@@ -115,7 +115,7 @@ void hsr_source_step(struct hsr_session *session)
 
     if (source->walk == NULL)
         return;
-    source_walk(source);
+    hsr_source_walk(source);
     if (session->state != HSR_SESSION_MOVING)
         return;
     hsr_source_deal(source);
@@ -164,6 +164,7 @@ void hsr_source_destroy(struct hsr_session *session)
         free(source->pages[i].payload);
     }
     hsr_source_retry_drop(source);
+    hsr_source_walk_destroy(source);
     hsr_walk_destroy(source->walk);
     if (source->cache.loop != NULL)
         hsr_dircache_fini(&source->cache);
@@ -277,6 +278,7 @@ struct hsr_walk_options hsr_source_walk_options(const struct hsr_source *source)
                                       .hard_links = !(session->options & HSR_OPT_NO_HARD_LINKS),
                                       .copy_links = (session->options & HSR_OPT_COPY_LINKS) != 0,
                                       .beneath = !session->client,
+                                      .links_later = true,
                                       .links_bytes_max = session->engine->config.plan.links_bytes };
 }
 
@@ -305,68 +307,17 @@ static int source_paths_start(struct hsr_session *session)
     return rc;
 }
 
-/* Fill and send pages while there is room in the window; a slice at a time. */
-static void source_walk(struct hsr_source *source)
+bool hsr_source_page_open(struct hsr_source *source)
 {
-    struct hsr_session *session = source->session;
-    unsigned slice = 0;
+    struct hsr_source_page *page = source->filling;
 
-    while (!source->walk_over) {
-        int rc;
-
-        if (!source_page_open(source))
-            return; /* the window is full: PAGE_ACK wakes us */
-        if (!source->entry_pending) {
-            rc = hsr_walk_next(source->walk, &source->item);
-            if (rc < 0) {
-                hsr_session_end(session, rc, "the walk cannot go on");
-                return;
-            }
-            if (rc == 0) {
-                source->walk_over = true;
-                break;
-            }
-            if (source->item.code < 0) {
-                source_item_failed(source, &source->item);
-                continue;
-            }
-        }
-        source->entry_pending = source_page_add(source, &source->item) == HSR_E_LIMIT;
-        if (source->entry_pending || source->filling->size >= SOURCE_PAGE_FULL ||
-            source->filling->count == HSR_PAGE_ENTRIES_MAX) {
-            if (!source_page_send(source))
-                return; /* no room in the connection: its `writable` wakes us */
-        }
-        if (++slice >= SOURCE_SLICE && hsr_loop_pressed(&session->home->loop)) {
-            hsr_session_wake(session);
-            return;
-        }
-    }
-    if (source->filling != NULL && source->filling->count > 0) {
-        (void)source_page_send(source); /* no room: tried again at the next step */
-    } else if (source->filling != NULL) { /* opened, and then there was nothing for it */
-        source->filling->used = false;
-        source->filling = NULL;
-        source->page_next--;
-    }
-}
-
-static bool source_page_open(struct hsr_source *source)
-{
-    struct hsr_source_page *page;
-
-    if (source->filling != NULL) {
-        if (source->filling->size < SOURCE_PAGE_FULL && !source->entry_pending &&
-            source->filling->count < HSR_PAGE_ENTRIES_MAX)
-            return true;
-        if (source->filling->count > 0 && !source_page_send(source))
-            return false;
-        if (source->filling != NULL)
-            return true;
-    }
+    if (page != NULL && page->size < SOURCE_PAGE_FULL && page->count < HSR_PAGE_ENTRIES_MAX)
+        return true;
+    if (page != NULL && !source_page_send(source))
+        return false; /* no room in the connection: its `writable` wakes us */
     page = &source->pages[source->page_next % HSR_PAGES_MAX];
     if (page->used)
-        return false;
+        return false; /* the window is full: PAGE_ACK wakes us */
     page->used = true;
     page->acked = false;
     page->answered = false;
@@ -378,49 +329,57 @@ static bool source_page_open(struct hsr_source *source)
     return true;
 }
 
-static int source_page_add(struct hsr_source *source, const struct hsr_walk_item *item)
+bool hsr_source_page_flush(struct hsr_source *source)
+{
+    if (source->filling == NULL)
+        return true;
+    if (source->filling->count > 0)
+        return source_page_send(source);
+    source->filling->used = false; /* opened, and then there was nothing for it */
+    source->filling = NULL;
+    source->page_next--;
+    return true;
+}
+
+bool hsr_source_page_add(struct hsr_source *source, const struct source_found *found,
+                         const uint8_t *bytes)
 {
     struct hsr_source_page *page = source->filling;
-    struct hsr_session *session = source->session;
+    struct hsr_progress *progress = &source->session->progress;
     struct source_entry *entry = &page->entries[page->count];
-    struct hsr_entry out = item->entry;
     struct hsr_writer writer =
         hsr_writer_init(page->payload + page->size, HSR_CONTROL_PAYLOAD_MAX - page->size);
-    int rc;
 
-    if (source->round > 0) { /* parents of a retried file get their times set again */
-        out.flags &= (uint8_t)~HSR_ENTRY_IMPLIED;
-        if (out.type == HSR_ENTRY_DIR_END)
-            out.flags |= HSR_ENTRY_INCOMPLETE;
+    if (bytes == NULL) {
+        int rc = hsr_entry_encode(&writer, &source->entry);
+
+        hsr_assert(rc == 0 || page->count > 0); /* limits are per entry: one always fits */
+        if (rc < 0)
+            return false;
+    } else if (found->size > HSR_CONTROL_PAYLOAD_MAX - page->size) {
+        return false;
+    } else {
+        memcpy(page->payload + page->size, bytes, found->size);
+        writer.offset = found->size;
     }
-    rc = hsr_entry_encode(&writer, &out);
-
-    if (rc < 0)
-        return rc == HSR_E_LIMIT && page->count == 0 ? 0 : rc; /* cannot be: limits are per entry */
     /* an encoded entry begins: type u8, flags u8, parent u32, name size u8, name */
     entry->name_offset = (uint32_t)page->size + 7;
-    entry->name_size = (uint8_t)item->entry.name.size;
-    entry->type = item->entry.type;
-    entry->sparse = (item->entry.flags & HSR_ENTRY_SPARSE) != 0;
+    entry->name_size = found->name_size;
+    entry->type = found->type;
+    entry->sparse = found->sparse;
     entry->wanted = false;
-    entry->dir = item->dir;
-    entry->identity = (struct hsr_source_identity){ .dev = item->dev,
-                                                    .ino = item->ino,
-                                                    .size = item->entry.size,
-                                                    .mtime_s = item->entry.mtime_s,
-                                                    .mtime_ns = item->entry.mtime_ns,
-                                                    .ctime_s = item->ctime_s,
-                                                    .ctime_ns = item->ctime_ns };
-    hsr_walk_dir_hold(source->walk, item->dir);
+    entry->dir = found->dir;
+    entry->identity = found->identity;
     page->count++;
     page->size += writer.offset;
-    if (item->entry.type != HSR_ENTRY_DIR_END)
-        session->progress.entries_seen++;
-    if (item->entry.type == HSR_ENTRY_FILE && !(item->entry.flags & HSR_ENTRY_LINK_NEXT)) {
-        session->progress.files_seen++;
-        session->progress.bytes_seen += item->entry.size;
+    if (found->type != HSR_ENTRY_DIR_END)
+        progress->entries_seen++;
+    if (found->type == HSR_ENTRY_FILE &&
+        (bytes != NULL || !(source->entry.flags & HSR_ENTRY_LINK_NEXT))) {
+        progress->files_seen++;
+        progress->bytes_seen += found->identity.size;
     }
-    return 0;
+    return true;
 }
 
 static bool source_page_send(struct hsr_source *source)
@@ -436,15 +395,6 @@ static bool source_page_send(struct hsr_source *source)
                     page->size);
     source->filling = NULL;
     return true;
-}
-
-static void source_item_failed(struct hsr_source *source, const struct hsr_walk_item *item)
-{
-    char path[HSR_ERROR_PATH_SIZE];
-
-    (void)hsr_dir_path(item->dir, item->entry.name, path, sizeof(path));
-    hsr_session_note(source->session, item->skipped ? HSR_NOTE_SKIPPED : HSR_NOTE_FAILED,
-                     item->code, item->op, path, 0);
 }
 
 /* After the last page has left and nothing can come back: WALK_END, once. */

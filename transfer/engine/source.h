@@ -21,6 +21,8 @@ int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
 void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work);
 /** All lent work is home. */
 void hsr_source_destroy(struct hsr_session *session);
+/** Bytes that one hand of a source needs, for the plan. */
+size_t hsr_source_hand_bytes(void);
 
 /* for streams: opens one pack member or reads an entry's identity */
 struct hsr_source_view {

@@ -11,6 +11,46 @@
 #define SOURCE_RETRIES_MAX 256u /* changed files waiting for another try */
 #define SOURCE_TRIES_MAX 3u
 
+#define SOURCE_BATCHES 2u /* of a hand: one is filled while the other is taken */
+#define SOURCE_JOBS 2u /* given to one hand at a time */
+#define SOURCE_OFFERS 8u /* parts of a walk given away before a batch is handed over */
+
+/* What a walk found, on its way to a page. */
+struct source_found {
+    struct hsr_dir *dir; /* held */
+    struct hsr_dir *self; /* held, or NULL */
+    struct hsr_walk_job *job; /* OFFER: ours */
+    const char *op;
+    struct hsr_source_identity identity;
+    uint32_t offset, size; /* in the batch's payload: the encoded entry; of a failure the name */
+    uint32_t nlink;
+    int32_t code;
+    uint8_t kind, type, name_size;
+    bool last, incomplete, skipped, sparse;
+};
+
+/* Lent to a hand, which fills it. */
+struct source_batch {
+    struct hsr_crew_task task;
+    bool home; /* not lent, and nothing in it */
+    bool trunk; /* to the hand: begin the walk itself */
+    struct hsr_walk_job *job; /* to the hand: one more part; NULL: go on with what there is */
+    uint32_t offers; /* to the hand: how many parts it may give away meanwhile */
+    uint32_t over; /* from the hand: parts that ended */
+    int rc; /* from the hand: the walk cannot go on */
+    uint16_t count, next; /* found, and taken */
+    size_t size;
+    uint8_t *payload; /* HSR_CONTROL_PAYLOAD_MAX */
+    struct source_found found[HSR_PAGE_ENTRIES_MAX];
+};
+
+/* What the home knows of one of its hands. */
+struct source_hand {
+    struct source_batch batches[SOURCE_BATCHES];
+    uint32_t lent; /* batches */
+    uint32_t unfinished; /* parts given and not over, the walk itself included */
+};
+
 struct source_entry {
     struct hsr_dir *dir; /* held by the page */
     struct hsr_source_identity identity;
@@ -63,12 +103,17 @@ struct hsr_source {
     struct hsr_session *session;
     struct hsr_walk *walk;
     struct hsr_dircache cache;
-    bool walk_over, end_sent;
+    bool walk_begun, walk_over, end_sent;
     uint32_t page_next;
     struct hsr_source_page *pages; /* HSR_PAGES_MAX */
     struct hsr_source_page *filling;
-    bool entry_pending; /* `item` did not fit the last page */
-    struct hsr_walk_item item;
+    struct source_hand *hands;
+    struct hsr_list full; /* source_batch.task.node: came back, oldest first */
+    struct hsr_list jobs; /* parts of the walk that nobody has */
+    uint32_t job_count;
+    bool entry_ready; /* `entry` is made of the next thing found, which waits for room */
+    struct hsr_entry entry;
+    bool link_told; /* that links become copies */
     struct source_queue small, large, unless;
     uint64_t small_bytes;
     uint8_t (*digests)[HSR_DIGEST_SIZE]; /* of `unless` entries, by slot and index */
@@ -109,6 +154,22 @@ void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *pa
 
 /** Walk options of this session. */
 struct hsr_walk_options hsr_source_walk_options(const struct hsr_source *source);
+
+/* source_walk.c: hands walk, the home puts what they found into pages */
+extern const struct hsr_crew_ops hsr_source_crew;
+int hsr_source_walk_create(struct hsr_source *source);
+void hsr_source_walk(struct hsr_source *source);
+void hsr_source_walk_destroy(struct hsr_source *source);
+
+/* source.c: the page being filled */
+/** Is there room in the window for a page with room? */
+bool hsr_source_page_open(struct hsr_source *source);
+/** An encoded entry takes its place in that page, with the hold on its directory: @bytes of a
+ * batch, or NULL: source->entry. False: it does not fit; tried again with the next page. */
+bool hsr_source_page_add(struct hsr_source *source, const struct source_found *found,
+                         const uint8_t *bytes);
+/** Send it if anything is in it. False: no room in the connection. */
+bool hsr_source_page_flush(struct hsr_source *source);
 
 /* hsr_source_retry.c: list again what changed; the walk begins anew with those files only. */
 void hsr_source_retry(struct hsr_source *source);

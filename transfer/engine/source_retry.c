@@ -45,7 +45,7 @@ void hsr_source_retry(struct hsr_source *source)
     }
     hsr_walk_destroy(source->walk);
     source->walk = walk;
-    source->walk_over = false;
+    source->walk_begun = source->walk_over = false;
     hsr_session_wake(session);
 }
 

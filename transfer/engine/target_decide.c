@@ -9,11 +9,7 @@
 #include "transfer/engine/target_impl.h"
 
 #define DECIDE_SLICE 64u /* entries begun before others get a turn: 5 us; 25 with mkdir */
-/* Pages that wait before other shards are asked for help. While the home keeps up with the source,
- * help would only take a core from somebody, perhaps from the source itself. */
-#define DECIDE_PAGES_HELP 2u
 
-static struct hsr_hand *decide_hand(struct hsr_target *target);
 static bool decide_slice_open(struct hsr_target *target, struct target_page *page);
 static void decide_slice_lend(struct hsr_target *target);
 static void decide_page_check(struct target_page *page);
@@ -77,19 +73,11 @@ void hsr_target_judged(struct hsr_session *session, struct hsr_crew_task *task)
     decide_page_check(page);
 }
 
-static struct hsr_hand *decide_hand(struct hsr_target *target)
-{
-    bool help = target->page_next - target->decide_next > DECIDE_PAGES_HELP ||
-                (target->session->options & HSR_OPT_CHECKSUM) != 0;
-
-    return hsr_crew_hand(&target->session->crew, help);
-}
-
 static bool decide_slice_open(struct hsr_target *target, struct target_page *page)
 {
     struct hsr_list *node;
 
-    target->hand = decide_hand(target);
+    target->hand = hsr_crew_hand(&target->session->crew);
     if (target->hand == NULL)
         return false;
     node = hsr_list_pop_head(&target->slices_free);

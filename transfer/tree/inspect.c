@@ -40,6 +40,20 @@ void hsr_walk_fail(struct hsr_walk *walk, struct hsr_walk_record *parent, struct
     item_queue(walk, &item);
 }
 
+void hsr_walk_tell(struct hsr_walk *walk, struct hsr_walk_record *record, uint8_t kind,
+                   struct hsr_walk_job *job)
+{
+    struct hsr_walk_level *level = hsr_walk_innermost(walk);
+    struct hsr_walk_item item = { .kind = kind,
+                                  .last = walk->trunk != walk && walk->level_count == 1,
+                                  .incomplete = level->incomplete,
+                                  .job = job,
+                                  .dir = &record->dir,
+                                  .self = &record->dir };
+
+    item_queue(walk, &item);
+}
+
 /* A name of the innermost level failed: what the target has under it must stay. */
 static int name_failed(struct hsr_walk *walk, struct hsr_span name, int code, const char *op)
 {
@@ -250,6 +264,11 @@ static void item_link(struct hsr_walk *walk, struct hsr_walk_item *item, uint32_
     struct hsr_span path = path_of(walk, item->entry.name);
     enum hsr_link_kind kind = HSR_LINK_COPY;
 
+    if (walk->options.links_later) {
+        item->nlink = nlink;
+        return;
+    }
+
     if (path.size <= HSR_PATH_WIRE_MAX)
         kind = hsr_links_see(&walk->links, item->dev, item->ino, nlink, path, &item->entry.link_id,
                              &item->entry.link_path);
@@ -263,15 +282,30 @@ static void item_link(struct hsr_walk *walk, struct hsr_walk_item *item, uint32_
     walk->link_told |= kind == HSR_LINK_COPY;
 }
 
-static void level_met(struct hsr_walk_level *level, const struct hsr_walk_item *item)
+static void record_met(struct hsr_walk_record *record, const struct hsr_walk_item *item)
 {
-    level->dev = item->dev;
-    level->ino = item->ino;
-    level->meta = (struct hsr_walk_meta){ .mode = item->entry.mode,
-                                          .uid = item->entry.uid,
-                                          .gid = item->entry.gid,
-                                          .mtime_s = item->entry.mtime_s,
-                                          .mtime_ns = item->entry.mtime_ns };
+    record->dev = item->dev;
+    record->ino = item->ino;
+    record->meta = (struct hsr_walk_meta){ .mode = item->entry.mode,
+                                           .uid = item->entry.uid,
+                                           .gid = item->entry.gid,
+                                           .mtime_s = item->entry.mtime_s,
+                                           .mtime_ns = item->entry.mtime_ns };
+}
+
+/* Directory @record of the innermost level goes to somebody else, who is told behind its DIR. */
+static int inspect_give(struct hsr_walk *walk, struct hsr_walk_record *record)
+{
+    struct hsr_walk_job *job = hsr_walk_job_new(walk, record, WALK_JOB_LIST);
+
+    hsr_walk_record_put(walk, walk->lent); /* its DIR was not looked at yet */
+    walk->lent = record;
+    if (job == NULL)
+        return -ENOMEM;
+    hsr_walk_innermost(walk)->deferred = true;
+    walk->offers_left -= walk->offers_left > 0;
+    hsr_walk_tell(walk, record, HSR_WALK_OFFER, job);
+    return 0;
 }
 
 /* A directory: its DIR, and a level to go on with. */
@@ -280,16 +314,15 @@ static int inspect_dir(struct hsr_walk *walk, const struct hsr_walk_name *name,
 {
     struct hsr_walk_level *outer = hsr_walk_innermost(walk);
     struct hsr_walk_record *record;
-    bool told;
     int rc;
 
     if (outer->record->dir.depth == HSR_DIR_DEPTH_MAX) {
         walk->queue_count = 0; /* what was said about its attributes does not matter any more */
         return name_failed(walk, name->name, HSR_E_TOO_DEEP, "open");
     }
-    for (uint32_t i = 0; walk->options.copy_links && i < walk->level_count; i++) {
-        if (walk->levels[i].ino == item->ino && walk->levels[i].dev == item->dev &&
-            walk->levels[i].kind != HSR_WALK_TOP) {
+    for (const struct hsr_walk_record *above = outer->record;
+         walk->options.copy_links && above != NULL; above = (const void *)above->dir.parent) {
+        if (above->ino == item->ino && above->dev == item->dev) {
             walk->queue_count = 0;
             return name_failed(walk, name->name, -ELOOP, "follow");
         }
@@ -301,19 +334,19 @@ static int inspect_dir(struct hsr_walk *walk, const struct hsr_walk_name *name,
     item->entry.flags = name->dir_flags;
     item->entry.name = hsr_walk_span(record->dir.name, record->dir.name_size);
     item->self = &record->dir;
-    told = walk->queue_count > 0;
+    record_met(record, item);
+    record->xattr_told = walk->queue_count > 0;
     item_queue(walk, item);
     if (walk->options.one_level) {
         hsr_walk_record_put(walk, walk->lent);
         walk->lent = record;
         return 0;
     }
+    if (outer->slice || (walk->offers_left > 0 && outer->kind == HSR_WALK_READING))
+        return inspect_give(walk, record);
     rc = hsr_walk_level_push(walk, record, name->kind);
-    if (rc == 0) {
-        level_met(hsr_walk_innermost(walk), item);
-        hsr_walk_innermost(walk)->xattr_told = told;
+    if (rc == 0)
         hsr_walk_innermost(walk)->incomplete = name->kind == HSR_WALK_LIST;
-    }
     return rc;
 }
 
@@ -455,10 +488,25 @@ int hsr_walk_inspect_root(struct hsr_walk *walk)
     rc = xattrs_read(walk, &name, item.dev, &item.entry);
     if (rc < 0)
         hsr_walk_fail(walk, level->record, name.name, rc, "xattr", rc == HSR_E_LIMIT);
-    level_met(level, &item);
-    level->xattr_told = walk->queue_count > 0;
+    record_met(level->record, &item);
+    level->record->xattr_told = walk->queue_count > 0;
     item_queue(walk, &item);
     return 0;
+}
+
+/* Of a job: nothing above it is open. Search permission on the way is enough to ask. */
+static void end_open(struct hsr_walk *walk, struct hsr_walk_level *level)
+{
+    uint32_t flags = O_PATH | O_DIRECTORY;
+
+    if (walk->trunk == walk)
+        return; /* it was its top that could not be opened */
+    level->fd =
+        hsr_walk_record_open(walk, walk->loop, level->record, NULL, HSR_RESOLVE_STRICT, flags);
+    if (level->fd == -ELOOP && walk->options.copy_links)
+        level->fd = hsr_walk_record_open(walk, walk->loop, level->record, NULL,
+                                         hsr_walk_resolve_follow(walk), flags);
+    level->path_fd = level->fd >= 0;
 }
 
 /* Ask the directory again: filling it took time. One that cannot be opened is asked by name. 0, or
@@ -467,11 +515,14 @@ static int end_fill(struct hsr_walk *walk, struct hsr_walk_level *level, struct 
 {
     const struct hsr_walk_level *outer =
         walk->level_count > 1 ? &walk->levels[walk->level_count - 2] : NULL;
-    struct hsr_walk_name name = { .fd = level->fd, .source = "" };
+    struct hsr_walk_name name = { .source = "" };
     struct statx stx;
     int rc;
 
-    name.path_fd = level->kind == HSR_WALK_LIST;
+    if (level->fd < 0 && outer == NULL)
+        end_open(walk, level);
+    name.fd = level->fd;
+    name.path_fd = level->kind == HSR_WALK_LIST || level->path_fd;
     if (level->fd < 0) {
         if (outer == NULL || outer->fd < 0)
             return HSR_E_VANISHED;
@@ -483,11 +534,12 @@ static int end_fill(struct hsr_walk *walk, struct hsr_walk_level *level, struct 
     if (rc < 0)
         return rc;
     /* The number alone would not do: it is soon used again for what took the name. */
-    if (!S_ISDIR(stx.stx_mode) || stx.stx_ino != level->ino || hsr_walk_dev(&stx) != level->dev)
+    if (!S_ISDIR(stx.stx_mode) || stx.stx_ino != level->record->ino ||
+        hsr_walk_dev(&stx) != level->record->dev)
         return HSR_E_VANISHED;
     item_fill(item, &stx);
     rc = xattrs_read(walk, &name, item->dev, &item->entry);
-    if (rc < 0 && !level->xattr_told) /* not twice: with its DIR, and here again */
+    if (rc < 0 && !level->record->xattr_told) /* not twice: with its DIR, and here again */
         hsr_walk_fail(walk, hsr_container_of(item->dir, struct hsr_walk_record, dir),
                       hsr_walk_span(level->record->dir.name, level->record->dir.name_size), rc,
                       "xattr", rc == HSR_E_LIMIT);
@@ -498,7 +550,9 @@ void hsr_walk_inspect_end(struct hsr_walk *walk)
 {
     struct hsr_walk_level *level = hsr_walk_innermost(walk);
     struct hsr_dir *dir = &level->record->dir;
-    struct hsr_walk_item item = { .dir = dir->parent != NULL ? dir->parent : dir, .self = dir };
+    struct hsr_walk_item item = { .dir = dir->parent != NULL ? dir->parent : dir,
+                                  .self = dir,
+                                  .last = walk->trunk != walk && walk->level_count == 1 };
     int rc = end_fill(walk, level, &item);
 
     if (rc < 0) {
@@ -508,13 +562,13 @@ void hsr_walk_inspect_end(struct hsr_walk *walk)
             hsr_walk_fail(walk, hsr_container_of(item.dir, struct hsr_walk_record, dir),
                           hsr_walk_span(dir->name, dir->name_size), rc, "stat", false);
         level->incomplete = true;
-        item.entry.mode = level->meta.mode;
-        item.entry.uid = level->meta.uid;
-        item.entry.gid = level->meta.gid;
-        item.entry.mtime_s = level->meta.mtime_s;
-        item.entry.mtime_ns = level->meta.mtime_ns;
-        item.dev = level->dev;
-        item.ino = level->ino;
+        item.entry.mode = level->record->meta.mode;
+        item.entry.uid = level->record->meta.uid;
+        item.entry.gid = level->record->meta.gid;
+        item.entry.mtime_s = level->record->meta.mtime_s;
+        item.entry.mtime_ns = level->record->meta.mtime_ns;
+        item.dev = level->record->dev;
+        item.ino = level->record->ino;
     }
     item.entry.type = HSR_ENTRY_DIR_END;
     item.entry.flags = level->incomplete ? HSR_ENTRY_INCOMPLETE : 0;

@@ -30,32 +30,24 @@ struct level_dirent {
 struct hsr_walk_record *hsr_walk_record_new(struct hsr_walk *walk, struct hsr_walk_record *parent,
                                             struct hsr_span name, uint32_t top)
 {
-    struct hsr_walk_record *record = walk->free;
+    struct hsr_walk_record *record;
 
     hsr_assert(name.size <= HSR_NAME_MAX && (parent != NULL) == (name.size > 0));
-    if (record != NULL) {
-        walk->free = record->free_next;
-        walk->free_count--;
-    } else {
-        record = malloc(sizeof(*record));
-        if (record == NULL)
-            return NULL;
-        walk->record_count++;
-    }
-    memset(record, 0, offsetof(struct hsr_walk_record, dir.name));
+    record = calloc(1, sizeof(*record));
+    if (record == NULL)
+        return NULL;
+    atomic_fetch_add_explicit(&walk->trunk->record_count, 1, memory_order_relaxed);
     if (name.size > 0)
         memcpy(record->dir.name, name.ptr, name.size);
-    record->dir.name[name.size] = '\0';
     record->dir.name_size = (uint16_t)name.size;
     record->top = top;
-    record->refs = 1;
-    record->free_next = NULL;
+    atomic_init(&record->refs, 1);
     if (parent != NULL) {
         hsr_assert(parent->dir.depth < HSR_DIR_DEPTH_MAX);
         record->dir.parent = &parent->dir;
         record->dir.depth = (uint16_t)(parent->dir.depth + 1);
-        record->dir.id = walk->dir_next++;
-        parent->refs++;
+        record->dir.id = atomic_fetch_add_explicit(&walk->trunk->dir_next, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&parent->refs, 1, memory_order_relaxed);
     }
     return record;
 }
@@ -65,30 +57,30 @@ void hsr_walk_record_put(struct hsr_walk *walk, struct hsr_walk_record *record)
     while (record != NULL) {
         struct hsr_dir *parent = record->dir.parent;
 
-        hsr_assert(record->refs > 0);
-        if (--record->refs > 0)
+        uint32_t refs = atomic_fetch_sub_explicit(&record->refs, 1, memory_order_acq_rel);
+
+        hsr_assert(refs > 0);
+        if (refs > 1)
             return;
-        if (walk->free_count < WALK_RECORDS_FREE_MAX) {
-            record->free_next = walk->free;
-            walk->free = record;
-            walk->free_count++;
-        } else {
-            free(record);
-            walk->record_count--;
-        }
+        free(record);
+        atomic_fetch_sub_explicit(&walk->trunk->record_count, 1, memory_order_relaxed);
         record = parent == NULL ? NULL : hsr_container_of(parent, struct hsr_walk_record, dir);
     }
 }
 
 /* ---- opening and closing ---- */
 
+static void dents_give(struct hsr_walk *walk, uint8_t *dents);
+
 static void level_close(struct hsr_walk *walk, struct hsr_walk_level *level)
 {
     if (level->fd >= 0 && !level->borrowed)
         hsr_opener_close(walk->loop, level->fd);
     level->fd = -1;
+    free(level->given);
+    level->given = NULL;
     if (level->dents != NULL)
-        walk->dents_free[walk->dents_free_count++] = level->dents;
+        dents_give(walk, level->dents);
     level->dents = NULL;
     level->dents_size = 0;
     level->dents_offset = 0;
@@ -106,7 +98,7 @@ int hsr_walk_level_opened(struct hsr_walk *walk, struct hsr_walk_level *level, i
     level->dents_size = 0;
     level->dents_offset = 0;
     walk->level_open = HSR_MIN(walk->level_open, index);
-    while (index - walk->level_open >= WALK_LEVEL_FDS) {
+    while (index - walk->level_open >= walk->level_fds) {
         struct hsr_walk_level *outer = &walk->levels[walk->level_open++];
 
         if (!outer->borrowed)
@@ -114,16 +106,30 @@ int hsr_walk_level_opened(struct hsr_walk *walk, struct hsr_walk_level *level, i
     }
     if (level->kind != HSR_WALK_READING)
         return 0;
-    if (walk->dents_free_count > 0) {
-        level->dents = walk->dents_free[--walk->dents_free_count];
-        return 0;
+    level->dents = hsr_walk_dents_take(walk);
+    return level->dents == NULL ? -ENOMEM : 0;
+}
+
+uint8_t *hsr_walk_dents_take(struct hsr_walk *walk)
+{
+    uint8_t *dents;
+
+    if (walk->dents_free_count > 0)
+        return walk->dents_free[--walk->dents_free_count];
+    dents = malloc(WALK_DENTS_SIZE);
+    if (dents != NULL)
+        walk->dents_count++;
+    return dents;
+}
+
+static void dents_give(struct hsr_walk *walk, uint8_t *dents)
+{
+    if (walk->dents_free_count < walk->level_fds) {
+        walk->dents_free[walk->dents_free_count++] = dents;
+        return;
     }
-    level->dents = malloc(WALK_DENTS_SIZE);
-    if (level->dents == NULL)
-        return -ENOMEM;
-    walk->dents_count++;
-    hsr_assert(walk->dents_count <= WALK_LEVEL_FDS);
-    return 0;
+    free(dents); /* came with a slice */
+    walk->dents_count--;
 }
 
 /* Is @fd still the directory that was met here, and continue it where we were. */
@@ -146,7 +152,7 @@ static int level_resume(struct hsr_walk *walk, const struct hsr_walk_level *leve
 
     if (res < 0)
         return (int)res;
-    if (stx.stx_ino != level->ino || hsr_walk_dev(&stx) != level->dev)
+    if (stx.stx_ino != level->record->ino || hsr_walk_dev(&stx) != level->record->dev)
         return HSR_E_CHANGED;
     if (level->kind != HSR_WALK_READING || level->position == 0)
         return 0;
@@ -267,13 +273,6 @@ void hsr_walk_levels_fini(struct hsr_walk *walk)
         hsr_walk_level_pop(walk);
     hsr_walk_record_put(walk, walk->lent);
     walk->lent = NULL;
-    while (walk->free != NULL) {
-        struct hsr_walk_record *record = walk->free;
-
-        walk->free = record->free_next;
-        free(record);
-        walk->record_count--;
-    }
     while (walk->dents_free_count > 0)
         free(walk->dents_free[--walk->dents_free_count]);
     free(walk->levels);
@@ -313,6 +312,43 @@ static void level_failed(struct hsr_walk *walk, struct hsr_walk_level *level, in
     hsr_walk_fail(walk, record, name, code, op, false);
 }
 
+/* A large directory: its next names go to somebody else. */
+static int level_give(struct hsr_walk *walk, struct hsr_walk_level *level)
+{
+    int rc = level_fill(walk, level);
+    struct hsr_walk_job *job;
+    uint32_t offset = 0;
+
+    if (rc < 0)
+        level_failed(walk, level, rc, "getdents");
+    if (rc <= 0) {
+        level->finished = true;
+        return 0;
+    }
+    job = hsr_walk_job_new(walk, level->record, WALK_JOB_SLICE);
+    if (job == NULL)
+        return -ENOMEM;
+    while (offset < level->dents_size) { /* where to go on, should it be closed */
+        const struct level_dirent *dirent = (const void *)(level->dents + offset);
+
+        level->position = (uint64_t)dirent->position;
+        offset += dirent->size;
+    }
+    job->dents = level->dents;
+    job->dents_size = level->dents_size;
+    walk->dents_count--;
+    level->dents_offset = level->dents_size;
+    level->dents = hsr_walk_dents_take(walk);
+    if (level->dents == NULL) {
+        hsr_walk_job_free(walk->trunk, job);
+        return -ENOMEM;
+    }
+    level->deferred = true;
+    walk->offers_left--;
+    hsr_walk_tell(walk, level->record, HSR_WALK_OFFER, job);
+    return 0;
+}
+
 static bool dots(const char *name)
 {
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
@@ -330,7 +366,21 @@ int hsr_walk_level_step(struct hsr_walk *walk)
         level_failed(walk, level, rc, "open");
         return rc == -ENOMEM ? rc : 0;
     }
+    if (level->given != NULL) {
+        dents_give(walk, level->dents);
+        level->dents = level->given;
+        level->dents_size = level->given_size;
+        level->given = NULL;
+        walk->dents_count++;
+    }
+    if (level->dents_offset == level->dents_size && level->slice) {
+        level->finished = true;
+        return 0;
+    }
     if (level->dents_offset == level->dents_size) {
+        if (level->refilled && walk->offers_left > 0)
+            return level_give(walk, level);
+        level->refilled = level->dents_size > 0;
         rc = level_fill(walk, level);
         if (rc < 0)
             level_failed(walk, level, rc, "getdents");

@@ -29,9 +29,11 @@ int hsr_walk_create(struct hsr_loop *loop, const struct hsr_walk_top *tops, unsi
     if (walk == NULL)
         return -ENOMEM;
     walk->loop = loop;
+    walk->trunk = walk;
+    walk->level_fds = WALK_LEVEL_FDS;
     walk->options = *options;
     walk->privileged = geteuid() == 0;
-    walk->dir_next = options->first_dir != 0 ? options->first_dir : HSR_DIR_ROOT + 1;
+    atomic_init(&walk->dir_next, options->first_dir != 0 ? options->first_dir : HSR_DIR_ROOT + 1);
     hsr_links_init(&walk->links, options->links_bytes_max);
     walk->tops = calloc(HSR_MAX(top_count, 1u), sizeof(*tops));
     walk->top_count = top_count;
@@ -39,13 +41,10 @@ int hsr_walk_create(struct hsr_loop *loop, const struct hsr_walk_top *tops, unsi
         goto fail;
     if (top_count > 0)
         memcpy(walk->tops, tops, top_count * sizeof(*tops));
-    if (options->xattrs) {
-        walk->xattrs = malloc(HSR_XATTR_TOTAL_MAX);
-        walk->xattr_names = malloc(WALK_XATTR_SIZE);
-        walk->xattr_value = malloc(WALK_XATTR_SIZE);
-        if (walk->xattrs == NULL || walk->xattr_names == NULL || walk->xattr_value == NULL)
-            goto fail;
-    }
+    for (unsigned i = 0; i < top_count; i++)
+        walk->poured |= tops[i].contents && top_count > 1;
+    if (!hsr_walk_buffers(walk))
+        goto fail;
     *ret_walk = walk;
     return 0;
 
@@ -54,39 +53,52 @@ fail:
     return -ENOMEM;
 }
 
+bool hsr_walk_buffers(struct hsr_walk *walk)
+{
+    if (!walk->options.xattrs)
+        return true;
+    walk->xattrs = malloc(HSR_XATTR_TOTAL_MAX);
+    walk->xattr_names = malloc(WALK_XATTR_SIZE);
+    walk->xattr_value = malloc(WALK_XATTR_SIZE);
+    return walk->xattrs != NULL && walk->xattr_names != NULL && walk->xattr_value != NULL;
+}
+
 void hsr_walk_destroy(struct hsr_walk *walk)
 {
     if (walk == NULL)
         return;
     hsr_walk_levels_fini(walk);
-    hsr_assert(walk->record_count == 0); /* else somebody still holds one */
+    if (walk->trunk == walk) {
+        hsr_assert(atomic_load(&walk->record_count) == 0); /* else somebody still holds one */
+        free(walk->tops);
+    }
     hsr_links_fini(&walk->links);
     free(walk->xattrs);
     free(walk->xattr_names);
     free(walk->xattr_value);
     free(walk->path);
-    free(walk->tops);
     free(walk);
 }
 
 uint32_t hsr_walk_next_dir(const struct hsr_walk *walk)
 {
-    return walk->dir_next;
+    return atomic_load(&walk->dir_next);
 }
 
 size_t hsr_walk_memory(const struct hsr_walk *walk)
 {
     return sizeof(*walk) + walk->top_count * sizeof(*walk->tops) +
            walk->level_room * sizeof(*walk->levels) +
-           walk->record_count * sizeof(struct hsr_walk_record) +
+           atomic_load(&walk->record_count) * sizeof(struct hsr_walk_record) +
            (size_t)walk->dents_count * WALK_DENTS_SIZE + walk->path_room + walk->links.bytes +
            (walk->options.xattrs ? HSR_XATTR_TOTAL_MAX + 2 * WALK_XATTR_SIZE : 0);
 }
 
 void hsr_walk_dir_hold(struct hsr_walk *walk, struct hsr_dir *dir)
 {
-    (void)walk; /* the owner's thread, so nothing to lock */
-    hsr_container_of(dir, struct hsr_walk_record, dir)->refs++;
+    (void)walk;
+    atomic_fetch_add_explicit(&hsr_container_of(dir, struct hsr_walk_record, dir)->refs, 1,
+                              memory_order_relaxed);
 }
 
 void hsr_walk_dir_release(struct hsr_walk *walk, struct hsr_dir *dir)
@@ -104,8 +116,11 @@ int hsr_walk_next(struct hsr_walk *walk, struct hsr_walk_item *ret_item)
     while (walk->queue_count == 0) {
         int rc = walk_step(walk);
 
-        if (rc <= 0)
+        if (rc <= 0) {
+            hsr_walk_record_put(walk, walk->lent);
+            walk->lent = NULL;
             return rc;
+        }
     }
     *ret_item = walk->queue[walk->queue_index++];
     return 1;
@@ -338,8 +353,15 @@ static int reading_step(struct hsr_walk *walk)
 
     if (!level->finished)
         return hsr_walk_level_step(walk);
-    if (!walk->options.one_level)
+    if (level->slice) {
+        hsr_walk_tell(walk, level->record, HSR_WALK_SLICED, NULL);
+    } else if (level->deferred) {
+        if (walk->level_count > 1)
+            walk->levels[walk->level_count - 2].deferred = true;
+        hsr_walk_tell(walk, level->record, HSR_WALK_LISTED, NULL);
+    } else if (!walk->options.one_level) {
         hsr_walk_inspect_end(walk);
+    }
     hsr_walk_level_pop(walk);
     return 0;
 }

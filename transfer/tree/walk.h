@@ -8,11 +8,13 @@
 #define HSR_TREE_WALK_H
 
 #include "base/base.h"
+#include "base/queue.h"
 #include "transfer/proto/entry.h"
 #include "transfer/tree/dir.h"
 #include "transfer/tree/filter.h"
 
 struct hsr_walk; /* one walk; belongs to one loop */
+struct hsr_walk_job; /* a part of it that somebody else does */
 
 /* One place to start from. */
 struct hsr_walk_top {
@@ -34,9 +36,23 @@ struct hsr_walk_options {
     bool one_level; /* LIST: do not descend; no DIR_END */
     size_t links_bytes_max; /* budget of the hard-link table; beyond it links become copies */
     uint32_t first_dir; /* first directory id to give; 0: 1. For a walk that follows another */
+    bool links_later; /* the caller orders the items and calls hsr_walk_link() then */
+};
+
+/* What an item is. Those after ENTRY come only from a walk that gave parts away. */
+enum hsr_walk_kind {
+    HSR_WALK_ENTRY, /* an entry, or with `code` a failure */
+    HSR_WALK_OFFER, /* `job` is for somebody else: a directory whose DIR came before, or a slice */
+    HSR_WALK_SLICED, /* a slice of `self` is over: `incomplete` */
+    HSR_WALK_LISTED /* `self` was listed: `incomplete`; what it gave away may not be over */
 };
 
 struct hsr_walk_item {
+    uint8_t kind; /* enum hsr_walk_kind */
+    bool last; /* the end (DIR_END, LISTED, SLICED) of the job at hand, and not only of a part */
+    bool incomplete; /* SLICED, LISTED: the listing has gaps */
+    struct hsr_walk_job *job; /* OFFER: the caller's now */
+    uint32_t nlink; /* names of a file that may be linked, with links_later; else 0 */
     int code; /* 0: `entry` is valid; else this path failed or was skipped, and why */
     bool skipped; /* with code: left out on purpose (socket, hard link kept as a copy) */
     const char *op; /* with code: what failed, "open"; static */
@@ -58,9 +74,56 @@ int hsr_walk_create(struct hsr_loop *loop, const struct hsr_walk_top *tops, unsi
  * (-ENOMEM, HSR_E_MEMORY_BOUND) */
 int hsr_walk_next(struct hsr_walk *walk, struct hsr_walk_item *ret_item);
 
-/** Keep a directory record after the walk moved on, and let it go. Owner's thread only. */
+/** Keep a directory record after the walk moved on, and let it go. Any shard. */
 void hsr_walk_dir_hold(struct hsr_walk *walk, struct hsr_dir *dir);
 void hsr_walk_dir_release(struct hsr_walk *walk, struct hsr_dir *dir);
+
+/* ---- several shards on one walk ----
+ *
+ * A walk with offers (hsr_walk_offers) gives parts of itself away as jobs: directories that it met,
+ * and in a large directory slices of its names. A branch, on any shard, does a job and may give
+ * away parts of that in turn. The caller puts what comes from all of them in one order in which
+ *
+ *   - what a job brings comes behind the OFFER of it,
+ *   - what one walk brings stays in its order.
+ *
+ * So a DIR comes before what is in it. Who gave something away does not know when it is over: he
+ * says LISTED instead of DIR_END. The caller counts: */
+
+/** @item took its place in the order. @return a job that is to be done now: @item's own offer, or
+ * the end of a directory of which this was the last missing part; NULL: none. Home thread. */
+struct hsr_walk_job *hsr_walk_ordered(const struct hsr_walk_item *item);
+
+/** How many more parts @walk may give away. None at first. A walk over several tops that pours more
+ * than one into the root gives nothing away. */
+void hsr_walk_offers(struct hsr_walk *walk, uint32_t count);
+
+/** A walk for jobs, on @loop. @options as the trunk's. 0, -ENOMEM. */
+int hsr_walk_branch(struct hsr_loop *loop, const struct hsr_walk_options *options,
+                    struct hsr_walk **ret_branch);
+
+/** Begin @job of @trunk in an idle branch; hsr_walk_next() then brings its items, and 0 at its end.
+ * Takes @job. 0, -ENOMEM. */
+int hsr_walk_begin(struct hsr_walk *branch, struct hsr_walk *trunk, struct hsr_walk_job *job);
+
+/** A job that will not be done. Accepts NULL. */
+void hsr_walk_job_free(struct hsr_walk *trunk, struct hsr_walk_job *job);
+
+/** In a list of jobs. */
+struct hsr_list *hsr_walk_job_node(struct hsr_walk_job *job);
+struct hsr_walk_job *hsr_walk_job_of(struct hsr_list *node);
+
+/** Is it the end of a directory, which is a matter of microseconds? */
+bool hsr_walk_job_ends(const struct hsr_walk_job *job);
+
+/** links_later: @entry (of file @dev, @ino, found in @dir) took its place; sets its link flags, id
+ * and path, which is valid until the next call. @return false: no room in the table, it became a
+ * file of its own. The trunk's thread. */
+bool hsr_walk_link(struct hsr_walk *trunk, const struct hsr_dir *dir, uint64_t dev, uint64_t ino,
+                   uint32_t nlink, struct hsr_entry *entry);
+
+/** Bytes of a branch at most, for the plan. */
+size_t hsr_walk_branch_bytes(void);
 
 /** Every hold must have been released. Accepts NULL. */
 void hsr_walk_destroy(struct hsr_walk *walk);
