@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import time
@@ -479,6 +480,54 @@ def test_ls_and_stat(t):
     t.says(r, "no-such")
     r = t.run("ls", server.url(path="no/such"), rc=(1, 3))
     t.says(r, "no/such")
+
+
+def zero_copy_summary(t, *args):
+    r = t.run(args[0], "--json", *args[1:], rc=0)
+    return json.loads(r.out.decode().strip().split("\n")[-1])
+
+
+def test_zero_copy(t):
+    """On loopback everything is copied: the counters say so, and every connection stops trying."""
+    src, window = t.dir("src"), 64
+    tree.Builder(src).random_file("big", 48 * tree.MIB)
+    tree.Builder(src).random_file("small", 1000)
+    server = t.server({"x": t.dir("dst")})
+    options = ["--streams=2", "--chunk=64K", "--depth=64"]  # half of the chunks may linger
+    push = zero_copy_summary(t, "push", "--zero-copy=on", *options, src + "/", server.url())
+    t.same(src, t.path("dst"))
+    if push["zc_sent_bytes"] == 0:
+        t.check(b"send_zc (needs" in t.run("push", "-v", src + "/", server.url(), rc=0).err,
+                "zero-copy sends work here and none was made", push)
+        return
+    t.check(push["zc_copied_bytes"] == push["zc_sent_bytes"], "not copied on loopback?", push)
+    t.check(push["zc_downgrades"] == 2, "both connections must have stopped", push)
+    t.check(push["zc_sent_bytes"] < push["bytes"], "the rest goes with copies", push)
+    t.check(push["zc_sent_bytes"] >= 2 * (window // 2 + 1) * 65536, "stopped too soon", push)
+    for mode in ("auto", "off"):
+        again = zero_copy_summary(t, "push", "--zero-copy=" + mode, src + "/", server.url(path=mode))
+        t.check(again["zc_sent_bytes"] == 0 and again["zc_downgrades"] == 0, mode, again)
+    server = t.server({"x": src}, ["--zero-copy=on"])
+    pull = zero_copy_summary(t, "pull", *options, server.url() + b"/", t.path("back"))
+    t.same(src, t.path("back"))  # the server sends; what it counts is its own
+    t.check(pull["zc_sent_bytes"] == 0, "counted what it did not send", pull)
+
+
+def test_zero_copy_peer_gone(t):
+    """Killed or frozen, with data that it never acknowledged: the client ends all the same."""
+    src = t.dir("src")
+    tree.Builder(src).random_file("big", 64 * tree.MIB)
+    for how, seconds in ((signal.SIGKILL, 10), (signal.SIGSTOP, 20)):
+        server = t.server({"x": t.dir("dst%d" % how)})
+        p = t.start("push", "--zero-copy=on", "--timeout=3", "--bwlimit=16M", src + "/",
+                    server.url())
+        time.sleep(1.5)
+        t.check(p.poll() is None, "ended too soon:", p.result())
+        server.kill(how)
+        r = p.wait(seconds)
+        t.check(r.rc in (1, 3, 4), "the client must say that its server is gone:", r)
+        server.kill(signal.SIGKILL)
+        server.wait(20)
 
 
 def test_usage_errors(t):

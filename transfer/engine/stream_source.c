@@ -3,7 +3,9 @@
  *   chunk: FREE -> READING -> READY -> SENDING -> (LINGERING ->) FREE
  *
  * A chunk lingers when its send was zero-copy and the peer has not acknowledged it: its work is
- * done, the next chunk is being sent, only its buffer is not ours yet. */
+ * done, the next chunk is being sent, only its buffer is not ours yet. At most half of the chunks
+ * linger; then sends are copies, so that nothing ever waits for an acknowledgement, which a peer
+ * may hold back for 40 ms. */
 #include "transfer/engine/stream.h"
 
 #include <errno.h>
@@ -382,7 +384,7 @@ static void source_send(struct hsr_stream *stream)
     if (chunk->work->kind == HSR_WORK_RANGE)
         chunk->work->bytes += chunk->size;
     hsr_buf_lend(chunk->buf);
-    if (hsr_link_zc_wanted(&conn->link, size)) {
+    if (hsr_link_zc_wanted(&conn->link, size) && stream->lingering < stream->chunk_count / 2) {
         chunk->loan.returned = source_returned;
         hsr_link_send_zc(&conn->link, &chunk->loan, header, size, chunk->buf->index);
     } else {
