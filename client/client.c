@@ -219,15 +219,13 @@ static void event_progress(struct hawser_client *client, const struct hsr_event 
         .wire_sent = from->wire_sent,
         .wire_received = from->wire_received,
         .elapsed_ns = from->elapsed_ns,
-        .wait_disk_ns = from->wait_disk_ns,
-        .wait_network_ns = from->wait_network_ns,
-        .wait_peer_ns = from->wait_peer_ns,
         .walk_done = from->walk_done,
     };
     struct hawser_event ours = {
         .kind = HAWSER_EVENT_PROGRESS, .path = "", .text = "", .progress = &progress
     };
 
+    progress.limit = hsr_client_stages(&from->verdict, progress.stages);
     if (client->event != NULL)
         client->event(client->context, &ours);
     if (client->sample != NULL)
@@ -508,6 +506,7 @@ void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stat
     stats->disk_uncached += client->progress.disk[HSR_FILEIO_UNCACHED];
     stats->disk_buffered += client->progress.disk[HSR_FILEIO_BUFFERED];
     memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
+    hsr_client_stages_add(&client->progress.verdict, stats);
     /* Several sessions are together as durable as the least of them. */
     if (stats->durability == HAWSER_DURABILITY_DEFAULT ||
         (enum hawser_durability)client->durability < stats->durability)

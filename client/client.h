@@ -76,6 +76,13 @@ void hsr_client_sample(struct hawser_client *client, uint64_t elapsed_ns, uint64
 /** Add what the last session did to @stats. */
 void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stats);
 
+/** The engine's verdict in public words; returns what limits. */
+enum hawser_stage hsr_client_stages(const struct hsr_verdict *verdict,
+                                    hawser_stage_time ret_stages[HAWSER_STAGE_COUNT]);
+
+/** Add a whole session's verdict to @stats. */
+void hsr_client_stages_add(const struct hsr_verdict *verdict, hawser_stats *stats);
+
 /** What is @url? *ret_mode: type and permissions, 0 when it does not exist. */
 int hsr_client_probe(struct hawser_client *client, const hawser_url *url, uint32_t *ret_mode);
 

@@ -14,6 +14,13 @@
 
 struct hsr_backend;
 
+/** What a thread had of the CPU so far. */
+struct hsr_usage {
+    uint64_t cpu_ns; /* it ran */
+    uint64_t
+        delay_ns; /* it could have run and did not: others had the core, or its quota was used */
+};
+
 struct hsr_backend_ops {
     const char *name;
     /** Take every operation of @ops (linked by op->node, in order; the list is empty afterwards).
@@ -46,6 +53,9 @@ struct hsr_backend_ops {
     /** CPU time of the whole process so far, kernel workers included, in nanoseconds. NULL: there
      * is no such thing here. */
     uint64_t (*cpu)(struct hsr_backend *backend);
+    /** What the loop's thread had of the CPU; false: not known. Some microseconds: now and then,
+     * not on the way of data. May be NULL. */
+    bool (*usage)(struct hsr_backend *backend, struct hsr_usage *ret_usage);
     void (*fini)(struct hsr_backend *backend);
 };
 

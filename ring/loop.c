@@ -205,6 +205,11 @@ bool hsr_loop_pressed(struct hsr_loop *loop)
            loop_inbox_ready(loop) || loop->backend->ops->pending(loop->backend);
 }
 
+bool hsr_loop_usage(struct hsr_loop *loop, struct hsr_usage *ret_usage)
+{
+    return loop->backend->ops->usage != NULL && loop->backend->ops->usage(loop->backend, ret_usage);
+}
+
 uint64_t hsr_loop_clock(struct hsr_loop *loop)
 {
     return loop->backend->ops->now(loop->backend);
@@ -421,17 +426,20 @@ static inline void loop_pause(void)
 /* Returns true if something came up before @backend->spin_ns was over. */
 static bool loop_spin(struct hsr_loop *loop)
 {
-    uint64_t end_ns = hsr_loop_clock(loop) + loop->backend->spin_ns;
+    uint64_t start_ns = hsr_loop_clock(loop), now_ns = start_ns;
+    bool found = false;
 
-    do {
-        for (unsigned i = 0; i < SPIN_ROUNDS; i++) {
-            if (loop->backend->ops->pending(loop->backend) || loop_inbox_ready(loop) ||
-                atomic_load_explicit(&loop->stop, memory_order_relaxed))
-                return true;
-            loop_pause();
+    while (!found && now_ns - start_ns < loop->backend->spin_ns) {
+        for (unsigned i = 0; i < SPIN_ROUNDS && !found; i++) {
+            found = loop->backend->ops->pending(loop->backend) || loop_inbox_ready(loop) ||
+                    atomic_load_explicit(&loop->stop, memory_order_relaxed);
+            if (!found)
+                loop_pause();
         }
-    } while (hsr_loop_clock(loop) < end_ns);
-    return false;
+        now_ns = hsr_loop_clock(loop);
+    }
+    loop->stats.spin_ns += now_ns - start_ns;
+    return found;
 }
 
 static void loop_wait(struct hsr_loop *loop, bool may_sleep)

@@ -139,6 +139,7 @@ struct hsr_op {
     void *statfs;
     struct timespec times[2];
     struct msghdr msghdr; /* the backend's scratch for RECVMSG */
+    uint64_t call_ns; /* `call`: how long it took; the backend's. 0 after an asynchronous one */
     int64_t res; /* result waiting to be delivered; the backend's */
     int64_t notice; /* the same of a notice */
     uint64_t trace_ns; /* when it was submitted; the loop's */

@@ -75,6 +75,7 @@ struct hsr_loop_stats {
     uint64_t messages;
     uint64_t idle_ns; /* spent in idle jobs */
     uint64_t sleep_ns; /* spent waiting */
+    uint64_t spin_ns; /* spent polling before that, with nothing to do */
     struct hsr_histogram turn_ns; /* how long turns took, without sleep and idle jobs */
     uint64_t turns_long; /* over 1 ms */
     const char *turn_long_task; /* the last task that made one */
@@ -150,6 +151,9 @@ void hsr_loop_job_remove(struct hsr_loop *loop, struct hsr_job *job);
 /** Is the kernel, a message or a task waiting? One or two loads: call it between slices of long
  * work and return to the loop when it says yes. */
 bool hsr_loop_pressed(struct hsr_loop *loop);
+
+/** What this loop's thread had of the CPU; false: this backend cannot tell. Own thread. */
+bool hsr_loop_usage(struct hsr_loop *loop, struct hsr_usage *ret_usage);
 
 /** Time now (not the turn's start), in nanoseconds. */
 uint64_t hsr_loop_clock(struct hsr_loop *loop);

@@ -45,6 +45,7 @@ struct uring {
     bool bell_armed;
     bool registered; /* buffers */
     int bell_fd; /* eventfd; any thread writes */
+    int usage_fd; /* the thread's schedstat; -1: the kernel has none */
     unsigned enter_flags; /* of every io_uring_enter */
     uint64_t bell_value; /* where the doorbell's read goes */
     struct hsr_list queued; /* operations without an SQE yet */
@@ -63,6 +64,7 @@ static struct io_uring_sqe *uring_sqe(struct uring *uring);
 static int uring_enter(struct uring *uring, unsigned complete_min, uint64_t timeout_ns);
 static void uring_drain(struct uring *uring);
 static bool uring_prep(const struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op);
+static uint64_t uring_now(struct hsr_backend *backend);
 
 static struct uring *uring_of(struct hsr_backend *backend)
 {
@@ -87,6 +89,8 @@ int hsr_uring_create(const struct hsr_uring_options *options, struct hsr_backend
     hsr_list_init(&uring->completed);
     /* Not EFD_NONBLOCK: the armed read would fail with EAGAIN instead of waiting. */
     uring->bell_fd = eventfd(0, EFD_CLOEXEC);
+    /* Opened now: later a sandbox may forbid it. It is this thread's whoever reads it. */
+    uring->usage_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     if (uring->bell_fd < 0) {
         rc = -errno;
         goto fail;
@@ -221,6 +225,8 @@ static void uring_fini(struct hsr_backend *backend)
         io_uring_queue_exit(&uring->ring);
     if (uring->bell_fd >= 0)
         (void)close(uring->bell_fd); /* an eventfd has nothing to lose */
+    if (uring->usage_fd >= 0)
+        (void)close(uring->usage_fd); /* only read */
     free(uring);
 }
 
@@ -242,6 +248,7 @@ static void uring_fill(struct uring *uring)
     while (!hsr_list_empty(&uring->queued)) {
         struct hsr_op *op = hsr_container_of(uring->queued.next, struct hsr_op, node);
         struct io_uring_sqe *sqe;
+        uint64_t start_ns;
 
         if (op->kind == HSR_OP_SYNCFS && !op->call) {
             hsr_list_remove(&op->node);
@@ -250,7 +257,9 @@ static void uring_fill(struct uring *uring)
         }
         if (op->call || !uring_prep(uring, NULL, op)) {
             hsr_list_remove(&op->node);
+            start_ns = op->call ? uring_now(&uring->backend) : 0;
             op->res = hsr_syscall_run(op);
+            op->call_ns = op->call ? uring_now(&uring->backend) - start_ns : 0;
             op->due = HSR_DUE_RESULT;
             hsr_list_push_tail(&uring->completed, &op->node);
             continue;
@@ -641,6 +650,26 @@ static int uring_register_buffers(struct hsr_backend *backend, const struct iove
     return 0;
 }
 
+/* "ran waited slices": nanoseconds on a core, nanoseconds runnable without one, and a count. */
+static bool uring_usage(struct hsr_backend *backend, struct hsr_usage *ret_usage)
+{
+    const struct uring *uring = uring_of(backend);
+    unsigned long long cpu_ns, delay_ns;
+    char text[96];
+    ssize_t size;
+
+    if (uring->usage_fd < 0)
+        return false;
+    size = pread(uring->usage_fd, text, sizeof(text) - 1, 0);
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    if (sscanf(text, "%llu %llu", &cpu_ns, &delay_ns) != 2)
+        return false;
+    *ret_usage = (struct hsr_usage){ .cpu_ns = cpu_ns, .delay_ns = delay_ns };
+    return true;
+}
+
 static void uring_random(struct hsr_backend *backend, void *out, size_t size)
 {
     uint8_t *bytes = out;
@@ -677,5 +706,6 @@ static const struct hsr_backend_ops uring_ops = {
     .register_buffers = uring_register_buffers,
     .random = uring_random,
     .cpu = uring_cpu,
+    .usage = uring_usage,
     .fini = uring_fini,
 };

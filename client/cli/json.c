@@ -181,6 +181,32 @@ void cli_json_start(const struct cli_options *options, const hawser_client *clie
     line_end(object);
 }
 
+/* "limit": the name or null, "stages": {"target disk": {...}, ...}, those that did something. */
+static void put_stages(struct json_object *object, enum hawser_stage limit,
+                       const hawser_stage_time *stages)
+{
+    struct json_object *all = json_object_new_object();
+
+    for (unsigned i = 1; i < HAWSER_STAGE_COUNT; i++) {
+        const hawser_stage_time *stage = &stages[i];
+        struct json_object *one;
+
+        if (stage->busy_ns == 0 && stage->wait_ns == 0)
+            continue;
+        one = json_object_new_object();
+        put_count(one, "ceiling_bytes_per_second", stage->ceiling);
+        put_count(one, "bytes", stage->bytes);
+        put_count(one, "busy_ns", stage->busy_ns);
+        put_count(one, "wait_ns", stage->wait_ns);
+        put(all, hawser_stage_name((enum hawser_stage)i), one);
+    }
+    if (limit == HAWSER_STAGE_NONE)
+        put(object, "limit", NULL);
+    else
+        put_text(object, "limit", hawser_stage_name(limit));
+    put(object, "stages", all);
+}
+
 void cli_json_progress(const hawser_progress *progress)
 {
     struct json_object *object = line_new("progress");
@@ -195,9 +221,7 @@ void cli_json_progress(const hawser_progress *progress)
     put_count(object, "wire_sent", progress->wire_sent);
     put_count(object, "wire_received", progress->wire_received);
     put_count(object, "elapsed_ns", progress->elapsed_ns);
-    put_count(object, "wait_disk_ns", progress->wait_disk_ns);
-    put_count(object, "wait_network_ns", progress->wait_network_ns);
-    put_count(object, "wait_peer_ns", progress->wait_peer_ns);
+    put_stages(object, progress->limit, progress->stages);
     line_end(object);
 }
 
@@ -255,6 +279,7 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put(object, "seconds", json_object_new_double(seconds));
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));
+    put_stages(object, stats->limit, stats->stages);
     put_text(object, "digest", "xxh3");
     put_text(object, "durability", cli_durability_name(stats->durability));
     if (stats->congestion[0] != '\0')

@@ -141,20 +141,6 @@ static void live_clear(struct cli_output *output)
     output->live = false;
 }
 
-/* What the streams waited for most since the last look. */
-static const char *limit_name(const struct cli_output *output, const hawser_progress *now)
-{
-    uint64_t disk = now->wait_disk_ns - output->last.wait_disk_ns;
-    uint64_t network = now->wait_network_ns - output->last.wait_network_ns;
-    uint64_t peer = now->wait_peer_ns - output->last.wait_peer_ns;
-
-    if (disk == 0 && network == 0 && peer == 0)
-        return "";
-    if (disk >= network && disk >= peer)
-        return "  limit: disk here";
-    return network >= peer ? "  limit: network" : "  limit: server";
-}
-
 static void eta_print(const hawser_progress *now, double rate, char *buf, size_t size)
 {
     uint64_t left;
@@ -174,16 +160,18 @@ static void progress_line(struct cli_output *output, const hawser_progress *now)
     double average =
         now->elapsed_ns > 0 ? (double)now->bytes_done / ((double)now->elapsed_ns / 1e9) : 0;
     char done[32], seen[32], files[32], rate[32], eta[48], line[512];
+    const char *limit = hawser_stage_name(now->limit);
     struct winsize window = { 0 };
     int columns = LINE_COLUMNS, length;
 
     eta_print(now, average, eta, sizeof(eta));
     cli_bytes_print(seconds > 0 && moved >= 0 ? moved / seconds : 0, rate, sizeof(rate));
-    length = snprintf(
-        line, sizeof(line), "%s of %s%s  %s files  %s/s%s%s",
-        cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
-        cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)), now->walk_done ? "" : "+",
-        cli_count_print(now->files_done, files, sizeof(files)), rate, eta, limit_name(output, now));
+    length =
+        snprintf(line, sizeof(line), "%s of %s%s  %s files  %s/s%s%s%s",
+                 cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
+                 cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)),
+                 now->walk_done ? "" : "+", cli_count_print(now->files_done, files, sizeof(files)),
+                 rate, eta, *limit != '\0' ? "  limited by " : "", limit);
     if (!output->tty) {
         fprintf(stderr, "%s\n", line);
         return;
@@ -300,6 +288,30 @@ static bool nothing_done(const hawser_stats *stats)
     return stats->files == 0 && stats->created == 0 && stats->touched == 0 && stats->deleted == 0;
 }
 
+/* How close it came: what each stage could have done alone, and how long the others waited for it.
+ */
+static void summary_stages(const hawser_stats *stats)
+{
+    double elapsed = (double)stats->elapsed_ns;
+    char rate[32], line[64];
+
+    if (stats->limit == HAWSER_STAGE_NONE || elapsed <= 0)
+        return;
+    printf("%-22s %14s  %s\n", "stage", "ceiling", "waited for");
+    for (unsigned i = 1; i < HAWSER_STAGE_COUNT; i++) {
+        const hawser_stage_time *stage = &stats->stages[i];
+        double share = (double)stage->wait_ns / elapsed;
+
+        if (stage->ceiling == 0 && share < 0.005)
+            continue;
+        cli_bytes_print((double)stage->ceiling, rate, sizeof(rate));
+        (void)snprintf(line, sizeof(line), "%s/s", rate);
+        printf("%-22s %14s %10.0f %%%s\n", hawser_stage_name((enum hawser_stage)i),
+               stage->ceiling > 0 ? line : "-", 100 * (share < 1 ? share : 1),
+               i == stats->limit ? "  <- limit" : "");
+    }
+}
+
 void cli_output_summary(struct cli_output *output, const hawser_stats *stats, int code)
 {
     const struct cli_options *options = output->options;
@@ -314,6 +326,8 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
     }
     if (options->quiet)
         return;
+    if (options->verbose > 0)
+        summary_stages(stats);
     if (options->transfer.discard)
         printf("discarded, nothing was kept: ");
     else if (options->transfer.dry_run)

@@ -198,6 +198,37 @@ enum hawser_note {
     HAWSER_NOTE_DELETED /* `names` only */
 };
 
+/** The stages that content passes on its way; one of them holds the others up. */
+enum hawser_stage {
+    HAWSER_STAGE_NONE = 0, /* nothing can be said yet */
+    HAWSER_STAGE_SOURCE_FILES, /* walk, small files, metadata */
+    HAWSER_STAGE_SOURCE_DISK, /* reads */
+    HAWSER_STAGE_SOURCE_HASH,
+    HAWSER_STAGE_SOURCE_CPU, /* no core has time left, and no single stage takes it */
+    HAWSER_STAGE_SOURCE_MEMORY, /* its buffers are all in use */
+    HAWSER_STAGE_BWLIMIT, /* hawser_transfer_opts.bwlimit */
+    HAWSER_STAGE_NETWORK,
+    HAWSER_STAGE_TARGET_CPU,
+    HAWSER_STAGE_TARGET_MEMORY,
+    HAWSER_STAGE_TARGET_HASH,
+    HAWSER_STAGE_TARGET_DISK, /* writes */
+    HAWSER_STAGE_TARGET_FILES, /* decisions, small files, metadata, names */
+    HAWSER_STAGE_TARGET_SYNC,
+    HAWSER_STAGE_OTHER, /* the network or the other side: an older server does not tell which */
+    HAWSER_STAGE_COUNT
+};
+
+/** One stage in a stretch of time. */
+typedef struct hawser_stage_time {
+    uint64_t busy_ns; /* work was under way in it; summed over threads or streams */
+    uint64_t wait_ns; /* of the stretch: the other stages waited for this one */
+    uint64_t bytes; /* that passed it; 0 where that means nothing */
+    uint64_t ceiling; /* bytes per second it could do alone; 0: this stretch does not show it */
+} hawser_stage_time;
+
+/** What people call a stage: "target disk"; "" for NONE and unknown ones. Since 0.1. */
+HAWSER_API const char *hawser_stage_name(enum hawser_stage stage);
+
 /** Counters of a running transfer. */
 typedef struct hawser_progress {
     uint64_t entries_seen; /* found at the source so far */
@@ -209,10 +240,10 @@ typedef struct hawser_progress {
     uint64_t wire_sent; /* bytes on all connections */
     uint64_t wire_received;
     uint64_t elapsed_ns;
-    uint64_t wait_disk_ns; /* what the streams waited for, summed over them */
-    uint64_t wait_network_ns;
-    uint64_t wait_peer_ns;
     bool walk_done; /* then the *_seen are final */
+    enum hawser_stage limit; /* what the others waited for most, of late */
+    hawser_stage_time
+        stages[HAWSER_STAGE_COUNT]; /* of the same time: a quarter of a second or so */
 } hawser_progress;
 
 /** Valid during the callback only. */
@@ -327,6 +358,9 @@ typedef struct hawser_stats {
     uint64_t disk_direct;
     uint64_t disk_uncached;
     uint64_t disk_buffered;
+    enum hawser_stage limit; /* what the others waited for most */
+    /* of the whole transfer; several URLs of a pull add up, a ceiling is the highest of them */
+    hawser_stage_time stages[HAWSER_STAGE_COUNT];
 } hawser_stats;
 
 /** Copy from here to a server; the destination becomes a replica of the sources.

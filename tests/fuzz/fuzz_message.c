@@ -42,6 +42,7 @@ TRY(list_request)
 TRY(bench_ask)
 TRY(bench_ack)
 TRY(bench_result)
+TRY(stages)
 
 /* Lists are read item by item and written the same way. */
 static void try_list(struct hsr_span payload, uint32_t count_max,
@@ -95,9 +96,10 @@ static int ack_copy(struct hsr_list_reader *reader, struct hsr_list_writer *writ
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static void (*const tries[])(struct hsr_span payload) = {
-        try_hello,        try_hello_ack, try_open,      try_open_ack,  try_join,
-        try_reject,       try_note,      try_done,      try_walk_end,  try_file_end,
-        try_list_request, try_join_ack,  try_bench_ask, try_bench_ack, try_bench_result,
+        try_hello,     try_hello_ack, try_open,         try_open_ack,
+        try_join,      try_reject,    try_note,         try_done,
+        try_walk_end,  try_file_end,  try_list_request, try_join_ack,
+        try_bench_ask, try_bench_ack, try_bench_result, try_stages,
     };
     struct hsr_span payload;
     unsigned pick;

@@ -26,7 +26,7 @@ def string(data):
 def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
-             "bench_data_ack bench_result").split()
+             "bench_data_ack bench_result stages").split()
     for kind, name in enumerate(kinds, 1):
         page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack") else 0
         index = 3 if name in ("same", "data", "file_end") else 0
@@ -59,6 +59,7 @@ def messages():
          + string(b"cubic")),
         ("bench_ack", token + struct.pack("<IIIQQ", 2, 16, 1 << 20, 10**9, 1 << 30)),
         ("bench_result", struct.pack("<12Q", 1, 2, 3, 4, 100, 10, 20, 20, 30, 40, 50, 60)),
+        ("stages", struct.pack("<24Q", *range(1000, 25000, 1000))),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHB", 2, 0, 1, 511, 2) + digest),
         ("page_ack", struct.pack("<IHiHi", 2, 5, -28, 6, -5017)),

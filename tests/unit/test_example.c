@@ -73,10 +73,10 @@ static void example_handshake(void)
     struct hsr_hello hello = { .magic = HSR_PROTO_MAGIC,
                                .version_min = 1,
                                .version_max = 1,
-                               .features = HSR_FEATURES_OURS,
+                               .features = HSR_FEATURE_XXH3 | HSR_FEATURE_BENCH,
                                .agent = span("example/1") };
     struct hsr_hello_ack hello_ack = { .version = 1,
-                                       .features = HSR_FEATURES_OURS,
+                                       .features = HSR_FEATURE_XXH3 | HSR_FEATURE_BENCH,
                                        .streams_max = 64,
                                        .depth_max = 256,
                                        .chunk_max = HSR_CHUNK_SIZE_MAX,

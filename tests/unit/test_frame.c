@@ -37,6 +37,7 @@ static const struct {
     [HSR_FRAME_BENCH_ACK] = { "BENCH_ACK", 44, false, false, false },
     [HSR_FRAME_BENCH_DATA_ACK] = { "BENCH_DATA_ACK", 0, false, false, false },
     [HSR_FRAME_BENCH_RESULT] = { "BENCH_RESULT", 96, false, false, false },
+    [HSR_FRAME_STAGES] = { "STAGES", 192, false, false, false },
 };
 
 /* Lay out a header by hand, with its check, so that headers no encoder writes can be tried. */

@@ -274,6 +274,20 @@ static void test_message_note(void)
     CHECK_PAYLOAD(note, &note);
 }
 
+static void test_message_stages(void)
+{
+    struct hsr_stages stages;
+
+    for (uint64_t i = 0; i < HSR_FIGURE_COUNT; i++)
+        stages.figure[i] = i % 3 == 0 ? HSR_FIGURE_MAX - i : i;
+    CHECK_PAYLOAD(stages, &stages);
+    CHECK_EQ(hsr_stages_encode(&stages, out, sizeof(out)), 192);
+    for (unsigned i = 0; i < HSR_FIGURE_COUNT; i++) { /* its top byte: over the limit */
+        CHECK_POKED(stages, &stages, i * 8 + 7, 0x05, HSR_E_LIMIT);
+        CHECK_REFUSED(stages, stages, figure[i], HSR_FIGURE_MAX + 1, HSR_E_LIMIT);
+    }
+}
+
 static void test_message_results(void)
 {
     struct hsr_done done = { 3, HSR_E_PARTIAL, { 1, 2, 3, 4, 5, 6, 7 } };
@@ -550,6 +564,7 @@ int main(void)
     RUN(test_message_reject_codes);
     RUN(test_message_note);
     RUN(test_message_results);
+    RUN(test_message_stages);
     RUN(test_message_list_request);
     RUN(test_list_paths);
     RUN(test_list_writer_keeps_what_fits);

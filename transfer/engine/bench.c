@@ -46,6 +46,7 @@ int hsr_bench_open(struct hsr_conn *conn, const struct hsr_bench_ask *ask)
     if (session == NULL)
         return -ENOMEM;
     session->role = ask->role == HSR_ROLE_SOURCE ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE;
+    session->limit.agreed = (conn->features & HSR_FEATURE_STAGES) != 0;
     session->bench = calloc(1, sizeof(*session->bench));
     rc = session->bench == NULL ? -ENOMEM : 0;
     if (rc == 0) {

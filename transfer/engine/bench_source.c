@@ -32,7 +32,6 @@ const struct hsr_stream_part hsr_bench_source_part = {
 
 static void source_step(struct hsr_stream *stream)
 {
-    struct hsr_session_counts *counts = &stream->session->counts;
     int rc = stream->bench == NULL ? source_begin(stream) : 0;
 
     if (rc == 0 && stream->has_arrived)
@@ -47,10 +46,7 @@ static void source_step(struct hsr_stream *stream)
     source_listen(stream);
     if (stream->bench->done_said)
         return;
-    if (stream->flying != NULL)
-        hsr_stream_waits(stream, &counts->wait_network_ns);
-    else
-        hsr_stream_waits(stream, &counts->wait_peer_ns);
+    hsr_meter_wait(&stream->meter, HSR_FIGURE_WAIT_PEER);
 }
 
 static bool source_idle(const struct hsr_stream *stream)
@@ -100,8 +96,7 @@ static void source_prepare(struct hsr_stream *stream)
                                        .size = chunk->size,
                                        .offset = mine->sent_bytes };
     if (!(session->bench->ask.flags & HSR_BENCH_NO_VERIFY))
-        chunk->frame.check =
-            hsr_digest_piece(chunk->buf->payload, chunk->size, mine->sent_bytes, session->leaf);
+        chunk->frame.check = hsr_stream_digest(chunk);
     mine->sent_bytes += chunk->size;
     chunk->state = HSR_CHUNK_READY;
     mine->next = chunk;
@@ -184,6 +179,7 @@ static bool source_send(struct hsr_stream *stream)
     mine->next = NULL;
     stream->flying = chunk;
     hsr_buf_lend(chunk->buf);
+    hsr_meter_begin(&stream->meter, HSR_FLIGHT_WIRE);
     hsr_link_send(&conn->link, header, HSR_FRAME_HEADER_SIZE + (size_t)chunk->size);
     return true;
 }
@@ -198,6 +194,7 @@ static void source_sent(struct hsr_link *link, int rc)
         hsr_stream_fail(stream, rc);
     if (chunk != NULL) {
         stream->flying = NULL;
+        hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, rc == 0 ? chunk->size : 0);
         hsr_buf_return(chunk->buf);
         chunk->state = HSR_CHUNK_READING;
         if (stream->session->bench->ask.flags & HSR_BENCH_NO_ACK)

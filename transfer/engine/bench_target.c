@@ -56,7 +56,7 @@ static void target_step(struct hsr_stream *stream)
     if (stream->bench->ack_ended && !stream->bench->done_said &&
         !hsr_link_sending(&stream->conn->link))
         hsr_bench_stream_done(stream);
-    hsr_stream_waits(stream, &stream->session->counts.wait_peer_ns);
+    hsr_meter_wait(&stream->meter, HSR_FIGURE_WAIT_PEER);
 }
 
 static bool target_idle(const struct hsr_stream *stream)
@@ -154,8 +154,7 @@ static int target_arrived(struct hsr_stream *stream)
 
     stream->receiving = NULL;
     if (!(bench->ask.flags & HSR_BENCH_NO_VERIFY))
-        sum =
-            hsr_digest_piece(chunk->buf->payload, chunk->size, chunk->frame.offset, session->leaf);
+        sum = hsr_stream_digest(chunk);
     hsr_require(hsr_digest_same(sum, chunk->frame.check), HSR_E_CHECK);
     before = atomic_fetch_add_explicit(&bench->taken, chunk->size, memory_order_relaxed);
     hsr_require(before + chunk->size <= bench->ask.bytes, HSR_E_LIMIT);

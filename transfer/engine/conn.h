@@ -49,6 +49,7 @@ struct hsr_conn {
     int rc; /* first error */
     int end_rc;
     uint32_t seq_in, seq_out;
+    uint64_t features; /* in force; server */
     uint8_t *in; /* HSR_CONN_BUFFER_SIZE */
     size_t in_start, in_end;
     uint8_t *out[2]; /* [fill] is filled while the other is sent */

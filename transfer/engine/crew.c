@@ -14,6 +14,7 @@
 #define HAND_TASKS_HOME 1u
 
 static void hand_run(struct hsr_task *task);
+static void hand_work(struct hsr_hand *hand);
 static void hand_taken(struct hsr_msg *msg);
 static void hand_back(struct hsr_msg *msg);
 static void hand_close(struct hsr_msg *msg);
@@ -114,6 +115,25 @@ static void hand_run(struct hsr_task *loop_task)
     const struct hsr_crew_ops *ops = hand->crew->ops;
     struct hsr_loop *loop = &hand->shard->loop;
 
+    hsr_limit_watch(hand->shard);
+    hand_work(hand);
+    if (!hand->closing || !hsr_list_empty(&hand->tasks))
+        return;
+    if (hand->own != NULL)
+        ops->end(hand);
+    hand->own = NULL;
+    hsr_loop_forget(loop, &hand->task);
+    hand->close_msg.deliver = hand_gone;
+    hsr_loop_send(&hand->crew->session->home->loop, &hand->close_msg);
+}
+
+/* Tasks, until something else waits for this thread. */
+static void hand_work(struct hsr_hand *hand)
+{
+    const struct hsr_crew_ops *ops = hand->crew->ops;
+    struct hsr_loop *loop = &hand->shard->loop;
+    uint64_t start_ns = hsr_loop_clock(loop);
+
     if (hand->own == NULL && !hand->closing && hand->rc == 0)
         hand->rc = ops->begin(hand);
     while (!hsr_list_empty(&hand->tasks)) {
@@ -122,23 +142,17 @@ static void hand_run(struct hsr_task *loop_task)
         task->canceled = hand->closing || hand->rc < 0;
         if (!task->canceled && !ops->step(hand, task)) {
             hsr_loop_wake(loop, &hand->task); /* the next slice, after the others' turn */
-            return;
+            break;
         }
         hand_return(hand, task);
         if (!hand->closing && hsr_loop_pressed(loop)) {
             if (!hsr_list_empty(&hand->tasks))
                 hsr_loop_wake(loop, &hand->task);
-            return;
+            break;
         }
     }
-    if (!hand->closing)
-        return;
-    if (hand->own != NULL)
-        ops->end(hand);
-    hand->own = NULL;
-    hsr_loop_forget(loop, &hand->task);
-    hand->close_msg.deliver = hand_gone;
-    hsr_loop_send(&hand->crew->session->home->loop, &hand->close_msg);
+    atomic_fetch_add_explicit(&hand->worked_ns, hsr_loop_clock(loop) - start_ns,
+                              memory_order_relaxed);
 }
 
 static void hand_return(struct hsr_hand *hand, struct hsr_crew_task *task)
@@ -166,6 +180,7 @@ static void hand_back(struct hsr_msg *msg)
 
     hsr_assert(hand->lent > 0);
     hand->lent--;
+    hsr_limit_lane(crew->session, hand->shard);
     if (!task->canceled)
         crew->ops->back(crew->session, task);
     else if (crew->session->state != HSR_SESSION_CLOSING)

@@ -8,6 +8,8 @@
 #ifndef HSR_ENGINE_CREW_H
 #define HSR_ENGINE_CREW_H
 
+#include <stdatomic.h>
+
 #include "ring/ring.h"
 
 #define HSR_HANDS_MAX 16u /* of one session; memory for each is in the plan */
@@ -48,6 +50,7 @@ struct hsr_hand {
     bool closing;
     int rc; /* why it cannot work */
     uint32_t lent; /* home's count of tasks it has */
+    atomic_ullong worked_ns; /* on tasks; written by the hand's thread */
 };
 
 struct hsr_crew {

@@ -16,6 +16,7 @@
 #include "base/base.h"
 #include "numa/numa.h"
 #include "ring/backend.h"
+#include "transfer/engine/verdict.h"
 #include "transfer/net/tune.h"
 #include "transfer/proto/bench.h"
 #include "transfer/proto/message.h"
@@ -89,8 +90,8 @@ struct hsr_progress {
     uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
     uint64_t elapsed_ns;
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
-    uint64_t wait_disk_ns, wait_network_ns,
-        wait_peer_ns; /* summed over streams: what they waited for */
+    /* what limits it: PROGRESS about the last quarter of a second or so, CLOSED about all */
+    struct hsr_verdict verdict;
 };
 
 /* A benchmark, when it is over. */

@@ -72,6 +72,7 @@ static int greeting_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
     if (!conn->shard->engine->config.bench)
         ack.features &= ~HSR_FEATURE_BENCH;
     hsr_require(ack.features & HSR_FEATURE_XXH3, HSR_E_VERSION); /* version 1 cannot do without */
+    conn->features = ack.features;
     out = hsr_conn_begin(conn, 256);
     hsr_assert(out != NULL); /* nothing was queued before */
     rc = hsr_hello_ack_encode(&ack, out, 256);

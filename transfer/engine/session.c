@@ -19,6 +19,7 @@ _Static_assert(HSR_CONGESTION_SIZE == HSR_CONGESTION_MAX + 1, "a name from the w
 #define SESSION_JOIN_NS (10 * HSR_NS_PER_S) /* from OPEN to the last JOIN, at a server */
 
 static void session_run(struct hsr_task *task);
+static void session_step(struct hsr_session *session);
 static void session_tick(struct hsr_timer *timer);
 static void session_join_deadline(struct hsr_session *session);
 static void session_close(struct hsr_session *session);
@@ -51,6 +52,7 @@ struct hsr_session *hsr_session_create(struct hsr_shard *home, bool client)
     hsr_list_push_tail(&home->sessions, &session->node);
     atomic_fetch_add(&engine->sessions, 1);
     hsr_loop_timer_set(&home->loop, &session->tick, session->started_ns + SESSION_TICK_NS);
+    hsr_limit_init(session);
     return session;
 }
 
@@ -198,6 +200,7 @@ void hsr_session_stream_ready(struct hsr_session *session, struct hsr_stream *st
     session->streams_joined++;
     stream->ready = true;
     session_congestion(session, stream);
+    hsr_limit_lane(session, stream->shard);
     hsr_session_wake(session);
 }
 
@@ -228,6 +231,7 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
         return; /* a grant crossed this message: the last of them comes back here */
     session->streams_open--;
     session->streams[stream->index] = NULL;
+    hsr_limit_gone(session, stream);
     hsr_stream_free(stream);
     if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session) &&
         !hsr_bench_ended(session))
@@ -281,12 +285,9 @@ const struct hsr_progress *hsr_session_progress(struct hsr_session *session)
     progress->zc_sent = atomic_load_explicit(&counts->zc_sent, memory_order_relaxed);
     progress->zc_copied = atomic_load_explicit(&counts->zc_copied, memory_order_relaxed);
     progress->zc_downgrades = atomic_load_explicit(&counts->zc_downgrades, memory_order_relaxed);
-    progress->wait_disk_ns = atomic_load_explicit(&counts->wait_disk_ns, memory_order_relaxed);
-    progress->wait_network_ns =
-        atomic_load_explicit(&counts->wait_network_ns, memory_order_relaxed);
-    progress->wait_peer_ns = atomic_load_explicit(&counts->wait_peer_ns, memory_order_relaxed);
     for (unsigned i = 0; i < HSR_FILEIO_WAY_COUNT; i++)
         progress->disk[i] = atomic_load_explicit(&counts->disk[i], memory_order_relaxed);
+    progress->verdict = session->limit.verdict;
     progress->elapsed_ns = hsr_loop_clock(&session->home->loop) - session->started_ns;
     return progress;
 }
@@ -299,6 +300,7 @@ static void session_run(struct hsr_task *task)
         session->ticked = false;
         hsr_loop_timer_set(&session->home->loop, &session->tick,
                            session->home->loop.now_ns + SESSION_TICK_NS);
+        hsr_limit_tick(session);
         if (session->client && session->state == HSR_SESSION_MOVING) {
             struct hsr_event event = { .kind = HSR_EVENT_PROGRESS,
                                        .session = session->id,
@@ -308,16 +310,29 @@ static void session_run(struct hsr_task *task)
         }
         session_join_deadline(session);
     }
-    if (session->state == HSR_SESSION_MOVING) {
-        if (session->bench != NULL)
-            hsr_bench_step(session);
-        else if (session->source != NULL)
-            hsr_source_step(session);
-        else
-            hsr_target_step(session);
-    }
+    if (session->state == HSR_SESSION_MOVING)
+        session_step(session);
     if (session->state == HSR_SESSION_CLOSING)
         session_close(session);
+}
+
+static void session_step(struct hsr_session *session)
+{
+    struct hsr_meter *meter = &session->limit.meter;
+    uint64_t start_ns = hsr_loop_clock(&session->home->loop);
+    bool source = session->source != NULL;
+
+    if (session->bench != NULL) {
+        hsr_bench_step(session);
+        return;
+    }
+    hsr_meter_wait(meter, HSR_FIGURE_COUNT);
+    if (source)
+        hsr_source_step(session);
+    else
+        hsr_target_step(session);
+    hsr_meter_wait(meter, source ? hsr_source_waits(session) : hsr_target_waits(session));
+    hsr_meter_add(meter, HSR_FIGURE_HOME_WORK, hsr_loop_clock(&session->home->loop) - start_ns);
 }
 
 static void session_tick(struct hsr_timer *timer)
@@ -405,6 +420,7 @@ static void session_say_closed(struct hsr_session *session)
     session->closed_said = true;
     if (event.code == 0 && (session->failed > 0 || session->totals.failed > 0))
         event.code = HSR_E_PARTIAL;
+    hsr_limit_close(session);
     event.progress = hsr_session_progress(session);
     hsr_engine_event(session->engine, &event);
 }
@@ -419,6 +435,8 @@ static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *
     switch (frame->kind) {
     case HSR_FRAME_NOTE:
         return session_heard_note(session, payload);
+    case HSR_FRAME_STAGES:
+        return hsr_limit_heard(session, payload);
     case HSR_FRAME_CANCEL:
     case HSR_FRAME_REJECT:
         rc = hsr_reject_decode(payload, &reject);

@@ -11,6 +11,7 @@
 
 #include "transfer/engine/conn.h"
 #include "transfer/engine/crew.h"
+#include "transfer/engine/limit.h"
 #include "transfer/engine/shard.h"
 #include "transfer/net/zerocopy.h"
 #include "transfer/proto/message.h"
@@ -44,7 +45,6 @@ struct hsr_session_counts {
     atomic_ullong disk[HSR_FILEIO_WAY_COUNT]; /* of large files: read or written, by its way */
     atomic_ullong zc_sent, zc_copied; /* by zero-copy sends; of that, copied all the same */
     atomic_ullong zc_downgrades; /* connections that stopped zero-copy sends */
-    atomic_ullong wait_disk_ns, wait_network_ns, wait_peer_ns;
 };
 
 struct hsr_session {
@@ -89,6 +89,7 @@ struct hsr_session {
     struct hsr_crew crew; /* of source and target */
     struct hsr_bench *bench;
     struct hsr_session_counts counts;
+    struct hsr_limit limit;
     struct hsr_progress progress;
     struct hsr_totals totals; /* source: from DONE; target: its own */
     uint8_t done_durability;

@@ -9,6 +9,7 @@
 #include "ring/buf.h"
 #include "ring/ring.h"
 #include "transfer/engine/engine.h"
+#include "transfer/engine/meter.h"
 
 struct hsr_conn;
 struct hsr_session;
@@ -48,6 +49,9 @@ struct hsr_shard {
     bool stopping; /* nothing new begins here */
     uint64_t stop_ns; /* since when */
     struct hsr_timer stop_timer;
+    /* what limits a session: figures of this thread, published while anything uses it */
+    struct hsr_timer watch;
+    struct hsr_lane lane;
     atomic_bool quiet; /* stopping, nothing is left; taken back when a connection comes */
     /* shard 0 of a client: a signal handler rings */
     struct hsr_op cancel_op;

@@ -122,6 +122,14 @@ void hsr_source_step(struct hsr_session *session)
     source_finish(source);
 }
 
+enum hsr_figure hsr_source_waits(const struct hsr_session *session)
+{
+    for (uint32_t i = 0; i < session->streams_count; i++)
+        if (session->streams[i] != NULL && session->streams[i]->works_lent > 0)
+            return HSR_FIGURE_HOME_STREAMS;
+    return HSR_FIGURE_HOME_PEER; /* for what it wants, what it has settled, or DONE */
+}
+
 int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
                      struct hsr_span payload)
 {
@@ -431,6 +439,7 @@ static void source_finish(struct hsr_source *source)
     hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_WALK_END },
                     (size_t)size);
     source->end_sent = true;
+    hsr_limit_tell(session);
 }
 
 static int source_wanted(struct hsr_source *source, struct hsr_source_page *page,

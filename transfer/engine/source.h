@@ -11,6 +11,9 @@
 int hsr_source_create(struct hsr_session *session);
 /** Server: a PATHS frame of a pull, or all of them are there. */
 int hsr_source_paths(struct hsr_session *session, struct hsr_span payload);
+/** What the home waits for when it has nothing to do. */
+enum hsr_figure hsr_source_waits(const struct hsr_session *session);
+
 /** WALK_END has left: every file was sent, only DONE is awaited, and the target may close data
  * connections before we read it. */
 bool hsr_source_ended(const struct hsr_session *session);

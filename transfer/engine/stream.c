@@ -45,6 +45,7 @@ struct hsr_stream *hsr_stream_create(struct hsr_session *session, uint32_t index
     stream->chunk_count = session->depth;
     stream->intake_count = session->depth + 2;
     stream->part = stream_part(session);
+    hsr_meter_init(&stream->meter, &shard->loop);
     hsr_task_init(&stream->task, stream->part->name, stream_run);
     stream->timer.fired = stream_timer;
     stream->waiter.task = &stream->task;
@@ -170,15 +171,32 @@ void hsr_stream_chunk_free(struct hsr_chunk *chunk)
     chunk->state = HSR_CHUNK_FREE;
 }
 
-void hsr_stream_waits(struct hsr_stream *stream, atomic_ullong *counter)
+struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk)
 {
-    uint64_t now = stream->shard->loop.now_ns;
+    struct hsr_stream *stream = chunk->stream;
+    uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
+    struct hsr_digest_sum sum = hsr_digest_piece(chunk->buf->payload, chunk->size,
+                                                 chunk->frame.offset, stream->session->leaf);
 
-    if (stream->waits != NULL && now > stream->waits_since_ns)
-        atomic_fetch_add_explicit(stream->waits, now - stream->waits_since_ns,
-                                  memory_order_relaxed);
-    stream->waits = counter;
-    stream->waits_since_ns = now;
+    hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_TIME,
+                  hsr_loop_clock(&stream->shard->loop) - start_ns);
+    hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_BYTES, chunk->size);
+    return sum;
+}
+
+enum hsr_figure hsr_stream_chunk_waits(const struct hsr_stream *stream)
+{
+    if (hsr_list_linked(&stream->waiter.node))
+        return HSR_FIGURE_WAIT_MEMORY;
+    for (uint32_t i = 0; i < stream->chunk_count; i++) {
+        const struct hsr_chunk *chunk = &stream->chunks[i];
+
+        if (chunk->state == HSR_CHUNK_WRITING)
+            return HSR_FIGURE_WAIT_DISK;
+        if (chunk->state == HSR_CHUNK_WAITING && chunk->intake->granted)
+            return HSR_FIGURE_WAIT_DISK; /* for its turn: another stream writes to this file */
+    }
+    return HSR_FIGURE_WAIT_HOME;
 }
 
 static void stream_run(struct hsr_task *task)
@@ -186,7 +204,7 @@ static void stream_run(struct hsr_task *task)
     struct hsr_stream *stream = hsr_container_of(task, struct hsr_stream, task);
 
     hsr_assert(!stream->gone);
-    hsr_stream_waits(stream, NULL);
+    hsr_meter_wait(&stream->meter, HSR_FIGURE_COUNT);
     if (stream->rc == 0 && !stream->closing && stream->joined)
         stream->part->step(stream);
     if (stream->rc < 0 || stream->closing)
@@ -206,6 +224,10 @@ static void stream_shut(struct hsr_stream *stream)
     if (!stream->part->idle(stream))
         return;
     stream->gone = true;
+    if (stream->joined) {
+        hsr_meter_look(&stream->meter);
+        hsr_lane_look(&stream->shard->lane, &stream->shard->loop);
+    }
     if (stream->cache_ready)
         hsr_dircache_fini(&stream->cache);
     if (stream->tree_ready)
@@ -339,6 +361,9 @@ static void stream_begin(struct hsr_stream *stream)
     conn->in_stopped = true;
     hsr_loop_timer_clear(&stream->shard->loop, &conn->timer);
     stream->joined = true;
+    hsr_meter_start(&stream->meter, HSR_FIGURE_STREAMS);
+    hsr_lane_look(&stream->shard->lane, &stream->shard->loop); /* the home counts from here */
+    hsr_limit_watch(stream->shard);
     stream->ready_msg.deliver = stream_ready;
     hsr_loop_send(&stream->session->home->loop, &stream->ready_msg);
     hsr_loop_wake(&stream->shard->loop, &stream->task);
@@ -357,12 +382,15 @@ static void stream_conn_closed(struct hsr_conn *conn)
                               memory_order_relaxed);
     stream->conn = NULL;
     if (stream->flying != NULL) { /* the link has let go of its buffer */
+        hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, 0);
         hsr_buf_return(stream->flying->buf);
         stream->flying->state = HSR_CHUNK_READY;
         stream->flying = NULL;
     }
-    if (stream->lent)
+    if (stream->lent) {
+        hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, 0);
         hsr_buf_return(stream->receiving->buf);
+    }
     stream->lent = false;
     if (stream->rc == 0 && !stream->closing)
         stream->rc = conn->rc < 0 ? conn->rc : HSR_E_CLOSED;

@@ -182,9 +182,7 @@ struct hsr_stream {
     struct hsr_frame next; /* that header */
     struct iovec iov[2];
     struct hsr_bench_stream *bench; /* of a benchmark; owned */
-    /* what it waits for, for "what limits it" */
-    atomic_ullong *waits;
-    uint64_t waits_since_ns;
+    struct hsr_meter meter; /* what it waits for, for "what limits it" */
 };
 
 /** Make stream @index of @session, to live on @shard. Home thread. NULL: no memory. */
@@ -227,7 +225,10 @@ void hsr_stream_received(struct hsr_link *link, int64_t received); /* the link's
 struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream);
 void hsr_stream_chunk_free(struct hsr_chunk *chunk);
 
-/** From now on the stream waits for this (NULL: for nothing). */
-void hsr_stream_waits(struct hsr_stream *stream, atomic_ullong *counter);
+/** The sum of the chunk's payload, which lies at frame.offset; its time is counted. */
+struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk);
+
+/** What the stream waits for when no chunk is to be had. */
+enum hsr_figure hsr_stream_chunk_waits(const struct hsr_stream *stream);
 
 #endif

@@ -19,6 +19,7 @@
 static void source_step(struct hsr_stream *stream);
 static bool source_idle(const struct hsr_stream *stream);
 static void source_drop(struct hsr_stream *stream);
+static enum hsr_figure source_waits(const struct hsr_stream *stream);
 static bool source_fill(struct hsr_stream *stream);
 static struct hsr_work *source_next_work(struct hsr_stream *stream);
 static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct hsr_chunk *chunk);
@@ -69,8 +70,6 @@ void hsr_stream_source_granted(struct hsr_msg *msg)
 
 static void source_step(struct hsr_stream *stream)
 {
-    struct hsr_session_counts *counts = &stream->session->counts;
-
     if (!stream->cache_ready) {
         hsr_dircache_init(&stream->cache, &stream->shard->loop, -1,
                           (stream->session->options & HSR_OPT_COPY_LINKS) != 0);
@@ -86,11 +85,19 @@ static void source_step(struct hsr_stream *stream)
     while (source_fill(stream))
         continue;
     source_send(stream);
+    hsr_meter_wait(&stream->meter, source_waits(stream));
+}
+
+static enum hsr_figure source_waits(const struct hsr_stream *stream)
+{
     if (stream->flying != NULL || (stream->lingering > 0 && hsr_list_empty(&stream->sending) &&
                                    !hsr_list_empty(&stream->works)))
-        hsr_stream_waits(stream, &counts->wait_network_ns);
-    else if (!hsr_list_empty(&stream->sending) && !stream->paced)
-        hsr_stream_waits(stream, &counts->wait_disk_ns);
+        return HSR_FIGURE_WAIT_PEER;
+    if (stream->paced)
+        return HSR_FIGURE_WAIT_PACE;
+    if (!hsr_list_empty(&stream->sending))
+        return HSR_FIGURE_WAIT_DISK; /* the oldest chunk is still being read */
+    return hsr_list_linked(&stream->waiter.node) ? HSR_FIGURE_WAIT_MEMORY : HSR_FIGURE_WAIT_HOME;
 }
 
 static bool source_idle(const struct hsr_stream *stream)
@@ -132,8 +139,14 @@ static bool source_fill(struct hsr_stream *stream)
 
     if (work == NULL)
         return false;
-    if (work->kind == HSR_WORK_PACK)
-        return source_pack(stream, work);
+    if (work->kind == HSR_WORK_PACK) {
+        uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
+        bool complete = source_pack(stream, work);
+
+        hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_TIME,
+                      hsr_loop_clock(&stream->shard->loop) - start_ns);
+        return complete;
+    }
     chunk = hsr_stream_chunk(stream);
     if (chunk == NULL)
         return false;
@@ -182,6 +195,7 @@ static void source_read_submit(struct hsr_chunk *chunk)
     hsr_fileio_prepare(&chunk->work->io, &chunk->op, chunk->offset, chunk->size, chunk->done);
     hsr_assert(chunk->done + chunk->op.size <= chunk->buf->size);
     hsr_buf_lend(chunk->buf);
+    hsr_meter_disk_begin(&chunk->stream->meter, &chunk->op);
     hsr_loop_submit(&chunk->stream->shard->loop, &chunk->op);
 }
 
@@ -195,6 +209,7 @@ static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags)
     if (flags & HSR_CQE_MORE)
         return;
     hsr_assert(chunk->state == HSR_CHUNK_READING);
+    hsr_meter_disk_end(&stream->meter, op, res);
     hsr_buf_return(chunk->buf);
     hsr_session_moved(stream->session, op, res);
     rc = hsr_fileio_result(&stream->shard->loop, op, &work->io, res, chunk->size, &chunk->done);
@@ -226,8 +241,7 @@ static void source_settle_reads(struct hsr_stream *stream)
 static void source_hash(struct hsr_chunk *chunk)
 {
     hsr_assert(chunk->done == chunk->size);
-    chunk->frame.check = hsr_digest_piece(chunk->buf->payload, chunk->size, chunk->offset,
-                                          chunk->stream->session->leaf);
+    chunk->frame.check = hsr_stream_digest(chunk);
     hsr_digest_add(&chunk->work->sum, chunk->frame.check);
     chunk->state = HSR_CHUNK_READY;
 }
@@ -292,6 +306,7 @@ static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
     }
     stream->packing = NULL;
     work->next = work->end;
+    hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_BYTES, work->bytes);
     source_pack_end(chunk);
     return true;
 }
@@ -384,6 +399,7 @@ static void source_send(struct hsr_stream *stream)
     if (chunk->work->kind == HSR_WORK_RANGE)
         chunk->work->bytes += chunk->size;
     hsr_buf_lend(chunk->buf);
+    hsr_meter_begin(&stream->meter, HSR_FLIGHT_WIRE);
     if (hsr_link_zc_wanted(&conn->link, size) && stream->lingering < stream->chunk_count / 2) {
         chunk->loan.returned = source_returned;
         hsr_link_send_zc(&conn->link, &chunk->loan, header, size, chunk->buf->index);
@@ -402,6 +418,7 @@ static void source_sent(struct hsr_link *link, int rc)
         hsr_stream_fail(stream, rc);
     if (chunk != NULL) {
         stream->flying = NULL;
+        hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, rc == 0 ? chunk->size : 0);
         if (rc == 0)
             atomic_fetch_add_explicit(&stream->session->counts.bytes,
                                       chunk->work->kind == HSR_WORK_PACK ? chunk->work->bytes

@@ -52,8 +52,6 @@ const struct hsr_stream_part hsr_stream_target_part = {
 
 static void target_step(struct hsr_stream *stream)
 {
-    struct hsr_session_counts *counts = &stream->session->counts;
-
     if (!stream->tree_ready) {
         hsr_tree_init(&stream->tree, &stream->shard->loop, stream->session->root_fd,
                       stream->session->options);
@@ -67,14 +65,14 @@ static void target_step(struct hsr_stream *stream)
         if (stream->rc < 0)
             return;
         if (stream->taken && !target_begin_frame(stream)) {
-            hsr_stream_waits(stream, &counts->wait_disk_ns); /* no chunk: the disk has them all */
+            hsr_meter_wait(&stream->meter, hsr_stream_chunk_waits(stream));
             return;
         }
         hsr_stream_receive(stream);
         if (!stream->has_arrived)
             break;
     }
-    hsr_stream_waits(stream, &counts->wait_peer_ns);
+    hsr_meter_wait(&stream->meter, HSR_FIGURE_WAIT_PEER);
 }
 
 static bool target_idle(const struct hsr_stream *stream)
@@ -222,8 +220,10 @@ void hsr_stream_receive(struct hsr_stream *stream)
         stream->has_arrived = true;
         return;
     }
-    if (chunk != NULL)
+    if (chunk != NULL) {
         hsr_buf_lend(chunk->buf);
+        hsr_meter_begin(&stream->meter, HSR_FLIGHT_WIRE);
+    }
     stream->lent = chunk != NULL;
     hsr_link_receive(&conn->link, stream->iov, count);
 }
@@ -233,8 +233,10 @@ void hsr_stream_received(struct hsr_link *link, int64_t received)
     struct hsr_conn *conn = hsr_container_of(link, struct hsr_conn, link);
     struct hsr_stream *stream = conn->stream;
 
-    if (stream->lent)
+    if (stream->lent) {
+        hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, received > 0 ? (uint64_t)received : 0);
         hsr_buf_return(stream->receiving->buf);
+    }
     stream->lent = false;
     stream->arrived = received;
     stream->has_arrived = true;
@@ -261,7 +263,7 @@ static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk)
     struct hsr_intake *intake;
 
     hsr_require(frame->offset % leaf == 0, HSR_E_PROTOCOL);
-    sum = hsr_digest_piece(chunk->buf->payload, chunk->size, frame->offset, leaf);
+    sum = hsr_stream_digest(chunk);
     hsr_require(hsr_digest_same(sum, frame->check), HSR_E_CHECK);
     intake = target_intake_find(stream, frame->page, frame->index);
     if (intake == NULL) {
@@ -413,7 +415,12 @@ static void target_write_waiting(struct hsr_stream *stream)
         if (!intake->granted)
             continue;
         if (intake->pack) {
-            if (!target_make(stream, chunk))
+            uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
+            bool made = target_make(stream, chunk);
+
+            hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_TIME,
+                          hsr_loop_clock(&stream->shard->loop) - start_ns);
+            if (!made)
                 return;
         } else if (intake->rc < 0 || chunk->size == 0) {
             target_chunk_done(chunk);
@@ -446,11 +453,13 @@ static bool target_write_now(struct hsr_chunk *chunk)
         return true;
     while (chunk->done < chunk->size && intake->rc == 0) {
         uint32_t size = chunk->size - chunk->done;
+        uint64_t start_ns;
         struct hsr_op op;
         int64_t res;
 
         if (intake->sparse && target_skip_zeros(chunk, &size))
             break;
+        start_ns = hsr_loop_clock(&stream->shard->loop);
         op = (struct hsr_op){ .kind = HSR_OP_WRITE,
                               .fd = intake->fd,
                               .buf = chunk->buf->payload + chunk->done,
@@ -458,6 +467,7 @@ static bool target_write_now(struct hsr_chunk *chunk)
                               .offset = chunk->offset + chunk->done,
                               .buf_index = -1 };
         res = hsr_loop_call(&stream->shard->loop, &op);
+        hsr_meter_disk_call(&stream->meter, hsr_loop_clock(&stream->shard->loop) - start_ns, res);
         if (res > 0)
             chunk->done += (uint32_t)res;
         else if (res != -EINTR && res != -EAGAIN)
@@ -495,9 +505,11 @@ static bool target_make(struct hsr_stream *stream, struct hsr_chunk *chunk)
         }
         if (item->code == 0 && item->member.code == 0) {
             item->code = target_make_one(stream, chunk, item);
-            if (item->code == 0)
+            if (item->code == 0) {
                 atomic_fetch_add_explicit(&stream->session->counts.bytes, item->member.size,
                                           memory_order_relaxed);
+                hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_BYTES, item->member.size);
+            }
         }
         chunk->item_offset += item->member.size;
         chunk->item_next++;
@@ -547,6 +559,7 @@ static void target_write(struct hsr_chunk *chunk)
                                  .buf_index = chunk->buf->index };
     hsr_fileio_prepare(&intake->io, &chunk->op, chunk->offset, chunk->done + size, chunk->done);
     hsr_buf_lend(chunk->buf);
+    hsr_meter_disk_begin(&chunk->stream->meter, &chunk->op);
     hsr_loop_submit(&chunk->stream->shard->loop, &chunk->op);
 }
 
@@ -604,6 +617,7 @@ static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags)
     if (flags & HSR_CQE_MORE)
         return;
     hsr_assert(chunk->state == HSR_CHUNK_WRITING);
+    hsr_meter_disk_end(&chunk->stream->meter, op, res);
     hsr_buf_return(chunk->buf);
     hsr_session_moved(chunk->stream->session, op, res);
     rc = hsr_fileio_result(&chunk->stream->shard->loop, op, &intake->io, res, chunk->size,

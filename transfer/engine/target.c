@@ -106,6 +106,18 @@ void hsr_target_closing(struct hsr_session *session)
     hsr_target_files_asked(session->target);
 }
 
+enum hsr_figure hsr_target_waits(const struct hsr_session *session)
+{
+    const struct hsr_target *target = session->target;
+
+    if (target->syncing || target->file_syncs > 0)
+        return HSR_FIGURE_HOME_SYNC;
+    for (uint32_t i = 0; i < HSR_PAGES_MAX; i++)
+        if (target->pages[i].used)
+            return HSR_FIGURE_HOME_STREAMS;
+    return HSR_FIGURE_HOME_PEER;
+}
+
 int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
                      struct hsr_span payload)
 {
@@ -433,6 +445,7 @@ static void target_finish(struct hsr_target *target)
         done.durability = 0; /* nothing was written, nothing is promised */
     done.code = session->totals.failed > 0 ? HSR_E_PARTIAL : 0;
     session->done_durability = done.durability;
+    hsr_limit_tell(session);
     out = session->control != NULL ? hsr_conn_begin(session->control, 256) : NULL;
     if (out == NULL)
         return;

@@ -8,6 +8,8 @@
 
 int hsr_target_create(struct hsr_session *session);
 void hsr_target_step(struct hsr_session *session);
+/** What the home waits for when it has nothing to do. */
+enum hsr_figure hsr_target_waits(const struct hsr_session *session);
 int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
                      struct hsr_span payload);
 /** A stream asks for a grant, or gives an intake back. */

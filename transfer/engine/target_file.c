@@ -351,6 +351,7 @@ static void file_try_finish(struct hsr_target *target, struct hsr_target_file *f
                                     .data_only = true,
                                     .buf_index = -1 };
         hsr_loop_submit(&session->home->loop, &file->op);
+        target->file_syncs++;
         return;
     }
     file_commit(target, file);
@@ -366,6 +367,8 @@ static void file_synced(struct hsr_op *op, int64_t res, unsigned flags)
     if (res < 0)
         file->rc = (int)res;
     file->synced = true;
+    hsr_assert(target->file_syncs > 0);
+    target->file_syncs--;
     target->files_synced = true; /* committed by the task, not here */
     hsr_session_wake(file->session);
 }

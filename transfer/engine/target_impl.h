@@ -151,6 +151,7 @@ struct hsr_target {
     struct hsr_list asking; /* intakes that wait for a place among them */
     bool holes_waiting; /* files without data may do so too */
     uint32_t tail_count; /* of which have a block for their end */
+    uint32_t file_syncs; /* under way */
     uint32_t links[TARGET_LINK_BUCKETS]; /* key + 1 of unsettled first names */
     uint32_t *linking; /* keys of entries that wait for one */
     uint32_t linking_count;

@@ -41,6 +41,7 @@ _Static_assert(HEADER_CHECKED_SIZE + sizeof(uint64_t) == HSR_FRAME_HEADER_SIZE, 
 #define BENCH_SIZE_MAX (32u + STRING_MAX(HSR_CONGESTION_MAX))
 #define BENCH_ACK_SIZE_MAX (HSR_TOKEN_SIZE + 28u)
 #define BENCH_RESULT_SIZE_MAX 96u
+#define STAGES_SIZE (HSR_FIGURE_COUNT * 8u)
 #define LIST_SIZE_MAX (1u + STRING_MAX(HSR_NAME_MAX) + STRING_MAX(HSR_PATH_WIRE_MAX))
 
 _Static_assert(OPEN_SIZE_MAX <= HSR_CONTROL_PAYLOAD_MAX, "OPEN fits a control payload");
@@ -84,6 +85,7 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_BENCH_ACK] = { "BENCH_ACK", BENCH_ACK_SIZE_MAX, 0 },
     [HSR_FRAME_BENCH_DATA_ACK] = { "BENCH_DATA_ACK", 0, USES_OFFSET | USES_END },
     [HSR_FRAME_BENCH_RESULT] = { "BENCH_RESULT", BENCH_RESULT_SIZE_MAX, 0 },
+    [HSR_FRAME_STAGES] = { "STAGES", STAGES_SIZE, 0 },
 };
 
 static const struct frame_kind *frame_kind_get(uint16_t kind)

@@ -21,7 +21,8 @@
 #define HSR_FEATURE_DELTA (1ull << 2) /* reserved */
 #define HSR_FEATURE_RESUME (1ull << 3) /* reserved */
 #define HSR_FEATURE_BENCH (1ull << 4) /* benchmarks: a server states it only if it allows them */
-#define HSR_FEATURES_OURS (HSR_FEATURE_XXH3 | HSR_FEATURE_BENCH)
+#define HSR_FEATURE_STAGES (1ull << 5) /* the server sends STAGES: where its time went */
+#define HSR_FEATURES_OURS (HSR_FEATURE_XXH3 | HSR_FEATURE_BENCH | HSR_FEATURE_STAGES)
 
 #define HSR_FRAME_HEADER_SIZE 56u
 #define HSR_CONTROL_PAYLOAD_MAX (192u * 1024) /* one page of entries with large xattrs */
@@ -70,6 +71,7 @@ enum hsr_frame_kind {
     HSR_FRAME_BENCH_ACK, /* server: token, what is in force */
     HSR_FRAME_BENCH_DATA_ACK, /* target -> source, on a stream: so many bytes have come */
     HSR_FRAME_BENCH_RESULT, /* server: what it measured */
+    HSR_FRAME_STAGES, /* server: where its time went so far; for "what limits it" */
     HSR_FRAME_KIND_COUNT
 };
 

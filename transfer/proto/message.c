@@ -440,6 +440,41 @@ int hsr_done_decode(struct hsr_span payload, struct hsr_done *ret_done)
     return rc;
 }
 
+static int stages_check(const struct hsr_stages *stages)
+{
+    for (unsigned i = 0; i < HSR_FIGURE_COUNT; i++)
+        hsr_require(stages->figure[i] <= HSR_FIGURE_MAX, HSR_E_LIMIT);
+    return 0;
+}
+
+int hsr_stages_encode(const struct hsr_stages *stages, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = stages_check(stages);
+
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < HSR_FIGURE_COUNT; i++)
+        hsr_put_u64(&w, stages->figure[i]);
+    return wire_size(&w);
+}
+
+int hsr_stages_decode(struct hsr_span payload, struct hsr_stages *ret_stages)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_stages stages;
+    int rc;
+
+    for (unsigned i = 0; i < HSR_FIGURE_COUNT; i++)
+        stages.figure[i] = hsr_get_u64(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = stages_check(&stages);
+    if (rc == 0)
+        *ret_stages = stages;
+    return rc;
+}
+
 int hsr_walk_end_encode(const struct hsr_walk_end *end, void *out, size_t size)
 {
     struct hsr_writer w = hsr_writer_init(out, size);

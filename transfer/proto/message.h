@@ -196,6 +196,50 @@ int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end);
 int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size);
 int hsr_file_end_decode(struct hsr_span payload, struct hsr_file_end *ret_end);
 
+/* STAGES: where one side's time went since the session began. Every figure only grows, so that a
+ * later one makes an earlier one superfluous and the difference of two describes the time between.
+ * Nanoseconds, and bytes. */
+enum hsr_figure {
+    HSR_FIGURE_ELAPSED, /* since the session began */
+    /* threads: summed over the shards that work for the session */
+    HSR_FIGURE_LANES, /* elapsed time of each */
+    HSR_FIGURE_ASLEEP, /* of which its loop had nothing to do */
+    HSR_FIGURE_CPU, /* it ran on a core; with the next one: both zero where it is not known */
+    HSR_FIGURE_DELAY, /* it could have run, and no core was given to it */
+    /* streams: summed over them; only time in which the loop slept */
+    HSR_FIGURE_STREAMS, /* elapsed time of each, since it joined */
+    HSR_FIGURE_WAIT_PEER, /* source: a send is under way; target: nothing comes */
+    HSR_FIGURE_WAIT_DISK, /* source: reads; target: every chunk is being written */
+    HSR_FIGURE_WAIT_HOME, /* source: no work was granted; target: a grant is awaited */
+    HSR_FIGURE_WAIT_PACE, /* --bwlimit */
+    HSR_FIGURE_WAIT_MEMORY, /* the shard's buffers are all in use */
+    /* the home: what it waited for while its loop slept, and how long it worked */
+    HSR_FIGURE_HOME_PEER, /* source: answers; target: pages */
+    HSR_FIGURE_HOME_STREAMS, /* its streams */
+    HSR_FIGURE_HOME_SYNC, /* a sync */
+    HSR_FIGURE_HOME_WORK, /* walk, decisions, names, metadata */
+    /* what was done, and how long at least one such operation was under way in a stream */
+    HSR_FIGURE_PACK_TIME, /* small files read, or made */
+    HSR_FIGURE_PACK_BYTES,
+    HSR_FIGURE_DISK_TIME, /* reads or writes of large files */
+    HSR_FIGURE_DISK_CALLS, /* the part of it that were plain calls, on the shard's thread */
+    HSR_FIGURE_DISK_BYTES,
+    HSR_FIGURE_HASH_TIME, /* digests of large files */
+    HSR_FIGURE_HASH_BYTES,
+    HSR_FIGURE_WIRE_TIME, /* sends; receives of payloads */
+    HSR_FIGURE_WIRE_BYTES,
+    HSR_FIGURE_COUNT
+};
+
+#define HSR_FIGURE_MAX (UINT64_C(1) << 58) /* nine years, 288 petabytes; some add up in 64 bits */
+
+struct hsr_stages {
+    uint64_t figure[HSR_FIGURE_COUNT];
+};
+
+int hsr_stages_encode(const struct hsr_stages *stages, void *out, size_t size);
+int hsr_stages_decode(struct hsr_span payload, struct hsr_stages *ret_stages);
+
 /* LIST: export, path, flags (bit 0: the path itself only) */
 struct hsr_list_request {
     uint8_t self_only;
