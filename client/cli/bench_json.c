@@ -1,5 +1,6 @@
 /* hawser bench for programs. What was not measured is not there. */
 #include <json-c/json.h>
+#include <sys/utsname.h>
 
 #include "client/cli/bench.h"
 
@@ -135,8 +136,14 @@ void bench_json_document(const struct bench_run *run, int exit_code)
 {
     struct json_object *object = json_object_new_object();
     struct json_object *points = json_object_new_array();
+    struct utsname system;
 
     put_text(object, "version", hawser_version());
+    if (uname(&system) == 0) {
+        put_text(object, "kernel", system.release);
+        put_text(object, "machine", system.machine);
+    }
+    put_text(object, "engine", run->engine);
     put(object, "exit", json_object_new_int(exit_code));
     for (size_t i = 0; i < run->count; i++)
         if (json_object_array_add(points, point_make(&run->points[i], /* samples= */ true)) < 0)

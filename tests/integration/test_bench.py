@@ -48,6 +48,7 @@ def test_net_json(t):
         r = t.run("bench", "net", address(server), "--json", *args, rc=0)
         document = json.loads(r.out)
         t.check(document["exit"] == 0 and len(document["points"]) == 1, document)
+        t.check(document["kernel"] == os.uname().release and "shard" in document["engine"], document)
         point = document["points"][0]
         t.check(point["kind"] == "net", point)
         t.check(point["what"] == ("download" if "--download" in args else "upload"), point)

@@ -92,6 +92,19 @@ static void event_trace(const struct run *run, const struct side *side,
             event->path != NULL ? event->path : "", event->text != NULL ? event->text : "");
 }
 
+/* A benchmark that says it went well has moved all, and both sides saw the same. */
+static void event_bench(struct run *run, const struct hsr_event *event)
+{
+    const struct hsr_bench_report *report = event->report;
+    uint64_t bytes = run->job->scenario->bench_bytes;
+
+    run->durability = HSR_DURABILITY_DURABLE; /* nothing was to be kept */
+    if (event->code == 0 &&
+        (report == NULL || report->ours.bytes != bytes || report->theirs.bytes != bytes))
+        sim_violation(run->world, "a benchmark of %llu bytes has other figures",
+                      (unsigned long long)bytes);
+}
+
 static void run_event(void *context, const struct hsr_event *event)
 {
     struct side *side = context;
@@ -111,6 +124,8 @@ static void run_event(void *context, const struct hsr_event *event)
     run->closed = true;
     run->report->code = event->code;
     run->durability = event->durability;
+    if (run->job->scenario->bench_bytes > 0)
+        event_bench(run, event);
     if (event->totals != NULL && event->totals->failed > 0 && event->code == 0)
         sim_violation(run->world, "%llu paths failed and the session says success",
                       (unsigned long long)event->totals->failed);
@@ -211,6 +226,7 @@ static void side_start(struct run *run, unsigned host)
                                         .io = run_io(run, host),
                                         .zero_copy = run_zero_copy(run, host),
                                         .authorize = run_authorize,
+                                        .bench = host == SIM_SERVER,
                                         .event = run_event,
                                         .context = side,
                                         .backend_create = run_backend,
@@ -260,6 +276,15 @@ static void session_run(struct run *run)
     memcpy(&spec.address, &address, sizeof(address));
     spec.options =
         (scenario->delete ? HSR_OPT_DELETE : 0) | (scenario->checksum ? HSR_OPT_CHECKSUM : 0);
+    if (scenario->bench_bytes > 0) {
+        spec.benching = true;
+        spec.bench = (struct hsr_bench_ask){ .role = spec.role,
+                                             .streams = scenario->streams,
+                                             .depth = DEPTH,
+                                             .chunk = CHUNK,
+                                             .time_ns = LIMIT_NS,
+                                             .bytes = scenario->bench_bytes };
+    }
     run->top = (struct hsr_walk_top){ .base_fd = run->client_fd, .contents = true };
     run->all = (struct hsr_span){ .ptr = (const uint8_t *)"" };
     run->closed = false;

@@ -294,6 +294,12 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .shards = 2,
       .source = many_source,
       .old = many_old },
+    { .name = "bench",
+      .bench_bytes = 9 * 64 * HSR_KIB + 4097,
+      .streams = 3,
+      .shards = 2,
+      .source = pack_source,
+      .old = pack_source },
 };
 
 void sim_scenario_random(uint64_t seed, struct sim_scenario *ret_scenario)

@@ -17,6 +17,7 @@ struct sim_scenario {
     const char *name;
     bool delete; /* with --delete */
     bool checksum; /* with --checksum */
+    uint64_t bench_bytes; /* not the trees: a benchmark of so many bytes; both stay as they are */
     bool slow_sync; /* an fsync takes longer than all data together */
     unsigned streams, shards;
     /** Fill /data at the source, and /data at the target through @old, called for /data and again
@@ -25,7 +26,7 @@ struct sim_scenario {
     void (*old)(struct sim_host *host, const char *root, uint64_t seed);
 };
 
-#define SIM_SCENARIO_COUNT 5u
+#define SIM_SCENARIO_COUNT 6u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** A scenario that is a function of @seed. */
