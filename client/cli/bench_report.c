@@ -22,7 +22,7 @@ static const char style[] =
     "@media print{:root{--ground:#fff;--text:#000;--soft:#444;--grid:#ddd;--axis:#888;"
     "--s1:#1f6fc4;--s2:#d9541e;--s3:#12876a;--s4:#b64a8f;--s5:#b07d00;--s6:#4aa3d8;--s7:#6d4fb3;"
     "--s8:#77766f}body{max-width:none;margin:0}figure,tr,.best{break-inside:avoid}"
-    "h2{break-after:avoid}}\n"
+    "h2{break-after:avoid}.plots{grid-template-columns:1fr 1fr!important}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:2.5rem auto;max-width:76rem;padding:0 1.5rem;background:var(--ground);"
     "color:var(--text);font:15px/1.5 system-ui,sans-serif;-webkit-print-color-adjust:exact;"
@@ -59,7 +59,8 @@ static const char style[] =
     "th,td{padding:.25rem .8rem;text-align:right;white-space:nowrap;"
     "border-bottom:1px solid var(--grid)}th{font-weight:600;color:var(--soft)}\n"
     "th.words,td.words{text-align:left}tr.top td{font-weight:600}\n"
-    "@media print{th,td{padding:.15rem .4rem}table{font-size:8pt}}\n";
+    "@media print{th,td{padding:.12rem .3rem}table{font-size:7pt}.wide{overflow:visible}"
+    ".legend{font-size:.7rem}}\n";
 
 /* The points of one kind that were measured, and which of their parameters differ. */
 struct section {
