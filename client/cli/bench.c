@@ -90,7 +90,7 @@ static size_t variants_of(const struct bench_options *options, enum bench_kind k
         return count;
     case BENCH_PATH:
         (void)snprintf(variants[0].what, sizeof(variants[0].what), "%s",
-                       options->discard ? "push, discarded" : "push");
+                       options->discard ? "push discarded" : "push");
         return 1;
     default:
         (void)snprintf(variants[0].what, sizeof(variants[0].what), "%s",

@@ -224,6 +224,9 @@ def test_discard(t):
     for point in json.loads(r.out)["points"]:
         result_check(t, point, total)
         t.check(point["files"] == 40 and "latency" not in point, point)
+    r = t.run("bench", "path", src + "/", server.url(), "--discard", "--csv", rc=0)
+    rows = list(csv.DictReader(io.StringIO(r.out.decode(), newline="")))
+    t.check(len(rows) == 1 and rows[0]["bytes"] == str(total) and rows[0]["code"] == "0", rows)
     t.check(os.listdir(dst) == ["here"] and os.stat(dst).st_mtime_ns == before.st_mtime_ns, os.listdir(dst))
     t.run("push", "--discard", src + "/", server.url("ro"), rc=3)
     t.run("pull", "--discard", server.url(), t.path("back"), rc=2)
