@@ -26,6 +26,7 @@ struct sim_scenario {
     void (*old)(struct sim_host *host, const char *root, uint64_t seed);
 };
 
+#define SIM_TREE_COUNT 5u /* the first ones; the others move no tree */
 #define SIM_SCENARIO_COUNT 6u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 

@@ -56,7 +56,7 @@ static unsigned violations_print(const struct sim_world *world, const char *what
 /* Goal: the copy is equal, also after a power cut, and the same seed gives the same trace. */
 static void test_copy_is_equal(void)
 {
-    for (unsigned i = 0; i < SIM_SCENARIO_COUNT; i++) {
+    for (unsigned i = 0; i < SIM_TREE_COUNT; i++) {
         struct run run = run_one(&sim_scenarios[i], SEED, NULL, SIM_BUG_NONE, false, 0);
         struct run again = run_one(&sim_scenarios[i], SEED, NULL, SIM_BUG_NONE, false, 0);
         struct run other = run_one(&sim_scenarios[i], SEED + 1, NULL, SIM_BUG_NONE, false, 0);
@@ -95,7 +95,7 @@ static void fault_try(const struct sim_scenario *scenario, uint64_t index,
 /* Goal: whatever fails, it is said or it does not matter, and no promise breaks. */
 static void test_every_fault(void)
 {
-    for (unsigned i = 0; i < SIM_SCENARIO_COUNT - 2; i++) { /* the last are for the engine */
+    for (unsigned i = 0; i < SIM_TREE_COUNT - 2; i++) { /* the last are for the engine */
         const struct sim_scenario *scenario = &sim_scenarios[i];
         struct run clean = run_one(scenario, SEED, NULL, SIM_BUG_NONE, true, 0);
         unsigned fired = 0;
@@ -153,7 +153,7 @@ static void test_canary_is_found(void)
         unsigned found = 0;
 
         fprintf(stderr, "planted bug %d: differences are expected\n", bug);
-        for (unsigned i = 0; i < SIM_SCENARIO_COUNT; i++) {
+        for (unsigned i = 0; i < SIM_TREE_COUNT; i++) {
             struct run run = run_one(&sim_scenarios[i], SEED, NULL, (enum sim_bug)bug, false, 0);
 
             CHECK(bug == SIM_BUG_LOST_RENAME || run.world->bug_fired > 0);
@@ -162,7 +162,7 @@ static void test_canary_is_found(void)
         }
         CHECK(found > 0);
         if (bug == SIM_BUG_CORRUPT || bug == SIM_BUG_LYING_SYNC || bug == SIM_BUG_TIMES)
-            CHECK(found == SIM_SCENARIO_COUNT);
+            CHECK(found == SIM_TREE_COUNT);
     }
 }
 
