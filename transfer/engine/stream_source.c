@@ -21,6 +21,7 @@ static bool source_idle(const struct hsr_stream *stream);
 static void source_drop(struct hsr_stream *stream);
 static enum hsr_figure source_waits(const struct hsr_stream *stream);
 static bool source_fill(struct hsr_stream *stream);
+static bool source_ahead(const struct hsr_stream *stream);
 static struct hsr_work *source_next_work(struct hsr_stream *stream);
 static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct hsr_chunk *chunk);
 static void source_read_submit(struct hsr_chunk *chunk);
@@ -147,11 +148,22 @@ static bool source_fill(struct hsr_stream *stream)
                       hsr_loop_clock(&stream->shard->loop) - start_ns);
         return complete;
     }
+    if (source_ahead(stream))
+        return false;
     chunk = hsr_stream_chunk(stream);
     if (chunk == NULL)
         return false;
     source_read(stream, work, chunk);
     return true;
+}
+
+/* A tmpfs is read by copying, and what was copied is still in the core's cache if it is hashed and
+ * sent at once: one chunk beside the one that flies is enough. Nothing is won by reading further
+ * ahead, as it is from a disk. */
+static bool source_ahead(const struct hsr_stream *stream)
+{
+    return stream->session->call_io && !hsr_list_empty(&stream->sending) &&
+           hsr_container_of(stream->sending.prev, struct hsr_chunk, node) != stream->flying;
 }
 
 /* The oldest work that has something left to read. */
