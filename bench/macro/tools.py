@@ -73,6 +73,7 @@ class Hawser(Tool):
     pin = []  # a command in front of both
 
     server_options = []
+    push_options = []
 
     def start(self):
         with tempfile.NamedTemporaryFile(dir=self.folder()) as out:
@@ -92,11 +93,20 @@ class Hawser(Tool):
     def command(self, source, target):
         """Push or pull; what ends in / is copied without its own name."""
         args = [self.options.hawser, self.options.direction, "-q",
-                "--durability=" + ("durable" if self.durable else "written"), *self.options.hawser_options.split()]
+                "--durability=" + ("durable" if self.durable else "written"), *self.push_options,
+                *self.options.hawser_options.split()]
         url = "hawser://%s:%d/x/" % (LOOPBACK, self.server.port)
         if self.options.direction == "push":
             return args + [source, url + self.below(target)]
         return args + [url + self.below(source) + ("/" if source.endswith("/") else ""), target]
+
+
+class HawserSink(Hawser):
+    """Everything is sent and verified, and nothing kept."""
+
+    copies = False
+    server_options = ["--bench"]
+    push_options = ["--discard"]
 
 
 class Rsync(Tool):
@@ -148,13 +158,15 @@ class Wdt(Tool):
     name = "wdt"
     variants = [["-num_ports=%d" % n] for n in (1, 2, 4, 8)]
     receiver_options = []
+    both_options = []
 
     def start(self):
         if not self.options.wdt:
             raise Unable("not installed (--wdt PATH, or in $PATH)")
 
     def job(self, source, target):
-        args = [self.options.wdt, *self.variant, "-encryption_type=none", "-ipv4", "-minloglevel=2"]
+        args = [self.options.wdt, *self.variant, "-encryption_type=none", "-ipv4", "-minloglevel=2",
+                *self.both_options]
         with tempfile.NamedTemporaryFile(dir=self.folder()) as out:
             receiver = subprocess.Popen([*args, *self.receiver_options, "-directory=" + target,
                                          "-hostname=" + LOOPBACK], stdout=out, stderr=self.log)
@@ -168,8 +180,11 @@ class Wdt(Tool):
 
 
 class WdtSkip(Wdt):
+    """The receiver drops what comes, and nobody checks it."""
+
     name = "wdt -skip_writes"
     copies = False
+    both_options = ["-enable_checksum=false"]
     receiver_options = ["-skip_writes"]
 
 
