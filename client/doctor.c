@@ -29,7 +29,7 @@ int hawser_doctor(const char *const *paths, size_t path_count, hawser_finding_fn
         .memlock = limit_of(RLIMIT_MEMLOCK, false),
         .may_lock = may_lock(),
         .files = limit_of(RLIMIT_NOFILE, true),
-        .nic_read = doctor_nic_read,
+        .nic_read = hsr_doctor_nic_read,
         .device_of = device_of,
     };
     struct hsr_uring_features features;
@@ -48,20 +48,20 @@ int hawser_doctor(const char *const *paths, size_t path_count, hawser_finding_fn
     machine.uring_missing = features.missing;
     if (hsr_place_make(0, NULL, NULL, &placement) == 0)
         machine.cpus = placement.cpus;
-    return doctor_run(&machine, paths, path_count, finding, context);
+    return hsr_doctor_run(&machine, paths, path_count, finding, context);
 }
 
-int doctor_run(const struct doctor_machine *machine, const char *const *paths, size_t path_count,
-               hawser_finding_fn *finding, void *context)
+int hsr_doctor_run(const struct doctor_machine *machine, const char *const *paths,
+                   size_t path_count, hawser_finding_fn *finding, void *context)
 {
     struct doctor doctor = { .machine = machine, .finding = finding, .context = context };
 
-    doctor_kernel(&doctor);
-    doctor_limits(&doctor);
-    doctor_memory(&doctor);
-    doctor_cpu(&doctor);
-    doctor_network(&doctor);
-    doctor_disks(&doctor, paths, path_count);
+    hsr_doctor_kernel(&doctor);
+    hsr_doctor_limits(&doctor);
+    hsr_doctor_memory(&doctor);
+    hsr_doctor_cpu(&doctor);
+    hsr_doctor_network(&doctor);
+    hsr_doctor_disks(&doctor, paths, path_count);
     if (doctor.rc < 0)
         return doctor.rc;
     return doctor.incomplete ? HAWSER_E_PARTIAL : 0;
@@ -114,7 +114,7 @@ static int ring_try(char *why, size_t why_size)
 
 /* ---- findings ---- */
 
-struct doctor_case doctor_begin(const char *area, const char *name, const char *subject)
+struct doctor_case hsr_doctor_begin(const char *area, const char *name, const char *subject)
 {
     struct doctor_case one = { .level = HAWSER_FINDING_OK, .area = area, .name = name };
 
@@ -132,7 +132,7 @@ static void words_add(char *text, size_t size, const char *between, const char *
         (void)vsnprintf(text + at, size - at, fmt, args);
 }
 
-void doctor_what(struct doctor_case *one, const char *fmt, ...)
+void hsr_doctor_what(struct doctor_case *one, const char *fmt, ...)
 {
     va_list args;
 
@@ -141,7 +141,8 @@ void doctor_what(struct doctor_case *one, const char *fmt, ...)
     va_end(args);
 }
 
-void doctor_change(struct doctor_case *one, enum hawser_finding_level level, const char *fmt, ...)
+void hsr_doctor_change(struct doctor_case *one, enum hawser_finding_level level, const char *fmt,
+                       ...)
 {
     va_list args;
 
@@ -151,7 +152,7 @@ void doctor_change(struct doctor_case *one, enum hawser_finding_level level, con
     va_end(args);
 }
 
-void doctor_gain(struct doctor_case *one, const char *fmt, ...)
+void hsr_doctor_gain(struct doctor_case *one, const char *fmt, ...)
 {
     va_list args;
 
@@ -160,7 +161,7 @@ void doctor_gain(struct doctor_case *one, const char *fmt, ...)
     va_end(args);
 }
 
-bool doctor_is_word(const char *text)
+bool hsr_doctor_is_word(const char *text)
 {
     return *text != '\0' && *text != '-' &&
            text[strspn(text,
@@ -168,7 +169,7 @@ bool doctor_is_word(const char *text)
                '\0';
 }
 
-void doctor_end(struct doctor *doctor, const struct doctor_case *one)
+void hsr_doctor_end(struct doctor *doctor, const struct doctor_case *one)
 {
     struct hawser_finding finding = { .level = one->level,
                                       .area = one->area,

@@ -58,38 +58,38 @@ struct doctor_case {
 };
 
 /** Start a finding, level OK, nothing said yet. @subject may be "". */
-struct doctor_case doctor_begin(const char *area, const char *name, const char *subject);
+struct doctor_case hsr_doctor_begin(const char *area, const char *name, const char *subject);
 
 /** Append words; sentences are parted by "; ". */
-void doctor_what(struct doctor_case *one, const char *fmt, ...) HSR_PRINTF(2, 3);
+void hsr_doctor_what(struct doctor_case *one, const char *fmt, ...) HSR_PRINTF(2, 3);
 
 /** Advise: raise the level to @level, append a command (one a line). */
-void doctor_change(struct doctor_case *one, enum hawser_finding_level level, const char *fmt, ...)
-    HSR_PRINTF(3, 4);
+void hsr_doctor_change(struct doctor_case *one, enum hawser_finding_level level, const char *fmt,
+                       ...) HSR_PRINTF(3, 4);
 
 /** Append what the change is expected to give. */
-void doctor_gain(struct doctor_case *one, const char *fmt, ...) HSR_PRINTF(2, 3);
+void hsr_doctor_gain(struct doctor_case *one, const char *fmt, ...) HSR_PRINTF(2, 3);
 
 /** May @text stand in a command that somebody pastes into a shell of root's? Names of interfaces
  * and mount points may hold anything. */
-bool doctor_is_word(const char *text);
+bool hsr_doctor_is_word(const char *text);
 
 /** Hand it over, unless nothing was said. */
-void doctor_end(struct doctor *doctor, const struct doctor_case *one);
+void hsr_doctor_end(struct doctor *doctor, const struct doctor_case *one);
 
 /** Everything, for @machine. 0, HAWSER_E_NO_IO_URING, HAWSER_E_MEMLOCK, HAWSER_E_PARTIAL. */
-int doctor_run(const struct doctor_machine *machine, const char *const *paths, size_t path_count,
-               hawser_finding_fn *finding, void *context);
+int hsr_doctor_run(const struct doctor_machine *machine, const char *const *paths,
+                   size_t path_count, hawser_finding_fn *finding, void *context);
 
 /** The parts, in the order of the report. */
-void doctor_kernel(struct doctor *doctor);
-void doctor_limits(struct doctor *doctor);
-void doctor_memory(struct doctor *doctor);
-void doctor_cpu(struct doctor *doctor);
-void doctor_network(struct doctor *doctor);
-void doctor_disks(struct doctor *doctor, const char *const *paths, size_t path_count);
+void hsr_doctor_kernel(struct doctor *doctor);
+void hsr_doctor_limits(struct doctor *doctor);
+void hsr_doctor_memory(struct doctor *doctor);
+void hsr_doctor_cpu(struct doctor *doctor);
+void hsr_doctor_network(struct doctor *doctor);
+void hsr_doctor_disks(struct doctor *doctor, const char *const *paths, size_t path_count);
 
 /** ioctl(2) and rtnetlink(7): what sysfs does not have. */
-void doctor_nic_read(const char *name, struct doctor_nic *ret);
+void hsr_doctor_nic_read(const char *name, struct doctor_nic *ret);
 
 #endif

@@ -24,12 +24,13 @@ static void disk_scheduler(const struct doctor *doctor, struct doctor_case *one,
         open = strchr(text, '[');
     if (open == NULL || sscanf(open, "[%31[^]]]", now) != 1)
         return;
-    doctor_what(one, "scheduler %s", now);
+    hsr_doctor_what(one, "scheduler %s", now);
     if (!rotational && fast_disk(name) && strcmp(now, "none") != 0) {
-        doctor_change(one, HAWSER_FINDING_ADVICE, "echo none > /sys/block/%s/queue/scheduler",
-                      name);
-        doctor_gain(one, "an NVMe device orders its own queues; a scheduler costs a lock and CPU "
-                         "for each request (not measured on NVMe)");
+        hsr_doctor_change(one, HAWSER_FINDING_ADVICE, "echo none > /sys/block/%s/queue/scheduler",
+                          name);
+        hsr_doctor_gain(one,
+                        "an NVMe device orders its own queues; a scheduler costs a lock and CPU "
+                        "for each request (not measured on NVMe)");
     }
 }
 
@@ -39,34 +40,34 @@ static void disk_poll(const struct doctor *doctor, struct doctor_case *one, cons
 
     if (fast_disk(name) &&
         hsr_sysfs_number(doctor->machine->root, &queues, "/sys/module/nvme/parameters/poll_queues"))
-        doctor_what(one, "%lld poll queues (Hawser does not poll disks)", (long long)queues);
+        hsr_doctor_what(one, "%lld poll queues (Hawser does not poll disks)", (long long)queues);
 }
 
 /* One disk, and which path led to it, or NULL. */
 static void disk_say(struct doctor *doctor, const char *name, const char *path)
 {
     const char *root = doctor->machine->root;
-    struct doctor_case one = doctor_begin("disk", "queue", name);
+    struct doctor_case one = hsr_doctor_begin("disk", "queue", name);
     int64_t rotational = 0, blocks = 0, requests = 0;
     struct hsr_irqs irqs;
 
     if (path != NULL)
-        doctor_what(&one, "holds %.512s", path);
+        hsr_doctor_what(&one, "holds %.512s", path);
     if (hsr_sysfs_number(root, &blocks, "/sys/class/block/%s/size", name) && blocks > 0)
-        doctor_what(&one, "%.0f GB", (double)blocks * 512 / 1e9); /* always in 512 bytes */
+        hsr_doctor_what(&one, "%.0f GB", (double)blocks * 512 / 1e9); /* always in 512 bytes */
     if (hsr_sysfs_number(root, &rotational, "/sys/class/block/%s/queue/rotational", name))
-        doctor_what(&one, "%s", rotational != 0 ? "rotating" : "solid state");
+        hsr_doctor_what(&one, "%s", rotational != 0 ? "rotating" : "solid state");
     disk_scheduler(doctor, &one, name, rotational != 0);
     if (hsr_sysfs_number(root, &requests, "/sys/class/block/%s/queue/nr_requests", name))
-        doctor_what(&one, "%lld requests in the queue", (long long)requests);
+        hsr_doctor_what(&one, "%lld requests in the queue", (long long)requests);
     disk_poll(doctor, &one, name);
     hsr_irqs_read(root, HSR_DEVICE_BLOCK, name, &irqs);
     if (irqs.count > 0)
-        doctor_what(&one, "%u interrupt%s on %u CPU%s", irqs.count, irqs.count == 1 ? "" : "s",
-                    irqs.cpus, irqs.cpus == 1 ? "" : "s");
+        hsr_doctor_what(&one, "%u interrupt%s on %u CPU%s", irqs.count, irqs.count == 1 ? "" : "s",
+                        irqs.cpus, irqs.cpus == 1 ? "" : "s");
     if (irqs.node >= 0)
-        doctor_what(&one, "on NUMA node %d", irqs.node);
-    doctor_end(doctor, &one);
+        hsr_doctor_what(&one, "on NUMA node %d", irqs.node);
+    hsr_doctor_end(doctor, &one);
 }
 
 /* ---- paths ---- */
@@ -83,24 +84,24 @@ static bool option_in(const char *options, const char *option)
 
 static void path_mount(struct doctor *doctor, const char *path, dev_t dev, unsigned disks)
 {
-    struct doctor_case one = doctor_begin("disk", "file system", path);
+    struct doctor_case one = hsr_doctor_begin("disk", "file system", path);
     struct hsr_mount mount;
 
     if (!hsr_mount_find(doctor->machine->root, dev, &mount))
         return;
-    doctor_what(&one, "%s", mount.type);
+    hsr_doctor_what(&one, "%s", mount.type);
     if (strcmp(mount.type, "tmpfs") == 0) {
-        doctor_what(&one, "in memory: no power cut leaves anything of it");
+        hsr_doctor_what(&one, "in memory: no power cut leaves anything of it");
         if (!option_in(mount.options, "huge=always") && !option_in(mount.options, "huge=force")) {
-            doctor_change(&one, HAWSER_FINDING_ADVICE, "mount -o remount,huge=always %.256s",
-                          doctor_is_word(mount.point) ? mount.point : "MOUNTPOINT");
-            doctor_gain(&one, "new large files at 6.1 instead of 1.8 GB/s, for more memory a "
-                              "file" DOCTOR_MEASURED);
+            hsr_doctor_change(&one, HAWSER_FINDING_ADVICE, "mount -o remount,huge=always %.256s",
+                              hsr_doctor_is_word(mount.point) ? mount.point : "MOUNTPOINT");
+            hsr_doctor_gain(&one, "new large files at 6.1 instead of 1.8 GB/s, for more memory a "
+                                  "file" DOCTOR_MEASURED);
         }
     } else if (disks == 0) {
-        doctor_what(&one, "no disk is to be seen behind it");
+        hsr_doctor_what(&one, "no disk is to be seen behind it");
     }
-    doctor_end(doctor, &one);
+    hsr_doctor_end(doctor, &one);
 }
 
 static void path_say(struct doctor *doctor, const char *path)
@@ -112,12 +113,12 @@ static void path_say(struct doctor *doctor, const char *path)
     int rc = machine->device_of(path, &dev);
 
     if (rc < 0) {
-        struct doctor_case one = doctor_begin("disk", "path", path);
+        struct doctor_case one = hsr_doctor_begin("disk", "path", path);
 
-        doctor_what(&one, "%s", hawser_strerror(rc));
+        hsr_doctor_what(&one, "%s", hawser_strerror(rc));
         one.level = HAWSER_FINDING_PROBLEM;
         doctor->incomplete = true;
-        doctor_end(doctor, &one);
+        hsr_doctor_end(doctor, &one);
         return;
     }
     count = hsr_device_of_dev(machine->root, dev, disks, DISKS_MAX);
@@ -132,14 +133,14 @@ static void disk_found(void *context, const char *name)
     struct doctor *doctor = context;
     int64_t blocks;
 
-    if (strlen(name) < HSR_DEVICE_NAME_SIZE && doctor_is_word(name) &&
+    if (strlen(name) < HSR_DEVICE_NAME_SIZE && hsr_doctor_is_word(name) &&
         hsr_sysfs_there(doctor->machine->root, "/sys/class/block/%s/device", name) &&
         hsr_sysfs_number(doctor->machine->root, &blocks, "/sys/class/block/%s/size", name) &&
         blocks > 0) /* an empty drive has none */
         disk_say(doctor, name, NULL);
 }
 
-void doctor_disks(struct doctor *doctor, const char *const *paths, size_t path_count)
+void hsr_doctor_disks(struct doctor *doctor, const char *const *paths, size_t path_count)
 {
     for (size_t i = 0; i < path_count; i++)
         path_say(doctor, paths[i]);

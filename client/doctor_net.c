@@ -26,7 +26,7 @@ static void net_congestion(struct doctor *doctor)
 {
     static const char ipv4[] = "/proc/sys/net/ipv4/";
     const char *root = doctor->machine->root;
-    struct doctor_case one = doctor_begin("network", "congestion", "");
+    struct doctor_case one = hsr_doctor_begin("network", "congestion", "");
     char now[64], available[256], allowed[256];
 
     if (hsr_sysfs_text(root, now, sizeof(now), "%stcp_congestion_control", ipv4) < 0 ||
@@ -35,24 +35,26 @@ static void net_congestion(struct doctor *doctor)
         hsr_sysfs_text(root, allowed, sizeof(allowed), "%stcp_allowed_congestion_control", ipv4) <
             0)
         return;
-    doctor_what(&one, "default %s; available: %s", now, available);
+    hsr_doctor_what(&one, "default %s; available: %s", now, available);
     if (!word_in(available, "cubic")) {
-        doctor_what(&one, "cubic, best below a millisecond of round trip, is not there");
-        doctor_change(&one, HAWSER_FINDING_ADVICE, "modprobe tcp_cubic");
+        hsr_doctor_what(&one, "cubic, best below a millisecond of round trip, is not there");
+        hsr_doctor_change(&one, HAWSER_FINDING_ADVICE, "modprobe tcp_cubic");
     } else if (strcmp(now, "cubic") != 0 && !word_in(allowed, "cubic")) {
-        doctor_what(&one, "only root may choose cubic, best below a millisecond of round trip");
-        doctor_change(&one, HAWSER_FINDING_ADVICE,
-                      "sysctl -w net.ipv4.tcp_allowed_congestion_control='%s cubic'", allowed);
+        hsr_doctor_what(&one, "only root may choose cubic, best below a millisecond of round trip");
+        hsr_doctor_change(&one, HAWSER_FINDING_ADVICE,
+                          "sysctl -w net.ipv4.tcp_allowed_congestion_control='%s cubic'", allowed);
     } else {
-        doctor_what(&one, "Hawser takes cubic below a millisecond of round trip");
+        hsr_doctor_what(&one, "Hawser takes cubic below a millisecond of round trip");
     }
     if (one.level != HAWSER_FINDING_OK)
-        doctor_gain(&one, "short paths without loss: cubic 7.0 GB/s where bbr had 3.2, at half the "
-                          "CPU" DOCTOR_MEASURED);
+        hsr_doctor_gain(&one,
+                        "short paths without loss: cubic 7.0 GB/s where bbr had 3.2, at half the "
+                        "CPU" DOCTOR_MEASURED);
     if (!word_in(available, "bbr"))
-        doctor_what(&one, "for long paths that lose packets there is bbr: modprobe tcp_bbr, then "
-                          "--congestion=bbr");
-    doctor_end(doctor, &one);
+        hsr_doctor_what(&one,
+                        "for long paths that lose packets there is bbr: modprobe tcp_bbr, then "
+                        "--congestion=bbr");
+    hsr_doctor_end(doctor, &one);
 }
 
 /* The third number of tcp_rmem and tcp_wmem: what a window may grow to. */
@@ -70,27 +72,29 @@ static uint64_t window_max(const struct doctor *doctor, const char *name)
 
 static void net_windows(struct doctor *doctor)
 {
-    struct doctor_case one = doctor_begin("network", "windows", "");
+    struct doctor_case one = hsr_doctor_begin("network", "windows", "");
     uint64_t sending = window_max(doctor, "tcp_wmem"), receiving = window_max(doctor, "tcp_rmem");
     uint64_t least = HSR_MIN(sending, receiving);
 
     if (least == 0)
         return;
-    doctor_what(&one,
-                "up to %.1f MiB to send and %.1f MiB to receive: a stream moves at most %.2f GB/s "
-                "over 10 ms, and %.2f over 1 ms",
-                (double)sending / (double)HSR_MIB, (double)receiving / (double)HSR_MIB,
-                (double)least / 1e9 * 100, (double)least / 1e9 * 1000);
+    hsr_doctor_what(
+        &one,
+        "up to %.1f MiB to send and %.1f MiB to receive: a stream moves at most %.2f GB/s "
+        "over 10 ms, and %.2f over 1 ms",
+        (double)sending / (double)HSR_MIB, (double)receiving / (double)HSR_MIB,
+        (double)least / 1e9 * 100, (double)least / 1e9 * 1000);
     if (sending < WINDOW_GOOD)
-        doctor_change(&one, HAWSER_FINDING_ADVICE,
-                      "sysctl -w net.ipv4.tcp_wmem='4096 65536 67108864'");
+        hsr_doctor_change(&one, HAWSER_FINDING_ADVICE,
+                          "sysctl -w net.ipv4.tcp_wmem='4096 65536 67108864'");
     if (receiving < WINDOW_GOOD)
-        doctor_change(&one, HAWSER_FINDING_ADVICE,
-                      "sysctl -w net.ipv4.tcp_rmem='4096 131072 67108864'");
+        hsr_doctor_change(&one, HAWSER_FINDING_ADVICE,
+                          "sysctl -w net.ipv4.tcp_rmem='4096 131072 67108864'");
     if (one.level != HAWSER_FINDING_OK)
-        doctor_gain(&one, "long paths only: 64 MiB are 6.7 GB/s over 10 ms; on loopback 0.5 to 16 "
-                          "MiB made no difference" DOCTOR_MEASURED);
-    doctor_end(doctor, &one);
+        hsr_doctor_gain(&one,
+                        "long paths only: 64 MiB are 6.7 GB/s over 10 ms; on loopback 0.5 to 16 "
+                        "MiB made no difference" DOCTOR_MEASURED);
+    hsr_doctor_end(doctor, &one);
 }
 
 /* ---- one NIC ---- */
@@ -106,35 +110,36 @@ struct nic {
 
 static void nic_packets(struct doctor *doctor, const struct nic *nic)
 {
-    struct doctor_case one = doctor_begin("network", "packets", nic->name);
+    struct doctor_case one = hsr_doctor_begin("network", "packets", nic->name);
 
     if (nic->mtu <= 0)
         return;
-    doctor_what(&one, "MTU %lld", (long long)nic->mtu);
+    hsr_doctor_what(&one, "MTU %lld", (long long)nic->mtu);
     if (nic->speed >= MTU_FAST_MBITS && nic->mtu < MTU_JUMBO) {
-        doctor_change(
+        hsr_doctor_change(
             &one, HAWSER_FINDING_ADVICE,
             "ip link set dev %s mtu 9000   # and on every switch and peer of this network",
             nic->name);
-        doctor_gain(&one, "MTU 9000 instead of 1500: 8.7 instead of 7.2 GB/s, and 4.2 instead of "
-                          "1.1 where the NIC does not segment" DOCTOR_MEASURED);
+        hsr_doctor_gain(&one,
+                        "MTU 9000 instead of 1500: 8.7 instead of 7.2 GB/s, and 4.2 instead of "
+                        "1.1 where the NIC does not segment" DOCTOR_MEASURED);
     }
     if (nic->asked.gso_ipv4_max > GSO_USUAL) {
-        doctor_what(&one, "BIG TCP up to %u bytes", nic->asked.gso_ipv4_max);
+        hsr_doctor_what(&one, "BIG TCP up to %u bytes", nic->asked.gso_ipv4_max);
     } else if (nic->asked.gso_ipv4_max > 0 && nic->asked.tso_max > GSO_USUAL) {
-        doctor_what(&one, "BIG TCP is possible and off");
+        hsr_doctor_what(&one, "BIG TCP is possible and off");
         if (nic->speed >= DOCTOR_FAST_MBITS) {
             unsigned size = HSR_MIN(nic->asked.tso_max, BIG_TCP_SIZE);
 
-            doctor_change(
+            hsr_doctor_change(
                 &one, HAWSER_FINDING_ADVICE,
                 "ip link set dev %s gso_ipv4_max_size %u gro_ipv4_max_size %u   # iproute2 "
                 "6.3",
                 nic->name, size, size);
-            doctor_gain(&one, "BIG TCP: 12.2 instead of 8.7 GB/s at MTU 9000" DOCTOR_MEASURED);
+            hsr_doctor_gain(&one, "BIG TCP: 12.2 instead of 8.7 GB/s at MTU 9000" DOCTOR_MEASURED);
         }
     }
-    doctor_end(doctor, &one);
+    hsr_doctor_end(doctor, &one);
 }
 
 struct queue_list {
@@ -163,17 +168,19 @@ static void queue_found(void *context, const char *name)
  * queues than there are CPUs to use. */
 static void queues_steered(struct doctor_case *one, const struct queue_list *list)
 {
-    doctor_what(one, "receive packet steering is on for %u of %u", list->steered, list->receiving);
-    doctor_change(one, HAWSER_FINDING_ADVICE,
-                  "for i in /sys/class/net/%s/queues/rx-*/rps_cpus; do echo 0 > $i; done",
-                  list->nic);
-    doctor_gain(one, "loopback 7 instead of 6 GB/s, at three quarters of the CPU" DOCTOR_MEASURED);
+    hsr_doctor_what(one, "receive packet steering is on for %u of %u", list->steered,
+                    list->receiving);
+    hsr_doctor_change(one, HAWSER_FINDING_ADVICE,
+                      "for i in /sys/class/net/%s/queues/rx-*/rps_cpus; do echo 0 > $i; done",
+                      list->nic);
+    hsr_doctor_gain(one,
+                    "loopback 7 instead of 6 GB/s, at three quarters of the CPU" DOCTOR_MEASURED);
 }
 
 static void nic_queues(struct doctor *doctor, const struct nic *nic)
 {
     const struct doctor_nic *asked = &nic->asked;
-    struct doctor_case one = doctor_begin("network", "queues", nic->name);
+    struct doctor_case one = hsr_doctor_begin("network", "queues", nic->name);
     uint32_t wanted = HSR_MIN(asked->queues_max, doctor->machine->cpus);
     struct queue_list list = { .machine = doctor->machine, .nic = nic->name };
 
@@ -181,28 +188,30 @@ static void nic_queues(struct doctor *doctor, const struct nic *nic)
     (void)hsr_sysfs_each(doctor->machine->root, queue_found, &list, "/sys/class/net/%s/queues",
                          nic->name);
     if (asked->queues > 0)
-        doctor_what(&one, "%u of at most %u queue%s", asked->queues, asked->queues_max,
-                    asked->queues_max == 1 ? "" : "s");
+        hsr_doctor_what(&one, "%u of at most %u queue%s", asked->queues, asked->queues_max,
+                        asked->queues_max == 1 ? "" : "s");
     else if (list.receiving + list.sending > 0)
-        doctor_what(&one, "%u queue%s to receive, %u to send", list.receiving,
-                    list.receiving == 1 ? "" : "s", list.sending);
+        hsr_doctor_what(&one, "%u queue%s to receive, %u to send", list.receiving,
+                        list.receiving == 1 ? "" : "s", list.sending);
     if (list.steered > 0 && list.receiving >= doctor->machine->cpus)
         queues_steered(&one, &list);
     if (asked->rx_ring > 0)
-        doctor_what(&one, "rings of %u to receive and %u to send, at most %u and %u",
-                    asked->rx_ring, asked->tx_ring, asked->rx_ring_max, asked->tx_ring_max);
+        hsr_doctor_what(&one, "rings of %u to receive and %u to send, at most %u and %u",
+                        asked->rx_ring, asked->tx_ring, asked->rx_ring_max, asked->tx_ring_max);
     if (nic->speed >= DOCTOR_FAST_MBITS && asked->queues > 0 && asked->queues < wanted) {
-        doctor_change(&one, HAWSER_FINDING_ADVICE, "ethtool -L %s combined %u", nic->name, wanted);
-        doctor_gain(&one, "a queue is an interrupt on one core: with more, more cores receive (not "
-                          "measured)");
+        hsr_doctor_change(&one, HAWSER_FINDING_ADVICE, "ethtool -L %s combined %u", nic->name,
+                          wanted);
+        hsr_doctor_gain(&one,
+                        "a queue is an interrupt on one core: with more, more cores receive (not "
+                        "measured)");
     }
     if (nic->speed >= DOCTOR_FAST_MBITS && asked->rx_ring > 0 && asked->rx_ring < 1024 &&
         asked->rx_ring < asked->rx_ring_max) {
-        doctor_change(&one, HAWSER_FINDING_ADVICE, "ethtool -G %s rx %u", nic->name,
-                      HSR_MIN(asked->rx_ring_max, 4096u));
-        doctor_gain(&one, "a burst that finds the ring full is lost (not measured)");
+        hsr_doctor_change(&one, HAWSER_FINDING_ADVICE, "ethtool -G %s rx %u", nic->name,
+                          HSR_MIN(asked->rx_ring_max, 4096u));
+        hsr_doctor_gain(&one, "a burst that finds the ring full is lost (not measured)");
     }
-    doctor_end(doctor, &one);
+    hsr_doctor_end(doctor, &one);
 }
 
 /* "8 9 10" from "8-15" or the first CPUs, at most @count: words for a shell. */
@@ -231,47 +240,47 @@ static void cpus_print(const char *list, unsigned count, char *buf, size_t size)
 static void nic_interrupts(struct doctor *doctor, const struct nic *nic)
 {
     const struct hsr_irqs *irqs = &nic->irqs;
-    struct doctor_case one = doctor_begin("network", "interrupts", nic->name);
+    struct doctor_case one = hsr_doctor_begin("network", "interrupts", nic->name);
     unsigned spread = HSR_MIN(irqs->count, doctor->machine->cpus);
     char cpus[192];
 
     if (irqs->node >= 0)
-        doctor_what(&one, "on NUMA node %d%s%s", irqs->node, *irqs->local != '\0' ? ", cpus " : "",
-                    irqs->local);
+        hsr_doctor_what(&one, "on NUMA node %d%s%s", irqs->node,
+                        *irqs->local != '\0' ? ", cpus " : "", irqs->local);
     if (irqs->count > 0)
-        doctor_what(&one, "%u interrupt%s, served by %u CPU%s", irqs->count,
-                    irqs->count == 1 ? "" : "s", irqs->cpus, irqs->cpus == 1 ? "" : "s");
+        hsr_doctor_what(&one, "%u interrupt%s, served by %u CPU%s", irqs->count,
+                        irqs->count == 1 ? "" : "s", irqs->cpus, irqs->cpus == 1 ? "" : "s");
     if (irqs->away > 0)
-        doctor_what(&one, "%u of them by none of that node", irqs->away);
+        hsr_doctor_what(&one, "%u of them by none of that node", irqs->away);
     /* Counted by name they are an old driver's, whose vectors cannot be listed. */
     if (*irqs->vectors != '\0' &&
         (irqs->away > 0 || (irqs->cpus == 1 && spread > 2 && nic->speed >= DOCTOR_FAST_MBITS))) {
         cpus_print(irqs->local, HSR_MIN(spread, 32u), cpus, sizeof(cpus));
-        doctor_change(&one, HAWSER_FINDING_ADVICE, "systemctl stop irqbalance");
+        hsr_doctor_change(&one, HAWSER_FINDING_ADVICE, "systemctl stop irqbalance");
         /* One CPU each, in turn: a list would leave all of them on its first CPU. */
-        doctor_change(&one, HAWSER_FINDING_ADVICE,
-                      "set -- %s; for i in %s/*; do echo $1 > "
-                      "/proc/irq/${i##*/}/smp_affinity_list; set -- \"$@\" $1; shift; done",
-                      cpus, irqs->vectors);
-        doctor_gain(&one,
-                    "a packet that arrives on the other socket crosses it twice, and one core "
-                    "for all queues is a limit (not measured)");
+        hsr_doctor_change(&one, HAWSER_FINDING_ADVICE,
+                          "set -- %s; for i in %s/*; do echo $1 > "
+                          "/proc/irq/${i##*/}/smp_affinity_list; set -- \"$@\" $1; shift; done",
+                          cpus, irqs->vectors);
+        hsr_doctor_gain(&one,
+                        "a packet that arrives on the other socket crosses it twice, and one core "
+                        "for all queues is a limit (not measured)");
     }
-    doctor_end(doctor, &one);
+    hsr_doctor_end(doctor, &one);
 }
 
 static void nic_link(struct doctor *doctor, const struct nic *nic)
 {
-    struct doctor_case one = doctor_begin("network", "link", nic->name);
+    struct doctor_case one = hsr_doctor_begin("network", "link", nic->name);
 
-    doctor_what(&one, "%s", *nic->driver != '\0' ? nic->driver : "unknown driver");
+    hsr_doctor_what(&one, "%s", *nic->driver != '\0' ? nic->driver : "unknown driver");
     if (nic->speed >= 1000)
-        doctor_what(&one, "%lld Gb/s", (long long)nic->speed / 1000);
+        hsr_doctor_what(&one, "%lld Gb/s", (long long)nic->speed / 1000);
     else if (nic->speed > 0)
-        doctor_what(&one, "%lld Mb/s", (long long)nic->speed);
+        hsr_doctor_what(&one, "%lld Mb/s", (long long)nic->speed);
     else
-        doctor_what(&one, "rate unknown");
-    doctor_end(doctor, &one);
+        hsr_doctor_what(&one, "rate unknown");
+    hsr_doctor_end(doctor, &one);
 }
 
 struct nic_list {
@@ -287,7 +296,7 @@ static void nic_found(void *context, const char *name)
     struct nic nic = { .name = name };
     char state[32];
 
-    if (strlen(name) >= HSR_DEVICE_NAME_SIZE || !doctor_is_word(name) ||
+    if (strlen(name) >= HSR_DEVICE_NAME_SIZE || !hsr_doctor_is_word(name) ||
         !hsr_sysfs_there(machine->root, "/sys/class/net/%s/device", name) ||
         hsr_sysfs_text(machine->root, state, sizeof(state), "/sys/class/net/%s/operstate", name) <
             0 ||
@@ -309,16 +318,16 @@ static void nic_found(void *context, const char *name)
     nic_interrupts(list->doctor, &nic);
 }
 
-void doctor_network(struct doctor *doctor)
+void hsr_doctor_network(struct doctor *doctor)
 {
     struct nic_list list = { .doctor = doctor };
-    struct doctor_case none = doctor_begin("network", "link", "");
+    struct doctor_case none = hsr_doctor_begin("network", "link", "");
 
     net_congestion(doctor);
     net_windows(doctor);
     if (hsr_sysfs_each(doctor->machine->root, nic_found, &list, "/sys/class/net") == 0 &&
         list.count == 0) {
-        doctor_what(&none, "no NIC is to be seen here: in a container, ask on the host");
-        doctor_end(doctor, &none);
+        hsr_doctor_what(&none, "no NIC is to be seen here: in a container, ask on the host");
+        hsr_doctor_end(doctor, &none);
     }
 }

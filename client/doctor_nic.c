@@ -91,7 +91,7 @@ static void link_read(const char *name, struct doctor_nic *ret)
     (void)close(fd); /* only asked */
 }
 
-void doctor_nic_read(const char *name, struct doctor_nic *ret)
+void hsr_doctor_nic_read(const char *name, struct doctor_nic *ret)
 {
     int fd;
 

@@ -130,7 +130,7 @@ static struct doctor_machine machine_good(void)
 static int examine(const struct doctor_machine *machine, const char *path)
 {
     found_count = 0;
-    return doctor_run(machine, &path, path != NULL, finding_keep, &found_count);
+    return hsr_doctor_run(machine, &path, path != NULL, finding_keep, &found_count);
 }
 
 struct file {
