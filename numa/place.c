@@ -63,8 +63,8 @@ static int topology_load(const char *description, bool devices, hwloc_topology_t
         rc = hwloc_topology_set_cache_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE);
     if (rc == 0 && devices)
         rc = hwloc_topology_set_io_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
-    /* sysfs tells all that is wanted; the plugin beside it, libpciaccess, leaks what it finds. Where
-     * the plugin is not installed this fails, which is as good. */
+    /* sysfs tells all that is wanted; the plugin beside it, libpciaccess, leaks what it finds.
+     * Where the plugin is not installed this fails, which is as good. */
     (void)hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "pci");
     if (rc == 0)
         rc = hwloc_topology_load(topology);
