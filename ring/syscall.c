@@ -3,11 +3,13 @@
  * held descriptor exactly to its inode and not to whatever has its name by now. */
 #include <errno.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -95,6 +97,8 @@ static int64_t syscall_data(struct hsr_op *op)
 
         return syscall(SYS_cachestat, op->fd, &range, op->buf, 0);
     }
+    case HSR_OP_CLONE:
+        return ioctl(op->fd, FICLONE, op->fd2);
     case HSR_OP_CLOSE:
         return close(op->fd);
     default: /* sockets are asynchronous only */

@@ -376,7 +376,7 @@ static bool uring_prep(const struct uring *uring, struct io_uring_sqe *sqe, stru
     if (sqe == NULL)
         return op->kind != HSR_OP_SYNCFS && op->kind != HSR_OP_FTRUNCATE &&
                op->kind != HSR_OP_LSEEK && op->kind != HSR_OP_SETFL &&
-               op->kind != HSR_OP_CACHESTAT && op->kind <= HSR_OP_STATX;
+               op->kind != HSR_OP_CACHESTAT && op->kind != HSR_OP_CLONE && op->kind <= HSR_OP_STATX;
     switch ((enum hsr_op_kind)op->kind) {
     case HSR_OP_NOP:
         io_uring_prep_nop(sqe);

@@ -224,6 +224,19 @@ int64_t sim_data_seek(const struct sim_data *data, uint64_t offset, bool hole)
     return (int64_t)HSR_MIN(HSR_MAX(offset, index * SIM_PAGE), data->size);
 }
 
+void sim_data_clone(struct sim_inode *inode, const struct sim_data *from)
+{
+    struct sim_data *data = &inode->live.data;
+
+    if (data == from)
+        return;
+    inode->host->pages -= data->count;
+    sim_data_free(data);
+    sim_data_copy(data, from);
+    data->reserved = 0;
+    inode->host->pages += data->count;
+}
+
 void sim_data_copy(struct sim_data *to, const struct sim_data *from)
 {
     *to = *from;

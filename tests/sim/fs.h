@@ -10,6 +10,8 @@ int64_t sim_data_write(struct sim_inode *inode, const void *buf, uint64_t size, 
 int sim_data_resize(struct sim_inode *inode, uint64_t size);
 int sim_data_fallocate(struct sim_inode *inode, uint32_t mode, uint64_t offset, uint64_t size);
 int64_t sim_data_seek(const struct sim_data *data, uint64_t offset, bool hole);
+/** The blocks of @from instead of what @inode holds; both in one host. */
+void sim_data_clone(struct sim_inode *inode, const struct sim_data *from);
 void sim_data_copy(struct sim_data *to, const struct sim_data *from);
 void sim_data_free(struct sim_data *data);
 uint64_t sim_data_blocks(const struct sim_data *data);

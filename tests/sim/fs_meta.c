@@ -159,6 +159,21 @@ static bool data_cached(const struct sim_inode *inode)
     return inode->ino % 3 == 0;
 }
 
+static int64_t data_clone(struct sim_host *host, struct sim_file *to, const struct hsr_op *op)
+{
+    struct sim_file *from;
+    int rc = file_get(host, &(struct hsr_op){ .fd = op->fd2 }, O_RDONLY, &from);
+
+    if (rc < 0)
+        return rc;
+    if (!host->clones)
+        return -EOPNOTSUPP;
+    if (!S_ISREG(from->inode->live.attrs.mode))
+        return -EINVAL;
+    sim_data_clone(to->inode, &from->inode->live.data);
+    return 0;
+}
+
 static int64_t data_change(struct sim_host *host, struct hsr_op *op, uint64_t cut)
 {
     struct sim_file *file;
@@ -183,6 +198,9 @@ static int64_t data_change(struct sim_host *host, struct hsr_op *op, uint64_t cu
         break;
     case HSR_OP_FTRUNCATE:
         res = sim_data_resize(file->inode, op->offset);
+        break;
+    case HSR_OP_CLONE:
+        res = data_clone(host, file, op);
         break;
     default:
         hsr_unreachable("operation on data that is not simulated");
@@ -572,6 +590,7 @@ int64_t sim_fs_run(struct sim_host *host, struct hsr_op *op, uint64_t cut)
     case HSR_OP_WRITE:
     case HSR_OP_FALLOCATE:
     case HSR_OP_FTRUNCATE:
+    case HSR_OP_CLONE:
         return data_change(host, op, cut);
     case HSR_OP_FSYNC:
     case HSR_OP_SYNCFS:

@@ -38,6 +38,7 @@ struct sim_world *sim_world_create(uint64_t seed)
         world->hosts[i].index = i;
         world->hosts[i].dio_align = aligns[(seed / 4 + i) % HSR_ARRAY_COUNT(aligns)];
         world->hosts[i].no_dontcache = (seed / 16 + i) % 2 == 1;
+        world->hosts[i].clones = (seed / 32 + i) % 2 == 1;
         world->hosts[i].no_cachestat = (seed / 32) % 4 == 1;
         sim_fs_init(&world->hosts[i]);
     }

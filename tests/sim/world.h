@@ -128,6 +128,7 @@ struct sim_host {
     bool no_tmpfile; /* a file system without O_TMPFILE */
     uint32_t dio_align; /* of memory, offsets and sizes under O_DIRECT; 0: none here */
     bool no_dontcache; /* refuses RWF_DONTCACHE */
+    bool clones; /* its file system has reflinks */
     bool no_cachestat; /* a kernel without cachestat(2) */
     bool no_named_writes; /* writing to a file that has a name is a violation */
 };

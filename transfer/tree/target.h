@@ -21,6 +21,7 @@ struct hsr_tree {
     uint32_t gid;
     bool root; /* may chown, mknod devices, set trusted.* and security.* */
     bool owner_refused; /* owners were not kept at least once (plain user): said once */
+    bool no_clone; /* this file system has no reflinks */
     bool no_tmpfile; /* this file system has no O_TMPFILE: named stages */
     bool tmpfs; /* valid with tmpfs_known: preallocating there only costs (see stage.c) */
     bool tmpfs_known;
