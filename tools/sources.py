@@ -6,12 +6,15 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SKIPPED = {".git", "__pycache__", "subprojects"}
 
 
+def is_build(folder):
+    return folder.startswith("build") or os.path.isdir(os.path.join(ROOT, folder, "meson-private"))
+
+
 def files(*suffixes):
     """Paths relative to the root, sorted; all files without arguments."""
     found = []
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = [f for f in folders if f not in SKIPPED and
-                      not (folder == ROOT and f.startswith("build"))]
+        folders[:] = [f for f in folders if f not in SKIPPED and not (folder == ROOT and is_build(f))]
         for name in names:
             path = os.path.join(folder, name)
             if (not suffixes or name.endswith(suffixes)) and not os.path.islink(path):
