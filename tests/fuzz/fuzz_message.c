@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "tests/fuzz/fuzz.h"
 #include "transfer/proto/bench.h"
+#include "transfer/proto/delta.h"
 
 static uint8_t again[HSR_CONTROL_PAYLOAD_MAX];
 
@@ -43,6 +44,23 @@ TRY(bench_ask)
 TRY(bench_ack)
 TRY(bench_result)
 TRY(stages)
+
+/* The number of its first block comes in front: the frame's header has it. */
+static void try_sig(struct hsr_span payload)
+{
+    struct hsr_reader reader = hsr_reader_init(payload.ptr, payload.size);
+    uint64_t first = hsr_get_u64(&reader);
+    struct hsr_span rest = hsr_get_span(&reader, hsr_reader_left(&reader));
+    struct hsr_sig sig;
+    int rc = hsr_sig_decode(rest, first, &sig);
+
+    rc_check(rc);
+    if (rc != 0)
+        return;
+    FUZZ_CHECK(first + sig.count <= HSR_SIG_BLOCKS_MAX);
+    FUZZ_CHECK(hsr_sig_encode(&sig, first, again, sizeof(again)) == (int)rest.size);
+    FUZZ_CHECK(memcmp(again, rest.ptr, rest.size) == 0);
+}
 
 /* Lists are read item by item and written the same way. */
 static void try_list(struct hsr_span payload, uint32_t count_max,
@@ -96,10 +114,10 @@ static int ack_copy(struct hsr_list_reader *reader, struct hsr_list_writer *writ
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static void (*const tries[])(struct hsr_span payload) = {
-        try_hello,     try_hello_ack, try_open,         try_open_ack,
-        try_join,      try_reject,    try_note,         try_done,
-        try_walk_end,  try_file_end,  try_list_request, try_join_ack,
-        try_bench_ask, try_bench_ack, try_bench_result, try_stages,
+        try_hello,        try_hello_ack, try_open,      try_open_ack,  try_join,
+        try_reject,       try_note,      try_done,      try_walk_end,  try_file_end,
+        try_list_request, try_join_ack,  try_bench_ask, try_bench_ack, try_bench_result,
+        try_stages,       try_sig,
     };
     struct hsr_span payload;
     unsigned pick;

@@ -26,15 +26,17 @@ def string(data):
 def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
-             "bench_data_ack bench_result stages").split()
+             "bench_data_ack bench_result stages sig patch").split()
     for kind, name in enumerate(kinds, 1):
-        page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack") else 0
-        index = 3 if name in ("same", "data", "file_end") else 0
-        data = name == "data"
+        page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch") else 0
+        index = 3 if name in ("same", "data", "file_end", "sig", "patch") else 0
+        data = name in ("data", "patch")
         size = 0 if name in ("same", "ping", "pong", "list_end", "bench_data_ack") else 20
-        offset = 65536 if name in ("data", "bench_data_ack") else 0
+        offset = 65536 if name in ("data", "bench_data_ack", "patch", "sig") else 0
+        region = 65536 if name == "patch" else 0
         # The fuzzer fills in the header's check.
-        save("frame", name, struct.pack("<HHIIIIIQQQ", kind, 1 if offset else 0, size, kind, page, index, 0,
+        save("frame", name, struct.pack("<HHIIIIIQQQ", kind, 1 if offset and name != "sig" else 0, size,
+                                        kind, page, index, region,
                                         offset, 0x1122334455667788, 9 if data else 0))
 
 
@@ -60,15 +62,16 @@ def messages():
         ("bench_ack", token + struct.pack("<IIIQQ", 2, 16, 1 << 20, 10**9, 1 << 30)),
         ("bench_result", struct.pack("<12Q", 1, 2, 3, 4, 100, 10, 20, 20, 30, 40, 50, 60)),
         ("stages", struct.pack("<24Q", *range(1000, 25000, 1000))),
+        ("sig", struct.pack("<QQBBHI", 1, 10240, 12, 6, 0, 2) + digest + b"\xd2" * 4),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
-        ("want", struct.pack("<IHBHB", 2, 0, 1, 511, 2) + digest),
+        ("want", struct.pack("<IHBHBHB", 3, 0, 1, 7, 3, 511, 2) + digest),
         ("page_ack", struct.pack("<IHiHi", 2, 5, -28, 6, -5017)),
     ]
     for pick, (name, payload) in enumerate(payloads):
         save("message", name, bytes([pick]) + payload)
     save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
     save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
-    save("message", "want_empty", b"\x10" + struct.pack("<I", 0))
+    save("message", "want_empty", b"\x12" + struct.pack("<I", 0))
 
 
 def entry(kind, flags=0, name=b"name", parent=1, parts=b""):

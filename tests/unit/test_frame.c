@@ -38,10 +38,12 @@ static const struct {
     [HSR_FRAME_BENCH_DATA_ACK] = { "BENCH_DATA_ACK", 0, false, false, false },
     [HSR_FRAME_BENCH_RESULT] = { "BENCH_RESULT", 96, false, false, false },
     [HSR_FRAME_STAGES] = { "STAGES", 192, false, false, false },
+    [HSR_FRAME_SIG] = { "SIG", 196608, true, true, false },
+    [HSR_FRAME_PATCH] = { "PATCH", 4194304, true, true, true },
 };
 
 /* Lay out a header by hand, with its check, so that headers no encoder writes can be tried. */
-static int decode_raw(const struct hsr_frame *frame, uint32_t reserved, struct hsr_frame *ret_frame)
+static int decode_raw(const struct hsr_frame *frame, struct hsr_frame *ret_frame)
 {
     uint8_t bytes[HSR_FRAME_HEADER_SIZE];
     struct hsr_writer w = hsr_writer_init(bytes, sizeof(bytes));
@@ -52,7 +54,7 @@ static int decode_raw(const struct hsr_frame *frame, uint32_t reserved, struct h
     hsr_put_u32(&w, frame->seq);
     hsr_put_u32(&w, frame->page);
     hsr_put_u32(&w, frame->index);
-    hsr_put_u32(&w, reserved);
+    hsr_put_u32(&w, frame->region);
     hsr_put_u64(&w, frame->offset);
     hsr_put_u64(&w, frame->check.low);
     hsr_put_u64(&w, frame->check.high);
@@ -61,23 +63,41 @@ static int decode_raw(const struct hsr_frame *frame, uint32_t reserved, struct h
     return hsr_frame_decode(bytes, ret_frame);
 }
 
-/* And RANGE_END. */
+static bool uses_end(uint16_t kind)
+{
+    return kind == HSR_FRAME_DATA || kind == HSR_FRAME_PATCH || kind == HSR_FRAME_BENCH_DATA_ACK;
+}
+
 static bool uses_offset(uint16_t kind)
 {
-    return kind == HSR_FRAME_DATA || kind == HSR_FRAME_BENCH_DATA_ACK;
+    return uses_end(kind) || kind == HSR_FRAME_SIG;
+}
+
+static bool uses_high(uint16_t kind)
+{
+    return kind == HSR_FRAME_DATA || kind == HSR_FRAME_PATCH;
+}
+
+/* The smallest frame of a kind that may be. */
+static struct hsr_frame smallest(uint16_t kind)
+{
+    return (struct hsr_frame){ .kind = kind,
+                               .size = kind == HSR_FRAME_DATA    ? 1
+                                       : kind == HSR_FRAME_PATCH ? 9
+                                                                 : 0,
+                               .region = kind == HSR_FRAME_PATCH };
 }
 
 static int try(struct hsr_frame frame)
 {
     struct hsr_frame back;
 
-    return decode_raw(&frame, 0, &back);
+    return decode_raw(&frame, &back);
 }
 
 static void test_frame_round_trip(void)
 {
     for (uint16_t kind = 1; kind < HSR_FRAME_KIND_COUNT; kind++) {
-        bool data = kind == HSR_FRAME_DATA;
         struct hsr_frame frame = { .kind = kind, .size = kinds[kind].size_max, .seq = 0xfffffffe };
         struct hsr_frame back;
         uint8_t bytes[HSR_FRAME_HEADER_SIZE];
@@ -86,9 +106,10 @@ static void test_frame_round_trip(void)
         frame.page = kinds[kind].page ? UINT32_MAX : 0;
         frame.index = kinds[kind].index ? HSR_PAGE_ENTRIES_MAX - 1 : 0;
         frame.check.low = 0x0123456789abcdef;
-        frame.check.high = data ? 0xfedcba9876543210 : 0;
-        frame.offset = uses_offset(kind) ? 0x123456780000 : 0;
-        frame.flags = uses_offset(kind) ? HSR_FRAME_RANGE_END : 0;
+        frame.check.high = uses_high(kind) ? 0xfedcba9876543210 : 0;
+        frame.offset = kind == HSR_FRAME_SIG ? 0xfffff : uses_offset(kind) ? 0x123456780000 : 0;
+        frame.flags = uses_end(kind) ? HSR_FRAME_RANGE_END : 0;
+        frame.region = kind == HSR_FRAME_PATCH ? 4194304 : 0;
         hsr_frame_encode(&frame, bytes);
         CHECK_EQ(hsr_frame_decode(bytes, &back), 0);
         hsr_frame_encode(&back, again);
@@ -96,6 +117,8 @@ static void test_frame_round_trip(void)
         CHECK(back.kind == kind && back.flags == frame.flags && back.size == frame.size);
         CHECK(back.seq == frame.seq && back.page == frame.page && back.index == frame.index);
         CHECK(back.offset == frame.offset && hsr_digest_same(back.check, frame.check));
+        CHECK_EQ(back.region, frame.region);
+        CHECK_EQ(hsr_frame_content(&back), kinds[kind].size_max);
     }
 }
 
@@ -132,24 +155,29 @@ static void test_frame_size_limit_of_each_kind(void)
 {
     for (uint16_t kind = 1; kind < HSR_FRAME_KIND_COUNT; kind++) {
         uint32_t max = kinds[kind].size_max;
+        struct hsr_frame frame = smallest(kind);
 
-        if (max > 0)
-            CHECK_EQ(try((struct hsr_frame){ .kind = kind, .size = max - 1 }), 0);
-        CHECK_EQ(try((struct hsr_frame){ .kind = kind, .size = max }), 0);
-        CHECK_EQ(try((struct hsr_frame){ .kind = kind, .size = max + 1 }), HSR_E_LIMIT);
-        CHECK_EQ(try((struct hsr_frame){ .kind = kind, .size = UINT32_MAX }), HSR_E_LIMIT);
+        if (max > 0) {
+            frame.size = max - 1;
+            CHECK_EQ(try(frame), 0);
+        }
+        frame.size = max;
+        CHECK_EQ(try(frame), 0);
+        frame.size = max + 1;
+        CHECK_EQ(try(frame), HSR_E_LIMIT);
+        frame.size = UINT32_MAX;
+        CHECK_EQ(try(frame), HSR_E_LIMIT);
     }
 }
 
 static void test_frame_unused_fields_are_zero(void)
 {
-    struct hsr_frame back;
-
     for (uint16_t kind = 1; kind < HSR_FRAME_KIND_COUNT; kind++) {
-        bool data = kind == HSR_FRAME_DATA;
-        struct hsr_frame frame = { .kind = kind, .size = data ? 1 : 0 };
+        struct hsr_frame frame = smallest(kind);
 
-        CHECK_EQ(decode_raw(&frame, 1, &back), HSR_E_PROTOCOL);
+        frame.region++;
+        CHECK_EQ(try(frame), kind == HSR_FRAME_PATCH ? 0 : HSR_E_PROTOCOL);
+        frame.region--;
         frame.page = 1;
         CHECK_EQ(try(frame), kinds[kind].page ? 0 : HSR_E_PROTOCOL);
         frame.page = 0;
@@ -160,12 +188,12 @@ static void test_frame_unused_fields_are_zero(void)
         CHECK_EQ(try(frame), uses_offset(kind) ? 0 : HSR_E_PROTOCOL);
         frame.offset = 0;
         frame.check.high = 1;
-        CHECK_EQ(try(frame), data ? 0 : HSR_E_PROTOCOL);
+        CHECK_EQ(try(frame), uses_high(kind) ? 0 : HSR_E_PROTOCOL);
         frame.check.high = 0;
         for (unsigned bit = 0; bit < 16; bit++) {
             frame.flags = (uint16_t)(1u << bit);
             CHECK_EQ(try(frame),
-                     uses_offset(kind) && frame.flags == HSR_FRAME_RANGE_END ? 0 : HSR_E_PROTOCOL);
+                     uses_end(kind) && frame.flags == HSR_FRAME_RANGE_END ? 0 : HSR_E_PROTOCOL);
         }
     }
 }
@@ -195,6 +223,31 @@ static void test_frame_empty_data_only_ends_a_range(void)
     CHECK_EQ(try((struct hsr_frame){ .kind = HSR_FRAME_DATA, .flags = HSR_FRAME_RANGE_END }), 0);
 }
 
+/* Goal: nothing without content, nothing past the ends. */
+static void test_frame_patch_and_sig_limits(void)
+{
+    struct hsr_frame frame = { .kind = HSR_FRAME_PATCH, .size = 9, .region = 4194304 };
+
+    CHECK_EQ(try(frame), 0);
+    frame.size = 8; /* nothing behind its check */
+    CHECK_EQ(try(frame), HSR_E_PROTOCOL);
+    frame.flags = HSR_FRAME_RANGE_END; /* an empty end of a range is DATA's */
+    frame.size = 0;
+    CHECK_EQ(try(frame), HSR_E_PROTOCOL);
+    frame.size = 9;
+    frame.region = 0;
+    CHECK_EQ(try(frame), HSR_E_PROTOCOL);
+    frame.region = 4194305;
+    CHECK_EQ(try(frame), HSR_E_LIMIT);
+    frame.region = 65536;
+    frame.offset = (uint64_t)INT64_MAX - 65536;
+    CHECK_EQ(try(frame), 0);
+    frame.offset++; /* it is the content that must end in time, not the payload */
+    CHECK_EQ(try(frame), HSR_E_LIMIT);
+    CHECK_EQ(try((struct hsr_frame){ .kind = HSR_FRAME_SIG, .offset = 0xfffff }), 0);
+    CHECK_EQ(try((struct hsr_frame){ .kind = HSR_FRAME_SIG, .offset = 0x100000 }), HSR_E_LIMIT);
+}
+
 int main(void)
 {
     RUN(test_frame_round_trip);
@@ -204,5 +257,6 @@ int main(void)
     RUN(test_frame_unused_fields_are_zero);
     RUN(test_frame_index_and_offset_limits);
     RUN(test_frame_empty_data_only_ends_a_range);
+    RUN(test_frame_patch_and_sig_limits);
     TEST_END();
 }

@@ -108,6 +108,7 @@ static struct hsr_open open_good(void)
     return (struct hsr_open){ .role = HSR_ROLE_TARGET,
                               .digest = HSR_DIGEST_XXH3,
                               .durability = HSR_DURABILITY_WRITTEN,
+                              .block_log = 12,
                               .options = HSR_OPTS_ALL & ~HSR_OPT_DISCARD,
                               .streams = 8,
                               .depth = 4,
@@ -133,14 +134,22 @@ static void test_message_open(void)
     CHECK_POKED(open, &open, 1, 2, HSR_E_PROTOCOL); /* blake3 is not in version 1 */
     CHECK_POKED(open, &open, 2, 0, HSR_E_PROTOCOL);
     CHECK_POKED(open, &open, 2, 4, HSR_E_PROTOCOL);
-    CHECK_POKED(open, &open, 3, 1, HSR_E_PROTOCOL); /* zero field */
+    CHECK_POKED(open, &open, 3, 8, HSR_E_LIMIT); /* blocks of 256 bytes */
+    CHECK_POKED(open, &open, 3, 21, HSR_E_LIMIT);
+    CHECK_POKED(open, &open, 3, 0, 0);
+    CHECK_POKED(open, &open, 5, 0x80, HSR_E_PROTOCOL); /* a size of blocks, and no DELTA */
     for (unsigned bit = 13; bit < 32; bit++) {
+        if (bit == 14 || bit == 15)
+            continue;
+        open = open_good();
         CHECK_REFUSED(open, open_good(), options, 1u << bit, HSR_E_PROTOCOL);
         open.options = 0;
+        open.block_log = 0;
         CHECK_POKED(open, &open, 4 + bit / 8, 1u << bit % 8, HSR_E_PROTOCOL);
     }
     open = open_good(); /* DISCARD: a dry run, and a push */
     open.options = HSR_OPT_DISCARD | HSR_OPT_DRY_RUN;
+    open.block_log = 0;
     CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_PROTOCOL);
     open.role = HSR_ROLE_SOURCE;
     open.paths = 0;
@@ -437,7 +446,7 @@ static void test_list_items_that_no_writer_writes(void)
 {
     static const uint8_t twice[] = { 2, 0, 0, 0, 7, 0, 1, 7, 0, 1 };
     static const uint8_t action_zero[] = { 1, 0, 0, 0, 7, 0, 0 };
-    static const uint8_t action_three[] = { 1, 0, 0, 0, 7, 0, 3 };
+    static const uint8_t action_four[] = { 1, 0, 0, 0, 7, 0, 4 };
     static const uint8_t index_512[] = { 1, 0, 0, 0, 0, 2, 1 };
     static const uint8_t ack_good[] = { 1, 0, 0, 0, 7, 0, 0xff, 0xff, 0xff, 0xff };
     static const uint8_t ack_zero[] = { 1, 0, 0, 0, 7, 0, 0, 0, 0, 0 };
@@ -446,7 +455,7 @@ static void test_list_items_that_no_writer_writes(void)
 
     CHECK_EQ(read_items(twice, sizeof(twice), true), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(action_zero, sizeof(action_zero), true), HSR_E_PROTOCOL);
-    CHECK_EQ(read_items(action_three, sizeof(action_three), true), HSR_E_PROTOCOL);
+    CHECK_EQ(read_items(action_four, sizeof(action_four), true), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(index_512, sizeof(index_512), true), HSR_E_LIMIT);
     CHECK_EQ(read_items(ack_good, sizeof(ack_good), false), 1);
     CHECK_EQ(read_items(ack_zero, sizeof(ack_zero), false), HSR_E_PROTOCOL);

@@ -38,6 +38,9 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     hsr_require(!atomic_load(&shard->engine->draining), HSR_E_SHUTDOWN);
     hsr_require(atomic_load(&shard->engine->sessions) < config->plan.sessions, HSR_E_BUSY);
     hsr_require(!(open->options & HSR_OPT_DISCARD) || config->bench, HSR_E_DENIED);
+    hsr_require(!(open->options & (HSR_OPT_DELTA | HSR_OPT_INPLACE)) ||
+                    (conn->features & HSR_FEATURE_DELTA) != 0,
+                HSR_E_PROTOCOL);
     session = hsr_session_create(shard, false);
     if (session == NULL)
         return -ENOMEM;

@@ -458,6 +458,9 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
     while (rc >= 0 && (rc = hsr_want_next(&list, &item)) > 0) {
         hsr_require(item.index < page->count, HSR_E_PROTOCOL);
         hsr_require(page->entries[item.index].type == HSR_ENTRY_FILE, HSR_E_PROTOCOL);
+        hsr_require(item.action != HSR_WANT_DELTA ||
+                        (source->session->options & HSR_OPT_DELTA) != 0,
+                    HSR_E_PROTOCOL);
         source_want_one(source, page, &item);
         if (item.action == HSR_WANT_UNLESS && source->digests == NULL)
             return -ENOMEM;

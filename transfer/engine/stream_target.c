@@ -248,6 +248,7 @@ static int target_arrived(struct hsr_stream *stream, struct hsr_chunk *chunk)
 {
     int rc;
 
+    hsr_require(chunk->frame.kind != HSR_FRAME_PATCH, HSR_E_PROTOCOL); /* none was wanted */
     rc = chunk->frame.kind == HSR_FRAME_PACK ? target_pack(stream, chunk)
                                              : target_data(stream, chunk);
     if (rc < 0 && chunk->intake == NULL)

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "transfer/proto/delta.h"
 #include "transfer/proto/message.h"
 
 #define HEADER_CHECKED_SIZE 48u /* bytes that the header's own check covers: all before it */
@@ -20,6 +21,7 @@ _Static_assert(HEADER_CHECKED_SIZE + sizeof(uint64_t) == HSR_FRAME_HEADER_SIZE, 
 #define USES_HIGH (1u << 3) /* check.high */
 #define IS_BULK (1u << 4)
 #define USES_END (1u << 5) /* flag RANGE_END */
+#define USES_REGION (1u << 6)
 
 /* Payload sizes: fixed part, plus each counted string with its size field at its longest. */
 #define STRING_MAX(size) (2u + (size))
@@ -86,6 +88,10 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_BENCH_DATA_ACK] = { "BENCH_DATA_ACK", 0, USES_OFFSET | USES_END },
     [HSR_FRAME_BENCH_RESULT] = { "BENCH_RESULT", BENCH_RESULT_SIZE_MAX, 0 },
     [HSR_FRAME_STAGES] = { "STAGES", STAGES_SIZE, 0 },
+    [HSR_FRAME_SIG] = { "SIG", HSR_CONTROL_PAYLOAD_MAX, USES_PAGE | USES_INDEX | USES_OFFSET },
+    [HSR_FRAME_PATCH] = { "PATCH", HSR_CHUNK_SIZE_MAX,
+                          USES_PAGE | USES_INDEX | USES_OFFSET | USES_HIGH | USES_END |
+                              USES_REGION | IS_BULK },
 };
 
 static const struct frame_kind *frame_kind_get(uint16_t kind)
@@ -121,7 +127,7 @@ void hsr_frame_encode(const struct hsr_frame *frame, uint8_t out[HSR_FRAME_HEADE
     hsr_put_u32(&w, frame->seq);
     hsr_put_u32(&w, frame->page);
     hsr_put_u32(&w, frame->index);
-    hsr_put_u32(&w, 0);
+    hsr_put_u32(&w, frame->region);
     hsr_put_u64(&w, frame->offset);
     hsr_put_u64(&w, frame->check.low);
     hsr_put_u64(&w, frame->check.high);
@@ -141,12 +147,20 @@ static int frame_check(const struct hsr_frame *frame)
                 HSR_E_PROTOCOL);
     hsr_require(frame->page == 0 || (info->uses & USES_PAGE) != 0, HSR_E_PROTOCOL);
     hsr_require(frame->index == 0 || (info->uses & USES_INDEX) != 0, HSR_E_PROTOCOL);
+    hsr_require(frame->region == 0 || (info->uses & USES_REGION) != 0, HSR_E_PROTOCOL);
     hsr_require(frame->offset == 0 || (info->uses & USES_OFFSET) != 0, HSR_E_PROTOCOL);
     hsr_require(frame->check.high == 0 || (info->uses & USES_HIGH) != 0, HSR_E_PROTOCOL);
     hsr_require(frame->size <= info->size_max, HSR_E_LIMIT);
     hsr_require(frame->index < HSR_PAGE_ENTRIES_MAX, HSR_E_LIMIT);
+    hsr_require(frame->region <= HSR_CHUNK_SIZE_MAX, HSR_E_LIMIT);
     /* A file ends at INT64_MAX at the latest: off_t holds offset + size. */
-    hsr_require(frame->offset <= (uint64_t)INT64_MAX - frame->size, HSR_E_LIMIT);
+    hsr_require(frame->offset <= (uint64_t)INT64_MAX - HSR_MAX(frame->size, frame->region),
+                HSR_E_LIMIT);
+    hsr_require(frame->kind != HSR_FRAME_SIG || frame->offset < HSR_SIG_BLOCKS_MAX, HSR_E_LIMIT);
+    /* A patch makes something, out of something. */
+    hsr_require(frame->kind != HSR_FRAME_PATCH ||
+                    (frame->region > 0 && frame->size > HSR_PATCH_HEAD_SIZE),
+                HSR_E_PROTOCOL);
     /* An empty DATA frame says nothing unless it ends a range. */
     hsr_require(!data || frame->size > 0 || frame->flags != 0, HSR_E_PROTOCOL);
     return 0;
@@ -156,7 +170,6 @@ int hsr_frame_decode(const uint8_t in[HSR_FRAME_HEADER_SIZE], struct hsr_frame *
 {
     struct hsr_reader r = hsr_reader_init(in, HSR_FRAME_HEADER_SIZE);
     struct hsr_frame frame = { 0 };
-    uint32_t reserved;
     int rc;
 
     frame.kind = hsr_get_u16(&r);
@@ -165,14 +178,13 @@ int hsr_frame_decode(const uint8_t in[HSR_FRAME_HEADER_SIZE], struct hsr_frame *
     frame.seq = hsr_get_u32(&r);
     frame.page = hsr_get_u32(&r);
     frame.index = hsr_get_u32(&r);
-    reserved = hsr_get_u32(&r);
+    frame.region = hsr_get_u32(&r);
     frame.offset = hsr_get_u64(&r);
     frame.check.low = hsr_get_u64(&r);
     frame.check.high = hsr_get_u64(&r);
     hsr_require(hsr_get_u64(&r) == hsr_hash64(in, HEADER_CHECKED_SIZE), HSR_E_CHECK);
     hsr_assert_hot(!r.failed && hsr_reader_left(&r) == 0);
 
-    hsr_require(reserved == 0, HSR_E_PROTOCOL);
     rc = frame_check(&frame);
     if (rc < 0)
         return rc;

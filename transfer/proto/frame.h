@@ -18,11 +18,12 @@
  * received although it is not in force is a protocol error. */
 #define HSR_FEATURE_XXH3 (1ull << 0) /* the xxh3 tree digest */
 #define HSR_FEATURE_BLAKE3 (1ull << 1) /* reserved: a later version */
-#define HSR_FEATURE_DELTA (1ull << 2) /* reserved */
+#define HSR_FEATURE_DELTA (1ull << 2) /* deltas against old versions, and writing in place */
 #define HSR_FEATURE_RESUME (1ull << 3) /* reserved */
 #define HSR_FEATURE_BENCH (1ull << 4) /* benchmarks: a server states it only if it allows them */
 #define HSR_FEATURE_STAGES (1ull << 5) /* the server sends STAGES: where its time went */
-#define HSR_FEATURES_OURS (HSR_FEATURE_XXH3 | HSR_FEATURE_BENCH | HSR_FEATURE_STAGES)
+#define HSR_FEATURES_OURS                                                                          \
+    (HSR_FEATURE_XXH3 | HSR_FEATURE_DELTA | HSR_FEATURE_BENCH | HSR_FEATURE_STAGES)
 
 #define HSR_FRAME_HEADER_SIZE 56u
 #define HSR_CONTROL_PAYLOAD_MAX (192u * 1024) /* one page of entries with large xattrs */
@@ -72,11 +73,13 @@ enum hsr_frame_kind {
     HSR_FRAME_BENCH_DATA_ACK, /* target -> source, on a stream: so many bytes have come */
     HSR_FRAME_BENCH_RESULT, /* server: what it measured */
     HSR_FRAME_STAGES, /* server: where its time went so far; for "what limits it" */
+    HSR_FRAME_SIG, /* target -> source: sums of the blocks of its old version of a file */
+    HSR_FRAME_PATCH, /* source -> target, on a stream: like DATA, made from that version */
     HSR_FRAME_KIND_COUNT
 };
 
 /* frame.flags */
-/* DATA: last frame of this range on this stream. BENCH_DATA_ACK: that one has come */
+/* DATA, PATCH: last frame of this range on this stream. BENCH_DATA_ACK: that one has come */
 #define HSR_FRAME_RANGE_END 0x0001u
 
 struct hsr_frame {
@@ -84,11 +87,13 @@ struct hsr_frame {
     uint16_t flags;
     uint32_t size; /* payload bytes after the header */
     uint32_t seq; /* 0, 1, 2 ... per connection and direction: replay and loss are errors */
-    uint32_t page; /* ENTRIES, WANT, SAME, DATA, FILE_END, PAGE_ACK: page number */
-    uint32_t index; /* DATA, FILE_END, SAME: entry in that page */
-    /* DATA: where the payload belongs in the file, bytes. BENCH_DATA_ACK: bytes received in all */
+    uint32_t page; /* ENTRIES, WANT, SAME, DATA, PATCH, SIG, FILE_END, PAGE_ACK: page number */
+    uint32_t index; /* DATA, PATCH, SIG, FILE_END, SAME: entry in that page */
+    uint32_t region; /* PATCH: bytes of the file that it makes */
+    /* DATA, PATCH: where the content belongs in the file, bytes. BENCH_DATA_ACK: bytes received
+     * in all. SIG: number of its first block */
     uint64_t offset;
-    /* DATA: digest sum of the payload's leaves. PACK: low = XXH3-64 of the member table.
+    /* DATA, PATCH: digest sum of the content's leaves. PACK: low = XXH3-64 of the member table.
      * Others: low = XXH3-64 of the payload. Unused halves are zero. */
     struct hsr_digest_sum check;
 };
@@ -103,6 +108,12 @@ int hsr_frame_decode(const uint8_t in[HSR_FRAME_HEADER_SIZE], struct hsr_frame *
 
 /** Is this a kind that travels on data streams (its payload goes into a chunk)? */
 bool hsr_frame_is_bulk(uint16_t kind);
+
+/** Bytes of the file that a DATA or PATCH frame stands for. */
+static inline uint32_t hsr_frame_content(const struct hsr_frame *frame)
+{
+    return frame->kind == HSR_FRAME_PATCH ? frame->region : frame->size;
+}
 
 const char *hsr_frame_name(uint16_t kind);
 

@@ -67,7 +67,8 @@ int hsr_want_next(struct hsr_list_reader *list, struct hsr_want_item *ret_item)
     if (item.action == HSR_WANT_UNLESS)
         hsr_get_bytes(&list->reader, item.digest, HSR_DIGEST_SIZE);
     hsr_require(!list->reader.failed, HSR_E_TRUNCATED);
-    hsr_require(item.action == HSR_WANT_WHOLE || item.action == HSR_WANT_UNLESS, HSR_E_PROTOCOL);
+    hsr_require(item.action >= HSR_WANT_WHOLE && item.action < HSR_WANT_ACTION_COUNT,
+                HSR_E_PROTOCOL);
     rc = list_index_check(list, item.index);
     if (rc < 0)
         return rc;
@@ -135,7 +136,8 @@ int hsr_want_put(struct hsr_list_writer *list, const struct hsr_want_item *item)
 
     hsr_require(list->count < HSR_PAGE_ENTRIES_MAX, HSR_E_LIMIT);
     hsr_require(item->index < HSR_PAGE_ENTRIES_MAX, HSR_E_LIMIT);
-    hsr_require(item->action == HSR_WANT_WHOLE || item->action == HSR_WANT_UNLESS, HSR_E_PROTOCOL);
+    hsr_require(item->action >= HSR_WANT_WHOLE && item->action < HSR_WANT_ACTION_COUNT,
+                HSR_E_PROTOCOL);
     hsr_put_u16(&list->writer, item->index);
     hsr_put_u8(&list->writer, item->action);
     if (item->action == HSR_WANT_UNLESS)

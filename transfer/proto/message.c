@@ -1,6 +1,7 @@
 /* Payloads with a fixed layout: a check that both directions share, an encoder, a decoder. */
 #include "transfer/proto/message.h"
 
+#include "transfer/proto/delta.h"
 #include "transfer/proto/wire.h"
 
 /* ---- HELLO, HELLO_ACK: the only messages before a version is agreed ---- */
@@ -127,6 +128,10 @@ static int open_check(const struct hsr_open *open)
     hsr_require(!(open->options & HSR_OPT_DISCARD) ||
                     ((open->options & HSR_OPT_DRY_RUN) && open->role == HSR_ROLE_SOURCE),
                 HSR_E_PROTOCOL);
+    hsr_require(open->block_log == 0 || (open->options & HSR_OPT_DELTA), HSR_E_PROTOCOL);
+    hsr_require(open->block_log == 0 || (open->block_log >= HSR_SIG_BLOCK_LOG_MIN &&
+                                         open->block_log <= HSR_SIG_BLOCK_LOG_MAX),
+                HSR_E_LIMIT);
     hsr_require(open->role == HSR_ROLE_TARGET || open->paths == 0, HSR_E_PROTOCOL);
     hsr_require(open->rules.size <= HSR_RULES_SIZE_MAX, HSR_E_LIMIT);
     rc = shape_check(open->streams, open->depth, open->chunk);
@@ -149,7 +154,7 @@ int hsr_open_encode(const struct hsr_open *open, void *out, size_t size)
     hsr_put_u8(&w, open->role);
     hsr_put_u8(&w, open->digest);
     hsr_put_u8(&w, open->durability);
-    hsr_put_u8(&w, 0);
+    hsr_put_u8(&w, open->block_log);
     hsr_put_u32(&w, open->options);
     hsr_put_u32(&w, open->streams);
     hsr_put_u32(&w, open->depth);
@@ -169,13 +174,12 @@ int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open)
 {
     struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
     struct hsr_open open = { 0 };
-    uint8_t reserved;
     int rc;
 
     open.role = hsr_get_u8(&r);
     open.digest = hsr_get_u8(&r);
     open.durability = hsr_get_u8(&r);
-    reserved = hsr_get_u8(&r);
+    open.block_log = hsr_get_u8(&r);
     open.options = hsr_get_u32(&r);
     open.streams = hsr_get_u32(&r);
     open.depth = hsr_get_u32(&r);
@@ -190,7 +194,6 @@ int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open)
     rc = wire_end(&r);
     if (rc < 0)
         return rc;
-    hsr_require(reserved == 0, HSR_E_PROTOCOL);
     rc = open_check(&open);
     if (rc == 0)
         *ret_open = open;

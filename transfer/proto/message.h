@@ -53,7 +53,10 @@ enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
 #define HSR_OPT_LIST (1u << 12) /* PATHS are a --files-from list: parents are implied */
 /* With DRY_RUN: contents move, are verified, and dropped. For benchmarks. */
 #define HSR_OPT_DISCARD (1u << 13)
-#define HSR_OPTS_ALL ((1u << 14) - 1)
+/* with feature DELTA */
+#define HSR_OPT_DELTA (1u << 14) /* the target may ask for deltas against what it has */
+#define HSR_OPT_INPLACE (1u << 15) /* files are written where they lie, in ascending order */
+#define HSR_OPTS_ALL ((1u << 16) - 1)
 
 enum hsr_durability {
     HSR_DURABILITY_RECEIVED = 1,
@@ -65,6 +68,7 @@ struct hsr_open {
     uint8_t role; /* the client's: SOURCE for push, TARGET for pull */
     uint8_t digest; /* enum hsr_digest_kind */
     uint8_t durability; /* enum hsr_durability */
+    uint8_t block_log; /* DELTA: blocks of 2^this bytes; 0: the target chooses */
     uint32_t options; /* HSR_OPT_x */
     uint32_t streams; /* data connections asked for */
     uint32_t depth; /* chunks per stream asked for */
@@ -154,6 +158,7 @@ struct hsr_file_end {
 enum hsr_want_action {
     HSR_WANT_WHOLE = 1, /* send it */
     HSR_WANT_UNLESS = 2, /* send it unless its digest is this one (--checksum) */
+    HSR_WANT_DELTA = 3, /* wait for its signature, then send what differs; feature DELTA */
     HSR_WANT_ACTION_COUNT
 };
 
