@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 
-from measure import Unable, read, say
+from measure import Unable, memory_available, read, say
 
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
 MARK = "HAWSER_COMPARE_CAGE"
@@ -81,7 +81,8 @@ class Tmpfs:
             if self.huge:
                 raise Unable("mounting needs root and a mount namespace")
             return self.fallback
-        options = "mode=0755" + (",huge=always" if self.huge else "")
+        # The kernel's own limit is half of the memory, which is too little for a large tree and its copy.
+        options = "mode=0755,size=%d" % (memory_available() * 8 // 10) + (",huge=always" if self.huge else "")
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "hawser-compare", self.folder],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode:

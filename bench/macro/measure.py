@@ -29,6 +29,11 @@ def read(path, default=""):
         return default
 
 
+def memory_available():
+    """Bytes that new pages may take without anything being swapped or killed."""
+    return int(read("/proc/meminfo").split("MemAvailable:")[1].split()[0]) * 1024
+
+
 def first_line(args):
     try:
         done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)

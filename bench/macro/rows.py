@@ -11,7 +11,7 @@ import targets
 import tools
 from cage import Tmpfs
 from data import GIB, MIB
-from measure import Unable, command_cost, read, say
+from measure import Unable, command_cost, memory_available, say
 
 
 class Row:
@@ -56,7 +56,7 @@ class Row:
         need = row["bytes"] + row["entries"] * 6144 + 64 * MIB
         if need > shutil.disk_usage(root).free * 0.9:
             raise Unable("%.1f GiB are needed in %s" % (need / GIB, root))
-        available = int(read("/proc/meminfo").split("MemAvailable:")[1].split()[0]) * 1024
+        available = memory_available()
         if self.medium != "disk" and need + GIB > available:
             raise Unable("%.1f GiB of memory are needed, %.1f are there" % (need / GIB, available / GIB))
 
