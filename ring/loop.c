@@ -21,7 +21,6 @@
 #define DELIVER_MAX 1024u
 
 #define TURN_LONG_NS HSR_NS_PER_MS
-#define IDLE_BUDGET_NS (50 * HSR_NS_PER_US)
 #define SPIN_ROUNDS 16u /* polls between two looks at the clock */
 
 static __thread struct hsr_loop *loop_current;
@@ -34,9 +33,8 @@ static unsigned loop_deliver(struct hsr_loop *loop);
 static unsigned loop_fire(struct hsr_loop *loop);
 static unsigned loop_step_tasks(struct hsr_loop *loop, const char **ret_longest);
 static unsigned loop_hand_over(struct hsr_loop *loop);
-static void loop_account(struct hsr_loop *loop, const char *longest);
-static void loop_wait(struct hsr_loop *loop, bool may_sleep);
-static unsigned loop_idle(struct hsr_loop *loop);
+static uint64_t loop_account(struct hsr_loop *loop, const char *longest);
+static void loop_wait(struct hsr_loop *loop, uint64_t now_ns, bool may_sleep);
 static void timer_place(struct hsr_loop *loop, struct hsr_timer *timer, uint32_t index);
 static void timer_sift(struct hsr_loop *loop, uint32_t index);
 
@@ -50,7 +48,7 @@ int hsr_loop_init(struct hsr_loop *loop, struct hsr_backend *backend, unsigned i
     hsr_list_init(&loop->runnable);
     hsr_list_init(&loop->running);
     hsr_list_init(&loop->submitted);
-    hsr_list_init(&loop->idle);
+    hsr_jobs_init(loop);
     hsr_mpsc_init(&loop->inbox);
     atomic_init(&loop->sleeping, false);
     atomic_init(&loop->stop, false);
@@ -71,8 +69,10 @@ void hsr_loop_fini(struct hsr_loop *loop)
     hsr_assert(loop_current != loop); /* not from inside of its own turn */
     loop->backend->ops->fini(loop->backend);
     free(loop->timers);
+    hsr_trace_destroy(loop->trace);
     loop->backend = NULL;
     loop->timers = NULL;
+    loop->trace = NULL;
 }
 
 void hsr_loop_run(struct hsr_loop *loop)
@@ -99,11 +99,8 @@ bool hsr_loop_turn(struct hsr_loop *loop, bool may_sleep)
     happened += loop_fire(loop);
     happened += loop_step_tasks(loop, &longest);
     happened += loop_hand_over(loop);
-    if (happened > 0)
-        loop->idle_blocked = false;
-    loop_account(loop, longest);
-    loop_wait(loop, may_sleep);
-    happened += loop_idle(loop);
+    loop_wait(loop, loop_account(loop, longest), may_sleep);
+    happened += hsr_jobs_gap(loop);
     hsr_assert(loop_current == loop);
     loop_current = outer;
     return happened > 0;
@@ -185,18 +182,11 @@ void hsr_loop_send(struct hsr_loop *to, struct hsr_msg *msg)
     loop_ring(to);
 }
 
-void hsr_loop_job_add(struct hsr_loop *loop, struct hsr_job *job)
+int hsr_loop_trace(struct hsr_loop *loop)
 {
-    hsr_assert(job->step != NULL);
-    hsr_list_init(&job->node);
-    hsr_list_push_tail(&loop->idle, &job->node);
-    loop->idle_blocked = false;
-}
-
-void hsr_loop_job_remove(struct hsr_loop *loop, struct hsr_job *job)
-{
-    (void)loop; /* the node knows its neighbours */
-    hsr_list_remove(&job->node);
+    hsr_assert(loop->trace == NULL);
+    loop->trace = hsr_trace_create();
+    return loop->trace != NULL ? 0 : -ENOMEM;
 }
 
 bool hsr_loop_pressed(struct hsr_loop *loop)
@@ -379,10 +369,13 @@ static unsigned loop_step_tasks(struct hsr_loop *loop, const char **ret_longest)
         const char *name = task->name; /* the task may be freed when it has run */
         uint64_t now_ns;
 
-        if (count == 0)
+        if (count == 0) {
             before_ns = hsr_loop_clock(loop);
+            hsr_loop_span(loop, HSR_SPAN_HANDLERS, "handlers", loop->now_ns, before_ns);
+        }
         task->run(task);
         now_ns = hsr_loop_clock(loop);
+        hsr_loop_span(loop, HSR_SPAN_TASK, name, before_ns, now_ns);
         if (now_ns - before_ns >= longest_ns) {
             longest_ns = now_ns - before_ns;
             *ret_longest = name;
@@ -402,16 +395,18 @@ static unsigned loop_hand_over(struct hsr_loop *loop)
     return 1;
 }
 
-/* The turn ends here as far as its length goes: what follows is sleep and idle work. */
-static void loop_account(struct hsr_loop *loop, const char *longest)
+/* The turn ends here as far as its length goes: what follows is sleep and work ahead. Returns the
+ * time. */
+static uint64_t loop_account(struct hsr_loop *loop, const char *longest)
 {
-    uint64_t turn_ns = hsr_loop_clock(loop) - loop->now_ns;
+    uint64_t now_ns = hsr_loop_clock(loop), turn_ns = now_ns - loop->now_ns;
 
     hsr_histogram_add(&loop->stats.turn_ns, turn_ns);
     if (turn_ns > TURN_LONG_NS) {
         loop->stats.turns_long++;
         loop->stats.turn_long_task = longest != NULL ? longest : "handlers";
     }
+    return now_ns;
 }
 
 static inline void loop_pause(void)
@@ -442,19 +437,26 @@ static bool loop_spin(struct hsr_loop *loop)
     return found;
 }
 
-static void loop_wait(struct hsr_loop *loop, bool may_sleep)
+/* Hand over, and fetch what is ready, without sleep. @now_ns: when it begins. */
+static void loop_enter(struct hsr_loop *loop, uint64_t now_ns)
 {
-    bool jobs = !hsr_list_empty(&loop->idle) && !loop->idle_blocked;
+    loop->backend->ops->wait(loop->backend, 0);
+    if (loop->trace != NULL)
+        hsr_loop_span(loop, HSR_SPAN_ENTER, "enter", now_ns, hsr_loop_clock(loop));
+}
+
+static void loop_wait(struct hsr_loop *loop, uint64_t now_ns, bool may_sleep)
+{
     uint64_t deadline_ns = UINT64_MAX;
-    uint64_t before_ns;
+    uint64_t before_ns, after_ns;
 
     hsr_assert_hot(hsr_list_empty(&loop->running));
-    if (!may_sleep || jobs || hsr_loop_pressed(loop)) {
-        loop->backend->ops->wait(loop->backend, 0);
+    if (!may_sleep || hsr_jobs_ahead(loop) || hsr_loop_pressed(loop)) {
+        loop_enter(loop, now_ns);
         return;
     }
     if (loop->backend->spin_ns > 0) {
-        loop->backend->ops->wait(loop->backend, 0);
+        loop_enter(loop, now_ns);
         if (loop_spin(loop))
             return;
     }
@@ -465,50 +467,10 @@ static void loop_wait(struct hsr_loop *loop, bool may_sleep)
         deadline_ns = 0;
     before_ns = hsr_loop_clock(loop);
     loop->backend->ops->wait(loop->backend, deadline_ns);
-    loop->stats.sleep_ns += hsr_loop_clock(loop) - before_ns;
+    after_ns = hsr_loop_clock(loop);
+    loop->stats.sleep_ns += after_ns - before_ns;
     loop->stats.sleeps++;
+    hsr_loop_span(loop, HSR_SPAN_SLEEP, "sleep", before_ns, after_ns);
     /* An exchange and not a store: a store would end the release sequence (see the top). */
     (void)atomic_exchange_explicit(&loop->sleeping, false, memory_order_acq_rel); /* either */
-}
-
-static unsigned loop_idle(struct hsr_loop *loop)
-{
-    uint64_t start_ns, now_ns;
-    struct hsr_job *blocked = NULL; /* the first of an unbroken row of blocked jobs */
-    unsigned steps = 0;
-
-    if (hsr_list_empty(&loop->idle) || loop->idle_blocked || hsr_loop_pressed(loop))
-        return 0;
-    start_ns = hsr_loop_clock(loop);
-    now_ns = start_ns;
-    do {
-        struct hsr_job *job = hsr_container_of(loop->idle.next, struct hsr_job, node);
-
-        if (job == blocked) {
-            loop->idle_blocked = true;
-            break;
-        }
-        hsr_list_remove(&job->node);
-        switch (job->step(job, start_ns + IDLE_BUDGET_NS)) {
-        case HSR_JOB_MORE:
-            hsr_list_push_head(&loop->idle, &job->node);
-            blocked = NULL;
-            steps++;
-            break;
-        case HSR_JOB_BLOCKED:
-            hsr_list_push_tail(&loop->idle, &job->node);
-            blocked = blocked != NULL ? blocked : job;
-            break;
-        case HSR_JOB_DONE: /* not ours any more, perhaps freed */
-            blocked = NULL;
-            steps++;
-            break;
-        default:
-            hsr_unreachable("result of an idle job");
-        }
-        now_ns = hsr_loop_clock(loop);
-    } while (!hsr_list_empty(&loop->idle) && now_ns < start_ns + IDLE_BUDGET_NS &&
-             !hsr_loop_pressed(loop));
-    loop->stats.idle_ns += now_ns - start_ns;
-    return steps;
 }

@@ -1,7 +1,7 @@
 /* A shard's loop. One thread owns it; each turn, in this order:
  *
  *   reap completions -> run handlers (record, wake) -> messages -> timers -> step woken tasks
- *   -> submit, and wait if nothing is runnable (idle jobs included) -> idle jobs
+ *   -> submit, and wait if nothing is runnable (work ahead included) -> work ahead
  *
  * Handlers and messages only record and wake; tasks do the work. Nothing recurses. Except
  * hsr_loop_send() and hsr_loop_stop() everything here is for the owning thread. */
@@ -15,19 +15,12 @@
 #include "base/histogram.h"
 #include "base/queue.h"
 #include "ring/backend.h"
+#include "ring/job.h"
 #include "ring/op.h"
+#include "ring/task.h"
+#include "ring/trace.h"
 
 struct hsr_loop;
-
-/* ---- tasks: what a completion wakes ---- */
-
-struct hsr_task {
-    struct hsr_list node; /* in loop->runnable while woken */
-    void (*run)(struct hsr_task *task);
-    const char *name; /* static; for the turn histogram */
-};
-
-void hsr_task_init(struct hsr_task *task, const char *name, void (*run)(struct hsr_task *task));
 
 /* ---- timers ---- */
 
@@ -44,26 +37,6 @@ struct hsr_msg {
     void (*deliver)(struct hsr_msg *msg); /* on the receiving loop's thread */
 };
 
-/* ---- idle jobs ---- */
-
-enum hsr_job_result { HSR_JOB_MORE, HSR_JOB_DONE, HSR_JOB_BLOCKED };
-
-/** CPU work for the gaps. step() does some microseconds of work and returns; it must not sleep.
- *
- * MORE: step again when the loop has nothing better to do.
- *
- * BLOCKED: nothing to do until something happens in the loop. The job goes to the end of the line,
- * and when all jobs are blocked the loop may sleep until the next event.
- *
- * DONE: the job has left the loop before step() was called and the loop does not touch it any more:
- * the owner may free or add it again. The owner learns of it inside of step(), which is where it
- * wakes its task. A job that wants to leave from inside of its own step() returns DONE. */
-struct hsr_job {
-    struct hsr_list node;
-    enum hsr_job_result (*step)(struct hsr_job *job, uint64_t deadline_ns);
-    const char *name;
-};
-
 /* ---- the loop ---- */
 
 struct hsr_loop_stats {
@@ -73,10 +46,9 @@ struct hsr_loop_stats {
     uint64_t calls; /* operations run as plain calls */
     uint64_t submits; /* operations submitted */
     uint64_t messages;
-    uint64_t idle_ns; /* spent in idle jobs */
     uint64_t sleep_ns; /* spent waiting */
     uint64_t spin_ns; /* spent polling before that, with nothing to do */
-    struct hsr_histogram turn_ns; /* how long turns took, without sleep and idle jobs */
+    struct hsr_histogram turn_ns; /* how long turns took, without sleep and work ahead */
     uint64_t turns_long; /* over 1 ms */
     const char *turn_long_task; /* the last task that made one */
 };
@@ -88,8 +60,8 @@ struct hsr_loop {
     struct hsr_list runnable; /* woken tasks, oldest first */
     struct hsr_list running; /* those of this turn that have not run yet */
     struct hsr_list submitted; /* operations of this turn, not yet handed over */
-    struct hsr_list idle; /* jobs */
-    bool idle_blocked; /* every job said BLOCKED since something last happened */
+    struct hsr_jobs jobs;
+    struct hsr_trace *trace; /* owned; NULL: none */
     struct hsr_timer **timers; /* binary heap; [1..timer_count] */
     uint32_t timer_count;
     bool firing; /* timers are firing: none set now may fire in this turn */
@@ -145,15 +117,30 @@ void hsr_loop_send(struct hsr_loop *to, struct hsr_msg *msg);
 void hsr_loop_timer_set(struct hsr_loop *loop, struct hsr_timer *timer, uint64_t deadline_ns);
 void hsr_loop_timer_clear(struct hsr_loop *loop, struct hsr_timer *timer);
 
-void hsr_loop_job_add(struct hsr_loop *loop, struct hsr_job *job);
-void hsr_loop_job_remove(struct hsr_loop *loop, struct hsr_job *job);
-
 /** Is the kernel, a message or a task waiting? One or two loads: call it between slices of long
  * work and return to the loop when it says yes. */
 bool hsr_loop_pressed(struct hsr_loop *loop);
 
+/** Keep the newest spans from now on. 0 or -ENOMEM. Own thread, or before the first turn. */
+int hsr_loop_trace(struct hsr_loop *loop);
+
+/** The thread did something from @start_ns to @end_ns. */
+static inline void hsr_loop_span(struct hsr_loop *loop, enum hsr_span_kind kind, const char *name,
+                                 uint64_t start_ns, uint64_t end_ns)
+{
+    if (__builtin_expect(loop->trace != NULL, 0))
+        hsr_trace_add(loop->trace, kind, name, start_ns, end_ns);
+}
+
 /** What this loop's thread had of the CPU; false: this backend cannot tell. Own thread. */
 bool hsr_loop_usage(struct hsr_loop *loop, struct hsr_usage *ret_usage);
+
+/** For how long nothing was runnable so far: asleep, polling, or with work ahead. Own thread. */
+static inline uint64_t hsr_loop_gap_ns(const struct hsr_loop *loop)
+{
+    return loop->stats.sleep_ns + loop->stats.spin_ns +
+           hsr_job_count(&loop->jobs.account.ns[HSR_JOB_AHEAD]);
+}
 
 /** Time now (not the turn's start), in nanoseconds. */
 uint64_t hsr_loop_clock(struct hsr_loop *loop);

@@ -263,82 +263,6 @@ static void test_submit_twice_aborts(void)
     hsr_loop_fini(&loop);
 }
 
-struct letter_job {
-    struct hsr_job job;
-    enum hsr_job_result result;
-    unsigned steps_left; /* MORE until 0, then `result` */
-    unsigned steps;
-    char letter;
-    struct hsr_task *wakes;
-};
-
-static enum hsr_job_result letter_step(struct hsr_job *job, uint64_t deadline_ns)
-{
-    struct letter_job *letter = hsr_container_of(job, struct letter_job, job);
-
-    CHECK(deadline_ns > loop.now_ns);
-    letter->steps++;
-    note(letter->letter);
-    if (letter->wakes != NULL)
-        hsr_loop_wake(&loop, letter->wakes);
-    if (letter->steps_left == 0)
-        return letter->result;
-    letter->steps_left--;
-    return HSR_JOB_MORE;
-}
-
-static void test_idle_job_yields_to_tasks(void)
-{
-    struct letter_job job = {
-        .job = { .step = letter_step }, .letter = 'j', .steps_left = 100, .result = HSR_JOB_DONE
-    };
-    struct letter_task a = letter_task('a');
-
-    fixture_init();
-    hsr_task_init(&a.task, "a", letter_run);
-    job.wakes = &a.task; /* each step makes the loop busy */
-    hsr_loop_job_add(&loop, &job.job);
-    (void)hsr_loop_turn(&loop, true); /* a job exists: no sleep */
-    CHECK(strcmp(order, "j") == 0);
-    (void)hsr_loop_turn(&loop, true);
-    CHECK(strcmp(order, "jaj") == 0);
-    job.wakes = NULL;
-    (void)hsr_loop_turn(&loop, true);
-    CHECK(job.steps > 4); /* nothing else to do: many steps in a turn */
-    hsr_loop_job_remove(&loop, &job.job);
-    CHECK(hsr_list_empty(&loop.idle));
-    hsr_loop_forget(&loop, &a.task);
-    hsr_loop_fini(&loop);
-}
-
-static void test_idle_jobs_done_and_blocked(void)
-{
-    struct letter_job a = { .job = { .step = letter_step },
-                            .letter = 'a',
-                            .result = HSR_JOB_BLOCKED };
-    struct letter_job b = {
-        .job = { .step = letter_step }, .letter = 'b', .steps_left = 1, .result = HSR_JOB_DONE
-    };
-    struct letter_timer timer = { .timer = { .fired = letter_fired }, .letter = 't' };
-
-    fixture_init();
-    hsr_loop_job_add(&loop, &a.job);
-    hsr_loop_job_add(&loop, &b.job);
-    while (!hsr_list_empty(&loop.idle) && !loop.idle_blocked)
-        (void)hsr_loop_turn(&loop, false);
-    CHECK(strncmp(order, "abb", 3) == 0); /* a gave way, b finished and left */
-    CHECK(!hsr_list_linked(&b.job.node));
-    CHECK_EQ(b.steps, 2);
-    order[0] = '\0';
-    a.steps = 0;
-    hsr_loop_timer_set(&loop, &timer.timer, hsr_loop_clock(&loop) + 2 * HSR_NS_PER_MS);
-    hsr_loop_run(&loop);
-    CHECK_EQ(order[0], 't'); /* all were blocked: it slept */
-    CHECK_EQ(a.steps, 1); /* and an event is worth another try */
-    hsr_loop_job_remove(&loop, &a.job);
-    hsr_loop_fini(&loop);
-}
-
 /* ---- threads ---- */
 
 struct player {
@@ -522,8 +446,6 @@ int main(void)
     RUN(test_timer_ends_sleep);
     RUN(test_ops_complete_next_turn);
     RUN(test_submit_twice_aborts);
-    RUN(test_idle_job_yields_to_tasks);
-    RUN(test_idle_jobs_done_and_blocked);
     RUN(test_ping_pong_null);
     RUN(test_ping_pong_uring);
     RUN(test_ping_pong_uring_spinning);
