@@ -158,11 +158,65 @@ void hsr_digest_final(struct hsr_digest_sum sum, uint64_t file_size, uint32_t le
 
 void hsr_digest_text(const uint8_t digest[HSR_DIGEST_SIZE], char out[HSR_DIGEST_TEXT_SIZE])
 {
+    char hex[HSR_DIGEST_HEX_SIZE];
+
+    hsr_digest_hex(digest, HSR_DIGEST_SIZE, hex);
+    memcpy(out, hex, HSR_DIGEST_TEXT_SIZE);
+}
+
+bool hsr_digest_known(unsigned kind)
+{
+    return kind == HSR_DIGEST_XXH3 || kind == HSR_DIGEST_BLAKE3;
+}
+
+size_t hsr_digest_size(enum hsr_digest_kind kind)
+{
+    hsr_assert(hsr_digest_known(kind));
+    return kind == HSR_DIGEST_XXH3 ? HSR_DIGEST_SIZE : HSR_BLAKE3_SIZE;
+}
+
+const char *hsr_digest_name(enum hsr_digest_kind kind)
+{
+    hsr_assert(hsr_digest_known(kind));
+    return kind == HSR_DIGEST_XXH3 ? "xxh3" : "blake3";
+}
+
+bool hsr_digest_parse(const char *name, enum hsr_digest_kind *ret_kind)
+{
+    for (unsigned kind = 0; kind <= HSR_DIGEST_BLAKE3; kind++) {
+        if (hsr_digest_known(kind) && strcmp(name, hsr_digest_name(kind)) == 0) {
+            *ret_kind = kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t hsr_digest_leaf(enum hsr_digest_kind kind, uint32_t chunk)
+{
+    uint32_t leaf = HSR_MIN(chunk, HSR_DIGEST_LEAF_SIZE);
+
+    hsr_assert(chunk >= HSR_BLAKE3_CHUNK_SIZE);
+    return kind == HSR_DIGEST_XXH3 ? leaf : 1u << (31 - __builtin_clz(leaf));
+}
+
+void hsr_digest_hex(const uint8_t *digest, size_t size, char out[HSR_DIGEST_HEX_SIZE])
+{
     static const char hex[] = "0123456789abcdef";
 
-    for (size_t i = 0; i < HSR_DIGEST_SIZE; i++) {
+    hsr_assert(size <= HSR_DIGEST_SIZE_MAX);
+    for (size_t i = 0; i < size; i++) {
         out[2 * i] = hex[digest[i] >> 4];
         out[2 * i + 1] = hex[digest[i] & 15];
     }
-    out[2 * HSR_DIGEST_SIZE] = '\0';
+    out[2 * size] = '\0';
+}
+
+void hsr_digest_bytes(enum hsr_digest_kind kind, const void *bytes, size_t size, uint32_t leaf_size,
+                      uint8_t *out)
+{
+    if (kind == HSR_DIGEST_XXH3)
+        hsr_digest_final(hsr_digest_piece(bytes, size, 0, leaf_size), size, leaf_size, out);
+    else
+        hsr_blake3(&hsr_blake3_plain, bytes, size, out, HSR_BLAKE3_SIZE);
 }
