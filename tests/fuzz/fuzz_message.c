@@ -44,6 +44,7 @@ TRY(bench_ask)
 TRY(bench_ack)
 TRY(bench_result)
 TRY(stages)
+TRY(digest_answer)
 
 /* The number of its first block comes in front: the frame's header has it. */
 static void try_sig(struct hsr_span payload)
@@ -114,10 +115,10 @@ static int ack_copy(struct hsr_list_reader *reader, struct hsr_list_writer *writ
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static void (*const tries[])(struct hsr_span payload) = {
-        try_hello,        try_hello_ack, try_open,      try_open_ack,  try_join,
-        try_reject,       try_note,      try_done,      try_walk_end,  try_file_end,
-        try_list_request, try_join_ack,  try_bench_ask, try_bench_ack, try_bench_result,
-        try_stages,       try_sig,
+        try_hello,        try_hello_ack, try_open,          try_open_ack,  try_join,
+        try_reject,       try_note,      try_done,          try_walk_end,  try_file_end,
+        try_list_request, try_join_ack,  try_bench_ask,     try_bench_ack, try_bench_result,
+        try_stages,       try_sig,       try_digest_answer,
     };
     struct hsr_span payload;
     unsigned pick;

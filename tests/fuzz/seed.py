@@ -26,10 +26,10 @@ def string(data):
 def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
-             "bench_data_ack bench_result stages sig patch").split()
+             "bench_data_ack bench_result stages sig patch digest").split()
     for kind, name in enumerate(kinds, 1):
-        page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch") else 0
-        index = 3 if name in ("same", "data", "file_end", "sig", "patch") else 0
+        page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch", "digest") else 0
+        index = 3 if name in ("same", "data", "file_end", "sig", "patch", "digest") else 0
         data = name in ("data", "patch")
         size = 0 if name in ("same", "ping", "pong", "list_end", "bench_data_ack") else 20
         offset = 65536 if name in ("data", "bench_data_ack", "patch", "sig") else 0
@@ -63,6 +63,7 @@ def messages():
         ("bench_result", struct.pack("<12Q", 1, 2, 3, 4, 100, 10, 20, 20, 30, 40, 50, 60)),
         ("stages", struct.pack("<24Q", *range(1000, 25000, 1000))),
         ("sig", struct.pack("<QQBBHI", 1, 10240, 12, 6, 0, 2) + digest + b"\xd2" * 4),
+        ("digest_answer", struct.pack("<i", 0) + digest),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHBHB", 3, 0, 1, 7, 3, 511, 2) + digest),
         ("page_ack", struct.pack("<IHiHi", 2, 5, -28, 6, -5017)),

@@ -87,6 +87,54 @@ def test_checksum(t):
         t.check(os.stat(dst + "/same").st_ino == inode, "an equal file was replaced")
 
 
+def test_checksum_touches_what_has_another_time(t):
+    """Equal content, other metadata: as with rsync -c only the metadata is set."""
+    src, dst = t.dir("src"), t.dir("dst")
+    tree.Builder(src).random_file("large", 9 << 20, mtime_ns=10**18)
+    tree.Builder(src).random_file("small", 3000, mtime_ns=10**18)
+    server = t.server({"x": dst})
+    t.run("push", src + "/", server.url(), rc=0)
+    inodes = [os.stat(dst + name).st_ino for name in ("/large", "/small")]
+    for name in ("/large", "/small"):
+        os.utime(dst + name, ns=(5 * 10**17, 5 * 10**17))
+    r = t.run("push", "-c", "--json", src + "/", server.url(), rc=0)
+    summary = json.loads(r.out.decode().strip().split("\n")[-1])
+    t.check((summary["files"], summary["touched"]) == (0, 2), "not only touched:", r)
+    t.same(src, dst)
+    t.check(inodes == [os.stat(dst + name).st_ino for name in ("/large", "/small")], "replaced")
+    r = t.run("push", "-c", "--json", src + "/", server.url(), rc=0)
+    summary = json.loads(r.out.decode().strip().split("\n")[-1])
+    t.check((summary["files"], summary["touched"]) == (0, 0), "touched again:", r)
+
+
+def test_checksum_dry_run(t):
+    """-n -c says what -c would do, and does nothing."""
+    src, dst = t.dir("src"), t.dir("dst")
+    for name, size in (("large", 9 << 20), ("huge", 80 << 20), ("small", 3000), ("same", 4 << 20)):
+        tree.Builder(src).random_file(name, size, mtime_ns=10**18)
+    server = t.server({"x": dst})
+    t.run("push", src + "/", server.url(), rc=0)
+    for name, at in (("large", 5 << 20), ("huge", (80 << 20) - 1), ("small", 0)):
+        with open(dst + "/" + name, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte[0] ^ 1]))
+        os.utime(dst + "/" + name, ns=(10**18, 10**18))
+    os.utime(dst + "/same", ns=(5 * 10**17, 5 * 10**17))
+    before = {n: (os.stat(dst + "/" + n).st_ino, os.stat(dst + "/" + n).st_ctime_ns)
+              for n in os.listdir(dst)}
+    for command, to in (("push", (src + "/", server.url())), ("pull", (server.url() + b"/", src))):
+        r = t.run(command, "-n", "-c", "--json", *to, rc=0)
+        lines = [json.loads(x) for x in r.out.decode().strip().split("\n")]
+        names = sorted((x["event"], x["path"]) for x in lines if x["type"] == "file" and x["path"])
+        t.check(names == [("touched", "same"), ("updated", "huge"), ("updated", "large"),
+                          ("updated", "small")], "named %r:" % names, r)
+    after = {n: (os.stat(dst + "/" + n).st_ino, os.stat(dst + "/" + n).st_ctime_ns)
+             for n in os.listdir(dst)}
+    t.check(before == after, "a dry run changed something")
+
+
 def test_delete(t):
     src, dst = small_tree(t), t.dir("dst")
     server = t.server({"x": dst})

@@ -130,6 +130,11 @@ void sim_scenario_check(const struct sim_scenario *scenario, struct sim_world *w
         if (sim_fd_count(&world->hosts[i], true) > 0)
             sim_violation(world, "host %u has open descriptors", i);
     }
+    if (scenario->dry) {
+        if (sim_tree_diff(check.target, SIM_OLD, check.target, SIM_DATA, stderr) > 0)
+            sim_violation(world, "a dry run changed the target");
+        return;
+    }
     sim_tree_visit(check.target, SIM_DATA, check_name, &check);
     sim_tree_visit(check.target, SIM_OLD, check_old, &check);
     if (outcome->failed)

@@ -105,6 +105,18 @@ static void event_bench(struct run *run, const struct hsr_event *event)
                       (unsigned long long)bytes);
 }
 
+/* A dry run between trees that differ says so. */
+static void event_dry(struct run *run, const struct hsr_event *event)
+{
+    const struct hsr_totals *totals = event->totals;
+
+    run->durability = HSR_DURABILITY_DURABLE; /* nothing was to be kept */
+    if (event->code == 0 && (totals->files == 0 || totals->created == 0 || totals->deleted == 0))
+        sim_violation(run->world, "a dry run found %llu files, %llu others, %llu to delete",
+                      (unsigned long long)totals->files, (unsigned long long)totals->created,
+                      (unsigned long long)totals->deleted);
+}
+
 static void run_event(void *context, const struct hsr_event *event)
 {
     struct side *side = context;
@@ -126,6 +138,8 @@ static void run_event(void *context, const struct hsr_event *event)
     run->durability = event->durability;
     if (run->job->scenario->bench_bytes > 0)
         event_bench(run, event);
+    if (run->job->scenario->dry)
+        event_dry(run, event);
     if (event->totals != NULL && event->totals->failed > 0 && event->code == 0)
         sim_violation(run->world, "%llu paths failed and the session says success",
                       (unsigned long long)event->totals->failed);
@@ -274,8 +288,9 @@ static void session_run(struct run *run)
 
     address.sin_addr.s_addr = htonl(0x0a000001);
     memcpy(&spec.address, &address, sizeof(address));
-    spec.options =
-        (scenario->delete ? HSR_OPT_DELETE : 0) | (scenario->checksum ? HSR_OPT_CHECKSUM : 0);
+    spec.options = (scenario->delete ? HSR_OPT_DELETE : 0) |
+                   (scenario->checksum ? HSR_OPT_CHECKSUM : 0) |
+                   (scenario->dry ? HSR_OPT_DRY_RUN : 0);
     if (scenario->bench_bytes > 0) {
         spec.benching = true;
         spec.bench = (struct hsr_bench_ask){ .role = spec.role,

@@ -17,6 +17,7 @@ struct sim_scenario {
     const char *name;
     bool delete; /* with --delete */
     bool checksum; /* with --checksum */
+    bool dry; /* with --dry-run: the target stays as it is */
     uint64_t bench_bytes; /* not the trees: a benchmark of so many bytes; both stay as they are */
     bool slow_sync; /* an fsync takes longer than all data together */
     unsigned streams, shards;
@@ -27,7 +28,7 @@ struct sim_scenario {
 };
 
 #define SIM_TREE_COUNT 5u /* the first ones; the others move no tree */
-#define SIM_SCENARIO_COUNT 6u
+#define SIM_SCENARIO_COUNT 7u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** A scenario that is a function of @seed. */

@@ -40,6 +40,7 @@ static const struct {
     [HSR_FRAME_STAGES] = { "STAGES", 192, false, false, false },
     [HSR_FRAME_SIG] = { "SIG", 196608, true, true, false },
     [HSR_FRAME_PATCH] = { "PATCH", 4194304, true, true, true },
+    [HSR_FRAME_DIGEST] = { "DIGEST", 20, true, true, false },
 };
 
 /* Lay out a header by hand, with its check, so that headers no encoder writes can be tried. */

@@ -227,6 +227,19 @@ static void test_message_open_ack_and_join(void)
     CHECK_REFUSED(join, join, stream, HSR_STREAMS_MAX, HSR_E_LIMIT);
 }
 
+static void test_message_digest_answer(void)
+{
+    struct hsr_digest_answer answer = { .code = 0 };
+
+    memset(answer.digest, 0xd1, sizeof(answer.digest));
+    CHECK_PAYLOAD(digest_answer, &answer);
+    CHECK_POKED(digest_answer, &answer, 0, 0xff, HSR_E_PROTOCOL); /* 255: no code */
+    CHECK_REFUSED(digest_answer, answer, code, 1, HSR_E_PROTOCOL);
+    answer = (struct hsr_digest_answer){ .code = -2 };
+    CHECK_PAYLOAD(digest_answer, &answer);
+    CHECK_POKED(digest_answer, &answer, 4, 1, HSR_E_PROTOCOL); /* a digest of nothing */
+}
+
 static void test_message_join_ack(void)
 {
     struct hsr_join_ack ack = { .congestion = span("cubic") };
@@ -446,7 +459,8 @@ static void test_list_items_that_no_writer_writes(void)
 {
     static const uint8_t twice[] = { 2, 0, 0, 0, 7, 0, 1, 7, 0, 1 };
     static const uint8_t action_zero[] = { 1, 0, 0, 0, 7, 0, 0 };
-    static const uint8_t action_four[] = { 1, 0, 0, 0, 7, 0, 4 };
+    static const uint8_t action_five[] = { 1, 0, 0, 0, 7, 0, 5 };
+    static const uint8_t digest[] = { 1, 0, 0, 0, 7, 0, 4 };
     static const uint8_t index_512[] = { 1, 0, 0, 0, 0, 2, 1 };
     static const uint8_t ack_good[] = { 1, 0, 0, 0, 7, 0, 0xff, 0xff, 0xff, 0xff };
     static const uint8_t ack_zero[] = { 1, 0, 0, 0, 7, 0, 0, 0, 0, 0 };
@@ -455,7 +469,8 @@ static void test_list_items_that_no_writer_writes(void)
 
     CHECK_EQ(read_items(twice, sizeof(twice), true), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(action_zero, sizeof(action_zero), true), HSR_E_PROTOCOL);
-    CHECK_EQ(read_items(action_four, sizeof(action_four), true), HSR_E_PROTOCOL);
+    CHECK_EQ(read_items(action_five, sizeof(action_five), true), HSR_E_PROTOCOL);
+    CHECK_EQ(read_items(digest, sizeof(digest), true), 1);
     CHECK_EQ(read_items(index_512, sizeof(index_512), true), HSR_E_LIMIT);
     CHECK_EQ(read_items(ack_good, sizeof(ack_good), false), 1);
     CHECK_EQ(read_items(ack_zero, sizeof(ack_zero), false), HSR_E_PROTOCOL);
@@ -569,6 +584,7 @@ int main(void)
     RUN(test_message_open);
     RUN(test_message_open_at_its_limits);
     RUN(test_message_open_ack_and_join);
+    RUN(test_message_digest_answer);
     RUN(test_message_join_ack);
     RUN(test_message_reject_codes);
     RUN(test_message_note);

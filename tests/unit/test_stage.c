@@ -221,46 +221,29 @@ static void test_stage_allocates(void)
     fixture_fini(&fx);
 }
 
-/* Goal: the digest of what is there, in slices of any size, equals the one of its bytes; what is
- * no regular file is refused; a file that shrinks is noticed. */
-static void test_digest_cursor(void)
+/* Goal: only a regular file of the size that was seen is opened to be read. */
+static void test_target_read_open_refuses_others(void)
 {
-    static uint8_t bytes[300000], buf[4 * 65536];
-    uint8_t want[HSR_DIGEST_SIZE], got[HSR_DIGEST_SIZE];
-    struct hsr_digest_cursor cursor;
     struct hsr_entry entry = entry_of(HSR_ENTRY_FILE, "file");
+    struct hsr_dircache *cache;
     struct fixture fx;
-    int rc;
+    char byte;
+    int fd;
 
     fixture_init(&fx, 0);
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (uint8_t)(i * 7 + i / 300);
-    entry.size = sizeof(bytes);
-    CHECK_EQ(hsr_tree_put(&fx.tree, &fx.root, &entry, bytes, sizeof(bytes), false), 0);
-    hsr_digest_final(hsr_digest_piece(bytes, sizeof(bytes), 0, HSR_DIGEST_LEAF_SIZE), sizeof(bytes),
-                     HSR_DIGEST_LEAF_SIZE, want);
-    for (size_t step = 65536; step <= sizeof(buf); step += 65536) {
-        CHECK_EQ(hsr_digest_begin(&fx.tree, &fx.root, "file", &cursor), 0);
-        while ((rc = hsr_digest_step(&fx.tree, &cursor, buf, step, got)) == 1)
-            ;
-        CHECK_EQ(rc, 0);
-        CHECK(memcmp(want, got, sizeof(got)) == 0);
-        hsr_digest_end(&fx.tree, &cursor);
-        hsr_digest_end(&fx.tree, &cursor);
-    }
-    CHECK_EQ(hsr_digest_begin(&fx.tree, &fx.root, "file", &cursor), 0);
-    CHECK_EQ(hsr_digest_step(&fx.tree, &cursor, buf, 65536, got), 1);
-    CHECK_EQ(
-        truncate((snprintf((char *)buf, sizeof(buf), "%s/root/file", fx.path), (char *)buf), 70000),
-        0);
-    CHECK_EQ(hsr_digest_step(&fx.tree, &cursor, buf, sizeof(buf), got), HSR_E_CHANGED);
-    hsr_digest_end(&fx.tree, &cursor);
+    cache = &fx.tree.cache;
+    entry.size = 4;
+    CHECK_EQ(hsr_tree_put(&fx.tree, &fx.root, &entry, "rope", 4, false), 0);
+    fd = hsr_target_read_open(cache, &fx.root, "file", 4);
+    CHECK(fd >= 0 && read(fd, &byte, 1) == 1 && byte == 'r');
+    close(fd);
+    CHECK_EQ(hsr_target_read_open(cache, &fx.root, "file", 5), HSR_E_CHANGED);
     write_at(fx.base_fd, "canary", "alive");
     CHECK_EQ(symlinkat("../canary", fx.root_fd, "link"), 0);
-    CHECK_EQ(hsr_digest_begin(&fx.tree, &fx.root, "link", &cursor), -ELOOP);
-    CHECK_EQ(hsr_digest_begin(&fx.tree, &fx.root, "none", &cursor), -ENOENT);
+    CHECK_EQ(hsr_target_read_open(cache, &fx.root, "link", 5), -ELOOP);
+    CHECK_EQ(hsr_target_read_open(cache, &fx.root, "none", 0), -ENOENT);
     CHECK_EQ(mkfifoat(fx.root_fd, "fifo", 0600), 0);
-    CHECK_EQ(hsr_digest_begin(&fx.tree, &fx.root, "fifo", &cursor), HSR_E_KIND);
+    CHECK_EQ(hsr_target_read_open(cache, &fx.root, "fifo", 0), HSR_E_KIND);
     fixture_fini(&fx);
 }
 
@@ -312,7 +295,7 @@ int main(void)
     RUN(test_stage_symlinks_lead_nowhere);
     RUN(test_stage_bad_names);
     RUN(test_stage_allocates);
-    RUN(test_digest_cursor);
+    RUN(test_target_read_open_refuses_others);
     RUN(test_stage_no_space);
     TEST_END();
 }

@@ -116,6 +116,8 @@ static void hand_run(struct hsr_task *loop_task)
     struct hsr_loop *loop = &hand->shard->loop;
 
     hsr_limit_watch(hand->shard);
+    if (hand->closing && hand->own != NULL && ops->busy != NULL && ops->busy(hand))
+        return; /* the kernel still has memory of it */
     hand_work(hand);
     if (!hand->closing || !hsr_list_empty(&hand->tasks))
         return;
@@ -141,7 +143,9 @@ static void hand_work(struct hsr_hand *hand)
 
         task->canceled = hand->closing || hand->rc < 0;
         if (!task->canceled && !ops->step(hand, task)) {
-            hsr_loop_wake(loop, &hand->task); /* the next slice, after the others' turn */
+            if (!hand->parked)
+                hsr_loop_wake(loop, &hand->task); /* the next slice, after the others' turn */
+            hand->parked = false;
             break;
         }
         hand_return(hand, task);

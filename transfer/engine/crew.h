@@ -34,6 +34,8 @@ struct hsr_crew_ops {
     int (*begin)(struct hsr_hand *hand);
     /** Hand's thread: one slice of @task. True when it is done. */
     bool (*step)(struct hsr_hand *hand, struct hsr_crew_task *task);
+    /** Hand's thread: is an operation of it under way? Its end wakes hand->task. NULL: never. */
+    bool (*busy)(const struct hsr_hand *hand);
     /** Home's thread: @task came back. Not called for what is canceled. */
     void (*back)(struct hsr_session *session, struct hsr_crew_task *task);
     /** Hand's thread, after its last task: free hand->own. */
@@ -48,6 +50,7 @@ struct hsr_hand {
     struct hsr_list tasks; /* lent to it, oldest first */
     struct hsr_msg close_msg;
     bool closing;
+    bool parked; /* set by step(): not done, and an operation that ends wakes hand->task */
     int rc; /* why it cannot work */
     uint32_t lent; /* home's count of tasks it has */
     atomic_ullong worked_ns; /* on tasks; written by the hand's thread */

@@ -2,6 +2,7 @@
 #include "transfer/engine/limit.h"
 
 #include "base/base.h"
+#include "transfer/engine/reader.h"
 #include "transfer/engine/session.h"
 #include "transfer/engine/stream.h"
 
@@ -151,6 +152,7 @@ static struct hsr_stages limit_ours(struct hsr_session *session)
     for (uint32_t i = 0; i < session->crew.hand_count; i++)
         ours.figure[HSR_FIGURE_HOME_WORK] +=
             atomic_load_explicit(&session->crew.hands[i].worked_ns, memory_order_relaxed);
+    hsr_readers_figures(session, &ours);
     hsr_lane_look(&session->home->lane, &session->home->loop);
     for (unsigned i = 0; i < engine->shard_count; i++)
         if (limit->lanes[i])

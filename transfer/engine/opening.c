@@ -54,6 +54,7 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
         memcpy(session->congestion, open->congestion.ptr, open->congestion.size);
     else
         memcpy(session->congestion, config->congestion, sizeof(session->congestion));
+    session->features = conn->features;
     session->limit.agreed = (conn->features & HSR_FEATURE_STAGES) != 0;
     session->delete_max = open->delete_max;
     session->streams_count = HSR_MIN(open->streams, config->plan.streams);
@@ -261,6 +262,7 @@ static int opening_greeted(struct hsr_session *session, struct hsr_span payload)
         return rc;
     hsr_require(ack.version == HSR_PROTO_VERSION, HSR_E_VERSION);
     hsr_require((ack.features & ~HSR_FEATURES_OURS) == 0, HSR_E_PROTOCOL);
+    session->features = ack.features;
     session->limit.agreed = (ack.features & HSR_FEATURE_STAGES) != 0;
     session->streams_count = HSR_MIN(session->streams_count, ack.streams_max);
     session->depth = HSR_MIN(session->depth, ack.depth_max);

@@ -11,6 +11,7 @@
 
 #include "ring/buf.h"
 #include "transfer/engine/crew.h"
+#include "transfer/engine/reader.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
 #include "transfer/engine/target.h"
@@ -163,12 +164,14 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
     plan->connection_bytes = sizeof(struct hsr_conn) + 3 * (uint64_t)HSR_CONN_BUFFER_SIZE +
                              HSR_MAX(stream, LISTING_BYTES);
     /* a session: pages in flight, the walk, filter rules, large files in transit and their ends,
-     * and a hand on each shard */
+     * and a hand and a reader on each shard */
     plan->session_bytes =
         sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES + RULES_BYTES +
         HSR_FILES_MAX * HSR_KIB + HSR_FILES_DIRECT_MAX * HSR_FILEIO_ALIGN_MAX + HSR_PATH_WIRE_MAX +
         hsr_crew_size(plan->shards) *
-            (sizeof(struct hsr_hand) + HSR_MAX(hsr_source_hand_bytes(), hsr_target_hand_bytes()));
+            (sizeof(struct hsr_hand) + HSR_MAX(hsr_source_hand_bytes(), hsr_target_hand_bytes()) +
+             hsr_reader_hand_bytes()) +
+        hsr_readers_bytes();
     /* hard links seen, and names to keep when deleting: a share of the whole, per session */
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);
     plan->links_bytes = HSR_MIN(HSR_MAX(plan->links_bytes, LINKS_MIN), LINKS_MAX);

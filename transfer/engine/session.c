@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "transfer/engine/bench.h"
 #include "transfer/engine/opening.h"
+#include "transfer/engine/reader.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
 #include "transfer/engine/target.h"
@@ -358,12 +359,16 @@ static void session_join_deadline(struct hsr_session *session)
 /* Everything that was lent comes back first: streams, then the control connection. */
 static void session_close(struct hsr_session *session)
 {
+    bool home;
+
     for (uint32_t i = 0; i < HSR_STREAMS_MAX; i++)
         if (session->streams[i] != NULL)
             hsr_stream_close(session->streams[i]);
     if (session->target != NULL)
         hsr_target_closing(session);
-    if (!hsr_crew_close(&session->crew) || session->streams_open > 0)
+    home = hsr_crew_close(&session->crew);
+    home &= hsr_readers_close(session);
+    if (!home || session->streams_open > 0)
         return;
     if (session->target != NULL && !hsr_target_idle(session))
         return; /* its last system call wakes us */
@@ -381,6 +386,7 @@ static void session_free(struct hsr_session *session)
     struct hsr_engine *engine = session->engine;
 
     hsr_bench_destroy(session);
+    hsr_readers_destroy(session);
     if (session->source != NULL)
         hsr_source_destroy(session);
     if (session->target != NULL)

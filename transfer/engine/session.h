@@ -26,6 +26,7 @@
 #define HSR_PACK_FILE_MAX (64u * 1024) /* larger files travel alone */
 
 struct hsr_bench;
+struct hsr_readers;
 struct hsr_source;
 struct hsr_target;
 struct hsr_stream;
@@ -68,6 +69,7 @@ struct hsr_session {
     char export_name[HSR_NAME_MAX + 1];
     char *path; /* below the export; owned */
     /* what is in force */
+    uint64_t features; /* HSR_FEATURE_x */
     uint32_t options;
     uint8_t durability;
     uint32_t streams_count, depth, chunk, leaf, files_max;
@@ -87,6 +89,7 @@ struct hsr_session {
     struct hsr_source *source; /* one of these three */
     struct hsr_target *target;
     struct hsr_crew crew; /* of source and target */
+    struct hsr_readers *readers; /* who compute digests, once the first is needed; or NULL */
     struct hsr_bench *bench;
     struct hsr_session_counts counts;
     struct hsr_limit limit;

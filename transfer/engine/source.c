@@ -17,8 +17,8 @@ static bool source_page_send(struct hsr_source *source);
 static void source_finish(struct hsr_source *source);
 static int source_wanted(struct hsr_source *source, struct hsr_source_page *page,
                          struct hsr_span payload);
-static void source_want_one(struct hsr_source *source, struct hsr_source_page *page,
-                            const struct hsr_want_item *item);
+static int source_want_one(struct hsr_source *source, struct hsr_source_page *page,
+                           const struct hsr_want_item *item);
 static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
                         struct hsr_span payload);
 static void source_page_free(struct hsr_source *source, struct hsr_source_page *page);
@@ -36,7 +36,6 @@ int hsr_source_create(struct hsr_session *session)
         return -ENOMEM;
     session->source = source;
     source->session = session;
-    source->digest_fd = -1;
     hsr_list_init(&source->works_free);
     hsr_list_init(&source->full);
     hsr_list_init(&source->jobs);
@@ -127,6 +126,8 @@ enum hsr_figure hsr_source_waits(const struct hsr_session *session)
     for (uint32_t i = 0; i < session->streams_count; i++)
         if (session->streams[i] != NULL && session->streams[i]->works_lent > 0)
             return HSR_FIGURE_HOME_STREAMS;
+    if (!hsr_source_check_idle(session->source))
+        return HSR_FIGURE_HOME_STREAMS;
     return HSR_FIGURE_HOME_PEER; /* for what it wants, what it has settled, or DONE */
 }
 
@@ -186,8 +187,8 @@ void hsr_source_destroy(struct hsr_session *session)
     free(source->tops);
     free(source->works);
     free(source->retries);
-    free(source->digests);
-    free(source->digest_buf);
+    free(source->checks);
+    free(source->answers.items);
     free(source->small.items);
     free(source->large.items);
     free(source->unless.items);
@@ -450,10 +451,6 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
     int rc = hsr_list_begin(&list, payload, page->count);
 
     hsr_require(!page->answered && !page->acked, HSR_E_PROTOCOL);
-    hsr_require((source->session->options & (HSR_OPT_DRY_RUN | HSR_OPT_DISCARD)) !=
-                        HSR_OPT_DRY_RUN ||
-                    rc < 0 || list.left == 0,
-                HSR_E_PROTOCOL);
     page->answered = true;
     while (rc >= 0 && (rc = hsr_want_next(&list, &item)) > 0) {
         hsr_require(item.index < page->count, HSR_E_PROTOCOL);
@@ -461,33 +458,30 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
         hsr_require(item.action != HSR_WANT_DELTA ||
                         (source->session->options & HSR_OPT_DELTA) != 0,
                     HSR_E_PROTOCOL);
-        source_want_one(source, page, &item);
-        if (item.action == HSR_WANT_UNLESS && source->digests == NULL)
-            return -ENOMEM;
+        rc = source_want_one(source, page, &item);
+        if (rc < 0)
+            return rc;
     }
     return rc;
 }
 
-static void source_want_one(struct hsr_source *source, struct hsr_source_page *page,
-                            const struct hsr_want_item *item)
+static int source_want_one(struct hsr_source *source, struct hsr_source_page *page,
+                           const struct hsr_want_item *item)
 {
     struct source_entry *entry = &page->entries[item->index];
     uint32_t slot = (uint32_t)(page - source->pages);
     uint32_t key = slot << 16 | item->index;
+    bool dry = (source->session->options & (HSR_OPT_DRY_RUN | HSR_OPT_DISCARD)) == HSR_OPT_DRY_RUN;
+    bool compare = (source->session->features & HSR_FEATURE_COMPARE) != 0;
 
+    /* A dry run moves nothing, and only a dry run compares at the target. */
+    hsr_require(dry == (item->action == HSR_WANT_DIGEST) && (compare || !dry), HSR_E_PROTOCOL);
     entry->wanted = true;
     page->lent++;
-    if (item->action == HSR_WANT_UNLESS) {
-        if (source->digests == NULL)
-            source->digests = calloc(SOURCE_QUEUE_SIZE, HSR_DIGEST_SIZE);
-        if (source->digests == NULL)
-            return;
-        memcpy(source->digests[slot * HSR_PAGE_ENTRIES_MAX + item->index], item->digest,
-               HSR_DIGEST_SIZE);
-        hsr_source_queue_push(&source->unless, key);
-        return;
-    }
+    if (item->action == HSR_WANT_UNLESS || item->action == HSR_WANT_DIGEST)
+        return hsr_source_check_add(source, key, item);
     hsr_source_enqueue(source, key);
+    return 0;
 }
 
 static int source_acked(struct hsr_source *source, struct hsr_source_page *page,

@@ -1,117 +1,127 @@
-/* --checksum: the target sent its digest of a file of the same size; read ours and compare, one
- * file at a time, in slices. */
+/* Digests that the target asked for: --checksum (ours may be the one it sent), and dry runs (it
+ * compares). The files are read on all shards (reader.h); here is the queue, and the answers, which
+ * wait for room in the connection. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/reader.h"
 #include "transfer/engine/source_impl.h"
 
-#define CHECK_SLICE (256 * HSR_KIB) /* bytes read and hashed before others get a turn: 35 us */
+static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file);
+static void check_done(struct hsr_session *session, const struct hsr_read_file *file);
+static bool check_answer(struct hsr_source *source, uint32_t key);
 
-static void check_begin(struct hsr_source *source);
-static bool check_read(struct hsr_source *source);
-static void check_end(struct hsr_source *source, int rc);
+static const struct hsr_reader_ops check_reader = { .next = check_next, .done = check_done };
+
+static struct source_check *check_of(struct hsr_source *source, uint32_t key)
+{
+    return &source->checks[(key >> 16) * HSR_PAGE_ENTRIES_MAX + (key & 0xffff)];
+}
+
+int hsr_source_check_add(struct hsr_source *source, uint32_t key, const struct hsr_want_item *item)
+{
+    struct source_check *check;
+
+    if (source->checks == NULL) {
+        source->checks = calloc(SOURCE_QUEUE_SIZE, sizeof(*source->checks));
+        source->answers.items = calloc(SOURCE_QUEUE_SIZE, sizeof(uint32_t));
+        hsr_require(source->checks != NULL && source->answers.items != NULL, -ENOMEM);
+    }
+    if (source->session->readers == NULL) {
+        int rc = hsr_readers_create(source->session, &check_reader);
+
+        if (rc < 0)
+            return rc;
+    }
+    check = check_of(source, key);
+    check->action = item->action;
+    check->rc = 0;
+    memcpy(check->digest, item->digest, sizeof(check->digest));
+    hsr_source_queue_push(&source->unless, key);
+    return 0;
+}
 
 void hsr_source_check_step(struct hsr_source *source)
 {
-    struct hsr_session *session = source->session;
+    uint32_t key;
 
-    while (source->unless.count > 0) {
-        if (source->digest_fd < 0)
-            check_begin(source);
-        if (source->digest_fd >= 0 && !check_read(source))
-            break;
-        if (hsr_loop_pressed(&session->home->loop)) {
-            hsr_session_wake(session);
-            return;
-        }
-    }
+    if (source->checks == NULL)
+        return;
+    hsr_readers_step(source->session);
+    while (source->answers.count > 0 &&
+           check_answer(source, hsr_source_queue_peek(&source->answers, 0)))
+        (void)hsr_source_queue_pop(&source->answers, &key);
 }
 
-static void check_begin(struct hsr_source *source)
+bool hsr_source_check_idle(const struct hsr_source *source)
 {
-    struct hsr_source_view view;
-
-    if (source->digest_buf == NULL)
-        source->digest_buf = malloc(CHECK_SLICE);
-    source->digest_item = hsr_source_queue_peek(&source->unless, 0);
-    hsr_source_view(&source->pages[source->digest_item >> 16],
-                    (uint16_t)(source->digest_item & 0xffff), &view);
-    source->digest_fd = source->digest_buf == NULL
-                            ? -ENOMEM
-                            : hsr_source_open(&source->cache, view.walk, view.dir, view.name,
-                                              (source->session->options & HSR_OPT_COPY_LINKS) != 0);
-    source->digest_offset = 0;
-    source->digest_sum = (struct hsr_digest_sum){ 0 };
-    if (source->digest_fd < 0)
-        check_end(source, source->digest_fd); /* sending it will name the reason */
+    return source->unless.count == 0 && source->answers.count == 0 &&
+           hsr_readers_idle(source->session);
 }
 
-/* One slice; false: the answer has no room yet. */
-static bool check_read(struct hsr_source *source)
+static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file)
 {
-    struct hsr_session *session = source->session;
-    struct hsr_source_view view;
-    uint64_t have = 0, want;
+    struct hsr_source *source = session->source;
+    const struct hsr_source_page *page;
+    const struct source_entry *entry;
+    uint32_t key;
 
-    hsr_source_view(&source->pages[source->digest_item >> 16],
-                    (uint16_t)(source->digest_item & 0xffff), &view);
-    if (source->digest_offset == view.size) {
-        if (hsr_conn_begin(session->control, 0) == NULL)
-            return false;
-        check_end(source, 0);
-        return true;
-    }
-    want = HSR_MIN((uint64_t)CHECK_SLICE, view.size - source->digest_offset);
-    while (have < want) {
-        struct hsr_op op = { .kind = HSR_OP_READ,
-                             .fd = source->digest_fd,
-                             .buf = source->digest_buf + have,
-                             .size = want - have,
-                             .offset = source->digest_offset + have,
-                             .buf_index = -1 };
-        int64_t res = hsr_loop_call(&session->home->loop, &op);
-
-        if (res <= 0) {
-            check_end(source, res < 0 ? (int)res : HSR_E_CHANGED);
-            return true;
-        }
-        have += (uint64_t)res;
-    }
-    hsr_digest_add(&source->digest_sum, hsr_digest_piece(source->digest_buf, want,
-                                                         source->digest_offset, session->leaf));
-    source->digest_offset += want;
+    if (!hsr_source_queue_pop(&source->unless, &key))
+        return false;
+    page = &source->pages[key >> 16];
+    entry = &page->entries[key & 0xffff];
+    *ret_file =
+        (struct hsr_read_file){ .key = key,
+                                .walk = source->walk,
+                                .dir = entry->dir,
+                                .name = { page->payload + entry->name_offset, entry->name_size },
+                                .identity = &entry->identity,
+                                .size = entry->identity.size };
     return true;
 }
 
-/* The same: say so. Else, or if it could not be read, send it as any other: that names the error.
- */
-static void check_end(struct hsr_source *source, int rc)
+/* UNLESS: what differs is sent as any other, and so is what could not be read: that names the
+ * error. */
+static void check_done(struct hsr_session *session, const struct hsr_read_file *file)
 {
-    struct hsr_session *session = source->session;
-    uint32_t key = source->digest_item, popped;
-    struct hsr_source_page *page = &source->pages[key >> 16];
-    uint16_t index = (uint16_t)(key & 0xffff);
-    uint8_t digest[HSR_DIGEST_SIZE];
+    struct hsr_source *source = session->source;
+    uint32_t key = (uint32_t)file->key;
+    struct source_check *check = check_of(source, key);
 
-    if (source->digest_fd >= 0) {
-        struct hsr_op op = { .kind = HSR_OP_CLOSE, .fd = source->digest_fd };
-
-        (void)hsr_loop_call(&session->home->loop, &op);
-    }
-    source->digest_fd = -1;
-    (void)hsr_source_queue_pop(&source->unless, &popped);
-    hsr_assert(popped == key);
-    hsr_digest_final(source->digest_sum, source->digest_offset, session->leaf, digest);
-    if (rc < 0 || memcmp(digest, source->digests[(key >> 16) * HSR_PAGE_ENTRIES_MAX + index],
-                         HSR_DIGEST_SIZE) != 0) {
+    if (check->action == HSR_WANT_UNLESS &&
+        (file->rc < 0 || memcmp(check->digest, file->digest, sizeof(check->digest)) != 0)) {
         hsr_source_enqueue(source, key);
         return;
     }
-    hsr_assert(hsr_conn_begin(session->control, 0) != NULL);
-    hsr_conn_commit(
-        session->control,
-        (struct hsr_frame){ .kind = HSR_FRAME_SAME, .page = page->page, .index = index }, 0);
-    hsr_source_entry_done(source, page, index, 0);
+    check->rc = file->rc;
+    memcpy(check->digest, file->digest, sizeof(check->digest));
+    hsr_source_queue_push(&source->answers, key);
+}
+
+/* SAME, or the digest. False: there is no room now, the connection's `writable` wakes us. */
+static bool check_answer(struct hsr_source *source, uint32_t key)
+{
+    struct hsr_session *session = source->session;
+    struct hsr_source_page *page = &source->pages[key >> 16];
+    uint16_t index = (uint16_t)(key & 0xffff);
+    const struct source_check *check = check_of(source, key);
+    struct hsr_frame frame = { .kind = HSR_FRAME_SAME, .page = page->page, .index = index };
+    uint8_t *out = session->control != NULL ? hsr_conn_begin(session->control, 64) : NULL;
+    int size = 0;
+
+    if (out == NULL)
+        return false;
+    if (check->action == HSR_WANT_DIGEST) {
+        struct hsr_digest_answer answer = { .code = check->rc };
+
+        memcpy(answer.digest, check->digest, sizeof(answer.digest));
+        size = hsr_digest_answer_encode(&answer, out, 64);
+        hsr_assert(size > 0);
+        frame.kind = HSR_FRAME_DIGEST;
+    }
+    hsr_conn_commit(session->control, frame, (size_t)size);
+    hsr_source_entry_done(source, page, index, check->rc);
+    return true;
 }

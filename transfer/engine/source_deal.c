@@ -57,8 +57,7 @@ bool hsr_source_deal_idle(const struct hsr_source *source)
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
         if (source->files[i].used)
             return false;
-    return source->small.count == 0 && source->large.count == 0 && source->unless.count == 0 &&
-           source->digest_fd < 0;
+    return source->small.count == 0 && source->large.count == 0 && hsr_source_check_idle(source);
 }
 
 void hsr_source_deal_drop(struct hsr_source *source)
@@ -66,12 +65,6 @@ void hsr_source_deal_drop(struct hsr_source *source)
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
         if (source->files[i].used)
             deal_file_close(source, &source->files[i]);
-    if (source->digest_fd >= 0) {
-        struct hsr_op op = { .kind = HSR_OP_CLOSE, .fd = source->digest_fd };
-
-        (void)hsr_loop_call(&source->session->home->loop, &op);
-        source->digest_fd = -1;
-    }
 }
 
 void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)

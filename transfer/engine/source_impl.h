@@ -94,6 +94,13 @@ struct source_queue {
     uint32_t *items; /* page slot << 16 | index; SOURCE_QUEUE_SIZE */
 };
 
+/* A digest that the target asked for, by slot and index of the entry. */
+struct source_check {
+    uint8_t action; /* UNLESS: `digest` is theirs until ours is known; DIGEST */
+    int32_t rc;
+    uint8_t digest[HSR_DIGEST_SIZE];
+};
+
 struct hsr_source_retry {
     struct hsr_dir *dir; /* held */
     char name[HSR_NAME_MAX + 1];
@@ -114,19 +121,14 @@ struct hsr_source {
     bool entry_ready; /* `entry` is made of the next thing found, which waits for room */
     struct hsr_entry entry;
     bool link_told; /* that links become copies */
-    struct source_queue small, large, unless;
+    struct source_queue small, large;
+    struct source_queue unless, answers; /* to be read for a digest; that can be told */
+    struct source_check *checks; /* SOURCE_QUEUE_SIZE, made when the first is asked for */
     uint64_t small_bytes;
-    uint8_t (*digests)[HSR_DIGEST_SIZE]; /* of `unless` entries, by slot and index */
     struct hsr_source_file files[HSR_FILES_MAX];
     struct hsr_work *works;
     uint32_t work_count;
     struct hsr_list works_free;
-    /* --checksum: one file at a time */
-    int digest_fd;
-    uint32_t digest_item;
-    uint64_t digest_offset;
-    struct hsr_digest_sum digest_sum;
-    uint8_t *digest_buf;
     /* files that changed while they were read: another, short walk after the first */
     struct hsr_source_retry *retries; /* SOURCE_RETRIES_MAX */
     uint32_t retry_count;
@@ -179,9 +181,13 @@ void hsr_source_retry_drop(struct hsr_source *source);
 /** Queue a wanted entry (slot << 16 | index) by its size. */
 void hsr_source_enqueue(struct hsr_source *source, uint32_t key);
 void hsr_source_deal(struct hsr_source *source);
-/** Read and compare one slice for --checksum (source_check.c). */
-void hsr_source_check_step(struct hsr_source *source);
 bool hsr_source_deal_idle(const struct hsr_source *source);
 void hsr_source_deal_drop(struct hsr_source *source);
+
+/* source_check.c: digests that the target asked for */
+/** The target wants entry @key unless, or only, its digest. 0, -ENOMEM. */
+int hsr_source_check_add(struct hsr_source *source, uint32_t key, const struct hsr_want_item *item);
+void hsr_source_check_step(struct hsr_source *source);
+bool hsr_source_check_idle(const struct hsr_source *source);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/statfs.h>
 
 #include "base/base.h"
+#include "transfer/engine/reader.h"
 #include "transfer/engine/target_impl.h"
 
 static int target_crew(struct hsr_target *target);
@@ -17,6 +18,8 @@ static void target_answer(struct hsr_target *target);
 static bool target_want_send(struct hsr_target *target, struct target_page *page);
 static bool target_ack_send(struct hsr_target *target, struct target_page *page);
 static int target_same(struct hsr_target *target, struct target_page *page, uint32_t index);
+static int target_digest(struct hsr_target *target, struct target_page *page, uint32_t index,
+                         struct hsr_span payload);
 static void target_finish(struct hsr_target *target);
 static void target_synced(struct hsr_op *op, int64_t res, unsigned flags);
 static int target_send_paths(struct hsr_session *session);
@@ -90,6 +93,8 @@ void hsr_target_step(struct hsr_session *session)
             hsr_session_end(session, rc, "cannot ask for these paths");
     }
     hsr_target_decide(target);
+    if (session->readers != NULL && session->state == HSR_SESSION_MOVING)
+        hsr_readers_step(session);
     hsr_target_files_commit(target);
     hsr_target_files_asked(target);
     hsr_target_links(target);
@@ -112,6 +117,8 @@ enum hsr_figure hsr_target_waits(const struct hsr_session *session)
 
     if (target->syncing || target->file_syncs > 0)
         return HSR_FIGURE_HOME_SYNC;
+    if (!hsr_readers_idle(session))
+        return HSR_FIGURE_HOME_STREAMS;
     for (uint32_t i = 0; i < HSR_PAGES_MAX; i++)
         if (target->pages[i].used)
             return HSR_FIGURE_HOME_STREAMS;
@@ -138,11 +145,15 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
         session->progress.walk_done = true;
         return 0;
     }
-    hsr_require(frame->kind == HSR_FRAME_FILE_END || frame->kind == HSR_FRAME_SAME, HSR_E_PROTOCOL);
+    hsr_require(frame->kind == HSR_FRAME_FILE_END || frame->kind == HSR_FRAME_SAME ||
+                    frame->kind == HSR_FRAME_DIGEST,
+                HSR_E_PROTOCOL);
     page = hsr_target_page_find(target, frame->page);
     hsr_require(page != NULL && frame->index < page->count, HSR_E_PROTOCOL);
     if (frame->kind == HSR_FRAME_SAME)
         return target_same(target, page, frame->index);
+    if (frame->kind == HSR_FRAME_DIGEST)
+        return target_digest(target, page, frame->index, payload);
     rc = hsr_file_end_decode(payload, &end);
     hsr_require(rc == 0, rc);
     return hsr_target_file_ended(target, page, (uint16_t)frame->index, &end);
@@ -171,9 +182,11 @@ void hsr_target_destroy(struct hsr_session *session)
     for (uint32_t i = 0; target->pages != NULL && i < HSR_PAGES_MAX; i++) {
         free(target->pages[i].payload);
         free(target->pages[i].ends);
+        free(target->pages[i].checks);
     }
     free(target->pages);
     free(target->linking);
+    free(target->reading);
     free(target->slices);
     free(target);
     session->target = NULL;
@@ -284,12 +297,15 @@ static int target_page_came(struct hsr_target *target, const struct hsr_frame *f
     page->next = 0;
     page->slices = 0;
     page->clearing = 0;
+    page->reading = 0;
     page->failed = 0;
     page->want_count = 0;
     page->size = payload.size;
     memcpy(page->payload, payload.ptr, payload.size);
     free(page->ends);
     page->ends = NULL;
+    free(page->checks);
+    page->checks = NULL;
     rc = target_page_read(target, page);
     page->pending = page->count;
     return rc;
@@ -406,12 +422,31 @@ static int target_same(struct hsr_target *target, struct target_page *page, uint
     int rc;
 
     hsr_require(page->want_sent && entry->state == TARGET_WANTED, HSR_E_PROTOCOL);
+    hsr_require(hsr_target_check_told(page, index), HSR_E_PROTOCOL);
+    if (entry->differs == 0) {
+        target->session->totals.skipped++;
+        hsr_target_settle(target, page, (uint16_t)index, 0, NULL);
+        return 0;
+    }
     hsr_target_entry_read(target, page, (uint16_t)index, &read);
     rc = hsr_tree_touch(&target->tree, &entry->dir->dir, &read);
-    if (rc == 0)
-        target->session->totals.skipped++;
+    hsr_target_warn(target, entry->dir, &read, target->tree.warning.code, target->tree.warning.op);
+    target->tree.warning.code = 0;
+    if (rc == 0) {
+        target->session->totals.touched++;
+        hsr_target_tell(target, entry->dir, &read, HSR_NOTE_TOUCHED);
+    }
     hsr_target_settle(target, page, (uint16_t)index, rc, "metadata");
     return 0;
+}
+
+static int target_digest(struct hsr_target *target, struct target_page *page, uint32_t index,
+                         struct hsr_span payload)
+{
+    struct hsr_digest_answer answer;
+    int rc = hsr_digest_answer_decode(payload, &answer);
+
+    return rc < 0 ? rc : hsr_target_check_heard(target, page, index, &answer);
 }
 
 /* Everything is settled: sync as asked, then DONE. */

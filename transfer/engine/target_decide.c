@@ -12,7 +12,6 @@
 
 static bool decide_slice_open(struct hsr_target *target, struct target_page *page);
 static void decide_slice_lend(struct hsr_target *target);
-static void decide_page_check(struct target_page *page);
 static bool decide_entry(struct hsr_target *target, struct target_page *page, uint16_t index);
 static int decide_begin(struct hsr_target *target, struct target_page *page, uint16_t index,
                         const struct hsr_entry *entry);
@@ -23,9 +22,6 @@ static void decide_changed(struct hsr_target *target, struct target_page *page,
 static void decide_clear(struct hsr_target *target);
 static bool decide_clear_find(struct hsr_target *target);
 static void decide_cleared(struct hsr_target *target, int rc);
-static void decide_want(struct target_page *page, uint16_t index, const struct hsr_want_item *item);
-static void decide_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
-                       const struct hsr_entry *entry, int compare);
 static void decide_made(struct hsr_target *target, struct target_page *page, uint16_t index,
                         const struct hsr_entry *entry, int compare, int rc);
 static void decide_link(struct hsr_target *target, struct target_page *page, uint16_t index,
@@ -55,7 +51,7 @@ void hsr_target_decide(struct hsr_target *target)
         }
         decide_slice_lend(target);
         target->decide_next++;
-        decide_page_check(page);
+        hsr_target_page_check(target, page);
     }
 }
 
@@ -70,7 +66,7 @@ void hsr_target_judged(struct hsr_session *session, struct hsr_crew_task *task)
     for (uint16_t i = 0; i < slice->count && session->state == HSR_SESSION_MOVING; i++)
         decide_judged(target, page, &slice->verdicts[i]);
     hsr_list_push_tail(&target->slices_free, &slice->task.node);
-    decide_page_check(page);
+    hsr_target_page_check(target, page);
 }
 
 static bool decide_slice_open(struct hsr_target *target, struct target_page *page)
@@ -85,7 +81,6 @@ static bool decide_slice_open(struct hsr_target *target, struct target_page *pag
     target->filling = hsr_container_of(node, struct target_slice, task.node);
     target->filling->page = page;
     target->filling->count = target->filling->next = 0;
-    target->filling->bytes = 0;
     return true;
 }
 
@@ -105,9 +100,12 @@ static void decide_slice_lend(struct hsr_target *target)
 }
 
 /* Is everything known that the answer to this page says? */
-static void decide_page_check(struct target_page *page)
+void hsr_target_page_check(struct hsr_target *target, struct target_page *page)
 {
-    page->decided = page->next == page->count && page->slices == 0 && page->clearing == 0;
+    bool dry = (target->session->options & HSR_OPT_DRY_RUN) != 0; /* tells no digest of ours */
+
+    page->decided = page->next == page->count && page->slices == 0 && page->clearing == 0 &&
+                    (page->reading == 0 || dry);
 }
 
 void hsr_target_links(struct hsr_target *target)
@@ -159,18 +157,16 @@ static bool decide_entry(struct hsr_target *target, struct target_page *page, ui
     dir = page->entries[index].dir;
     fresh = dir->fresh || dir->phantom;
     if (fresh && (target->session->options & HSR_OPT_DRY_RUN) && !decide_discard(target, &entry)) {
-        decide_dry(target, page, index, &entry, HSR_COMPARE_ABSENT);
+        hsr_target_dry(target, page, index, &entry, HSR_COMPARE_ABSENT);
         return true;
     }
     if (fresh && entry.type == HSR_ENTRY_FILE && entry.size > 0) {
-        decide_want(page, index,
-                    &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
+        hsr_target_want(page, index,
+                        &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
         return true;
     }
     slice->verdicts[slice->count++] = (struct target_verdict){ .index = index, .fresh = fresh };
-    if (target->session->options & HSR_OPT_CHECKSUM)
-        slice->bytes += entry.size;
-    if (slice->count == TARGET_SLICE || slice->bytes >= TARGET_SLICE_BYTES)
+    if (slice->count == TARGET_SLICE)
         decide_slice_lend(target);
     return true;
 }
@@ -250,12 +246,20 @@ static void decide_judged(struct hsr_target *target, struct target_page *page,
     }
     hsr_target_entry_read(target, page, index, &entry);
     if (decide_discard(target, &entry)) {
-        decide_want(page, index,
-                    &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
+        hsr_target_want(page, index,
+                        &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
+        return;
+    }
+    page->entries[index].differs = verdict->differs;
+    if (verdict->deed == TARGET_UNREAD) {
+        int rc = hsr_target_check_add(target, page, index);
+
+        if (rc < 0)
+            hsr_session_end(session, rc, "no memory to compare digests");
         return;
     }
     if (session->options & HSR_OPT_DRY_RUN) {
-        decide_dry(target, page, index, &entry, compare);
+        hsr_target_dry(target, page, index, &entry, compare);
         return;
     }
     hsr_target_warn(target, page->entries[index].dir, &entry, verdict->warning,
@@ -287,13 +291,8 @@ static void decide_changed(struct hsr_target *target, struct target_page *page,
     case TARGET_MADE:
         decide_made(target, page, verdict->index, entry, verdict->compare, verdict->rc);
         break;
-    case TARGET_DIGESTED:
-        item.action = HSR_WANT_UNLESS;
-        memcpy(item.digest, verdict->digest, sizeof(item.digest));
-        decide_want(page, verdict->index, &item);
-        break;
     case TARGET_COMPARED:
-        decide_want(page, verdict->index, &item);
+        hsr_target_want(page, verdict->index, &item);
         break;
     default:
         hsr_unreachable("what a hand did");
@@ -363,26 +362,26 @@ static void decide_cleared(struct hsr_target *target, int rc)
     if (rc < 0) {
         hsr_target_settle(target, page, index, rc, "delete");
     } else if (entry.type == HSR_ENTRY_FILE && entry.size > 0) {
-        decide_want(page, index,
-                    &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
+        hsr_target_want(page, index,
+                        &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
     } else {
         rc = hsr_tree_make(&target->tree, &dir->dir, &entry, HSR_COMPARE_OTHER_KIND);
         hsr_target_warn(target, dir, &entry, target->tree.warning.code, target->tree.warning.op);
         target->tree.warning.code = 0;
         decide_made(target, page, index, &entry, HSR_COMPARE_OTHER_KIND, rc);
     }
-    decide_page_check(page);
+    hsr_target_page_check(target, page);
 }
 
-static void decide_want(struct target_page *page, uint16_t index, const struct hsr_want_item *item)
+void hsr_target_want(struct target_page *page, uint16_t index, const struct hsr_want_item *item)
 {
-    page->entries[index].state = TARGET_WANTED;
+    page->entries[index].state = item->action == HSR_WANT_DIGEST ? TARGET_ASKED : TARGET_WANTED;
     page->wants[page->want_count++] = *item;
 }
 
 /* -n: count and say what would happen. */
-static void decide_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
-                       const struct hsr_entry *entry, int compare)
+void hsr_target_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
+                    const struct hsr_entry *entry, int compare)
 {
     struct hsr_session *session = target->session;
     struct target_dir *dir = page->entries[index].dir;
@@ -439,7 +438,7 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
                                                  : hsr_tree_compare(&target->tree, &dir->dir, entry,
                                                                     &(struct hsr_existing){ 0 });
 
-        decide_dry(target, page, index, entry, compare < 0 ? HSR_COMPARE_ABSENT : compare);
+        hsr_target_dry(target, page, index, entry, compare < 0 ? HSR_COMPARE_ABSENT : compare);
         return;
     }
     if ((session->options & HSR_OPT_IGNORE_EXISTING) && !dir->fresh &&

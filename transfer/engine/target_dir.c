@@ -62,10 +62,11 @@ int hsr_target_dir_begin(struct hsr_target *target, struct target_page *page, ui
     } else if (!dry) {
         rc = hsr_tree_mkdir(&target->tree, &parent->dir, entry, &created);
         dir->fresh = created;
-    } else if (parent->phantom || hsr_tree_compare(&target->tree, &parent->dir, entry, &existing) !=
-                                      HSR_COMPARE_SAME) {
-        dir->phantom = true;
-        created = true;
+    } else {
+        rc = parent->phantom ? HSR_COMPARE_ABSENT
+                             : hsr_tree_compare(&target->tree, &parent->dir, entry, &existing);
+        dir->phantom = created = rc >= 0 && rc != HSR_COMPARE_SAME;
+        rc = HSR_MIN(rc, 0);
     }
     if (created) {
         session->totals.created++;
@@ -243,9 +244,9 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
                       const struct hsr_entry *entry)
 {
     struct hsr_session *session = target->session;
-    bool delete = (session->options & HSR_OPT_DELETE) && !dir->failed && !dir->keep_over &&
+    bool dry = (session->options & HSR_OPT_DRY_RUN) != 0; /* then nothing can be lost */
+    bool delete = (session->options & HSR_OPT_DELETE) && (!dir->failed || dry) && !dir->keep_over &&
                   !(entry->flags & HSR_ENTRY_INCOMPLETE) && !target->delete_stopped;
-    bool dry = (session->options & HSR_OPT_DRY_RUN) != 0;
     int rc;
 
     if (dir->prune == NULL) {

@@ -13,13 +13,13 @@
 #define TARGET_LINKS_FAILED 256u /* first names that failed; beyond that no link is made at all */
 #define TARGET_SLICE 64u /* entries judged by one hand at a time: 140 us of work */
 #define TARGET_SLICES_PER_HAND 3u /* as many as it takes, and the one that is being filled */
-#define TARGET_SLICE_BYTES (4 * HSR_MIB) /* of files to read for --checksum: 0.5 ms if cached */
-#define TARGET_DIGEST (256 * HSR_KIB) /* bytes hashed in one step for --checksum */
 
 enum target_entry_state {
     TARGET_LISTED, /* not decided yet */
     TARGET_CLEARING, /* a tree has its name, which goes first (--delete) */
+    TARGET_READING, /* ours is read for its digest */
     TARGET_WANTED, /* asked for; nothing has come */
+    TARGET_ASKED, /* a dry run: only its digest is asked for */
     TARGET_BUSY, /* in a pack, or staged */
     TARGET_LINKING, /* waits for the first name of its file */
     TARGET_ENDING, /* DIR_END: waits for what is below */
@@ -52,6 +52,7 @@ struct target_entry {
     uint8_t state;
     bool replace;
     bool link_first;
+    uint16_t differs; /* HSR_DIFFERS_x: as far as it was compared */
     int32_t code;
     uint32_t link_id;
     uint32_t link_chain; /* next key + 1 in its bucket */
@@ -64,11 +65,13 @@ struct target_page {
     uint16_t count, next; /* entries, and how many were begun */
     uint16_t slices; /* lent to hands */
     uint16_t clearing; /* entries of which a tree has the name */
+    uint16_t reading; /* entries of which ours are being read */
     uint32_t pending; /* entries not settled */
     uint32_t failed;
     size_t size;
     uint8_t *payload;
     struct hsr_file_end *ends; /* FILE_END of each entry, made when the first comes; code 1: none */
+    struct target_check *checks; /* of each entry, made when the first is read */
     struct target_entry entries[HSR_PAGE_ENTRIES_MAX];
     uint16_t want_count;
     struct hsr_want_item wants[HSR_PAGE_ENTRIES_MAX];
@@ -77,7 +80,7 @@ struct target_page {
 /* What a hand finds out about an entry, and what it has done already. */
 enum target_deed {
     TARGET_COMPARED, /* nothing */
-    TARGET_DIGESTED, /* --checksum: `digest` is that of the file that has the name */
+    TARGET_UNREAD, /* --checksum: of the same size; its digest must be compared */
     TARGET_TOUCHED, /* its metadata was set: `rc` */
     TARGET_MADE /* it needs no data and was made: `rc` */
 };
@@ -91,7 +94,7 @@ struct target_verdict {
     int32_t rc; /* of the deed */
     int32_t warning; /* what could not be kept, or 0 */
     const char *warning_op;
-    uint8_t digest[HSR_DIGEST_SIZE];
+    uint16_t differs; /* HSR_DIFFERS_x */
 };
 
 /* Entries of one page, judged by one hand. What it reads of the page and the directories does not
@@ -100,7 +103,6 @@ struct target_slice {
     struct hsr_crew_task task;
     struct hsr_target *target;
     struct target_page *page;
-    uint64_t bytes; /* of the files, with --checksum */
     uint16_t count, next; /* verdicts, and how many the hand has given */
     struct target_verdict verdicts[TARGET_SLICE];
 };
@@ -162,6 +164,8 @@ struct hsr_target {
     size_t names_budget;
     uint64_t delete_left;
     bool delete_stopped;
+    uint32_t *reading; /* keys of entries to be read: a ring, made when the first is */
+    uint32_t reading_head, reading_count;
     uint32_t clearing; /* entries in that state, on all pages */
     uint32_t clearing_key; /* the one `way` is for */
     struct hsr_prune *way; /* clears a tree that is in the way of an entry */
@@ -189,6 +193,22 @@ void hsr_target_warn(struct hsr_target *target, const struct target_dir *dir,
 /* hsr_target_decide.c */
 void hsr_target_decide(struct hsr_target *target);
 void hsr_target_links(struct hsr_target *target);
+/** An entry is to be asked for: it is in the page's WANT. */
+void hsr_target_want(struct target_page *page, uint16_t index, const struct hsr_want_item *item);
+/** Is everything known that the answer to this page says? */
+void hsr_target_page_check(struct hsr_target *target, struct target_page *page);
+/** -n: count and say what would happen, by enum hsr_compare and what differs. */
+void hsr_target_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
+                    const struct hsr_entry *entry, int compare);
+
+/* target_check.c: --checksum */
+/** Have ours read, so that digests can be compared. 0, -ENOMEM. */
+int hsr_target_check_add(struct hsr_target *target, struct target_page *page, uint16_t index);
+/** Does the source have our digest, so that it may say SAME? */
+bool hsr_target_check_told(const struct target_page *page, uint32_t index);
+/** DIGEST came. */
+int hsr_target_check_heard(struct hsr_target *target, struct target_page *page, uint32_t index,
+                           const struct hsr_digest_answer *answer);
 
 /* target_judge.c: the part of a decision that needs no order, on any shard */
 extern const struct hsr_crew_ops hsr_target_crew;

@@ -36,6 +36,7 @@ _Static_assert(HEADER_CHECKED_SIZE + sizeof(uint64_t) == HSR_FRAME_HEADER_SIZE, 
 #define REJECT_SIZE_MAX (4u + STRING_MAX(HSR_TEXT_MAX))
 #define WANT_SIZE_MAX (4u + HSR_PAGE_ENTRIES_MAX * (3u + HSR_DIGEST_SIZE))
 #define FILE_END_SIZE_MAX 40u
+#define DIGEST_SIZE_MAX (4u + HSR_DIGEST_SIZE)
 #define PAGE_ACK_SIZE_MAX (4u + HSR_PAGE_ENTRIES_MAX * 6u)
 #define NOTE_SIZE_MAX (13u + STRING_MAX(HSR_PATH_WIRE_MAX) + STRING_MAX(HSR_TEXT_MAX))
 #define WALK_END_SIZE_MAX 32u
@@ -92,6 +93,7 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_PATCH] = { "PATCH", HSR_CHUNK_SIZE_MAX,
                           USES_PAGE | USES_INDEX | USES_OFFSET | USES_HIGH | USES_END |
                               USES_REGION | IS_BULK },
+    [HSR_FRAME_DIGEST] = { "DIGEST", DIGEST_SIZE_MAX, USES_PAGE | USES_INDEX },
 };
 
 static const struct frame_kind *frame_kind_get(uint16_t kind)

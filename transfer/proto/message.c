@@ -536,6 +536,36 @@ int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size)
     return wire_size(&w);
 }
 
+int hsr_digest_answer_encode(const struct hsr_digest_answer *answer, void *out, size_t size)
+{
+    static const uint8_t zeros[HSR_DIGEST_SIZE];
+    struct hsr_writer w = hsr_writer_init(out, size);
+
+    hsr_require(answer->code == 0 || wire_code_failed(answer->code), HSR_E_PROTOCOL);
+    wire_put_i32(&w, answer->code);
+    hsr_put_bytes(&w, answer->code == 0 ? answer->digest : zeros, HSR_DIGEST_SIZE);
+    return wire_size(&w);
+}
+
+int hsr_digest_answer_decode(struct hsr_span payload, struct hsr_digest_answer *ret_answer)
+{
+    static const uint8_t zeros[HSR_DIGEST_SIZE];
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_digest_answer answer = { 0 };
+    int rc;
+
+    answer.code = wire_get_i32(&r);
+    hsr_get_bytes(&r, answer.digest, HSR_DIGEST_SIZE);
+    rc = wire_end(&r);
+    if (rc < 0)
+        return rc;
+    hsr_require(answer.code == 0 || wire_code_failed(answer.code), HSR_E_PROTOCOL);
+    hsr_require(answer.code == 0 || memcmp(answer.digest, zeros, HSR_DIGEST_SIZE) == 0,
+                HSR_E_PROTOCOL);
+    *ret_answer = answer;
+    return 0;
+}
+
 int hsr_file_end_decode(struct hsr_span payload, struct hsr_file_end *ret_end)
 {
     struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);

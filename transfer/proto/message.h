@@ -159,6 +159,7 @@ enum hsr_want_action {
     HSR_WANT_WHOLE = 1, /* send it */
     HSR_WANT_UNLESS = 2, /* send it unless its digest is this one (--checksum) */
     HSR_WANT_DELTA = 3, /* wait for its signature, then send what differs; feature DELTA */
+    HSR_WANT_DIGEST = 4, /* do not send it, say its digest (dry runs) */
     HSR_WANT_ACTION_COUNT
 };
 
@@ -166,6 +167,11 @@ struct hsr_want_item {
     uint16_t index;
     uint8_t action;
     uint8_t digest[HSR_DIGEST_SIZE]; /* UNLESS only */
+};
+
+struct hsr_digest_answer {
+    int32_t code; /* 0, or why the source could not read it: then the digest is zero */
+    uint8_t digest[HSR_DIGEST_SIZE];
 };
 
 struct hsr_ack_item {
@@ -200,6 +206,8 @@ int hsr_walk_end_encode(const struct hsr_walk_end *end, void *out, size_t size);
 int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end);
 int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size);
 int hsr_file_end_decode(struct hsr_span payload, struct hsr_file_end *ret_end);
+int hsr_digest_answer_encode(const struct hsr_digest_answer *answer, void *out, size_t size);
+int hsr_digest_answer_decode(struct hsr_span payload, struct hsr_digest_answer *ret_answer);
 
 /* STAGES: where one side's time went since the session began. Every figure only grows, so that a
  * later one makes an earlier one superfluous and the difference of two describes the time between.

@@ -7,6 +7,8 @@
 #include "transfer/tree/at.h"
 #include "transfer/tree/meta.h"
 
+static int compare_metadata(struct hsr_tree *tree, int dir_fd, const char *name,
+                            const struct hsr_entry *entry, const struct statx *stx);
 static int compare_content(struct hsr_tree *tree, int dir_fd, const char *name,
                            const struct hsr_entry *entry, const struct statx *stx);
 static int compare_link(struct hsr_tree *tree, int dir_fd, const char *name,
@@ -17,9 +19,8 @@ int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
 {
     uint32_t kind = hsr_meta_kind(entry->type);
     char name[HSR_NAME_MAX + 1];
-    struct hsr_meta_now now;
     struct statx stx;
-    int dir_fd, rc;
+    int dir_fd, rc, content;
 
     hsr_require(kind != 0, HSR_E_KIND);
     rc = hsr_at_name(entry->name, name);
@@ -44,20 +45,39 @@ int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
     if (kind == S_IFDIR)
         return HSR_COMPARE_SAME; /* its metadata is compared when it is finished */
 
-    rc = compare_content(tree, dir_fd, name, entry, &stx);
-    if (rc != HSR_COMPARE_SAME)
-        return rc;
-    hsr_meta_now_statx(&now, &stx);
-    if (hsr_meta_differs(tree, entry, &now))
-        return HSR_COMPARE_METADATA;
-    if (tree->options & HSR_OPT_NO_XATTRS)
-        return HSR_COMPARE_SAME;
-    rc = hsr_meta_xattrs_differ(tree, dir_fd, name, entry);
-    if (rc == -EACCES || rc == -EPERM)
-        return HSR_COMPARE_METADATA; /* not readable as it is; setting its mode comes first */
+    content = compare_content(tree, dir_fd, name, entry, &stx);
+    if (content < 0)
+        return content;
+    if (content == HSR_COMPARE_CONTENT && !(tree->options & (HSR_OPT_CHECKSUM | HSR_OPT_DRY_RUN)))
+        return content;
+    rc = compare_metadata(tree, dir_fd, name, entry, &stx);
     if (rc < 0)
         return rc;
-    return rc == 0 ? HSR_COMPARE_SAME : HSR_COMPARE_METADATA;
+    ret_existing->differs = (uint16_t)rc;
+    if (content == HSR_COMPARE_SAME)
+        return rc == 0 ? HSR_COMPARE_SAME : HSR_COMPARE_METADATA;
+    if (entry->type == HSR_ENTRY_FILE && stx.stx_size != entry->size)
+        ret_existing->differs |= HSR_DIFFERS_SIZE;
+    return HSR_COMPARE_CONTENT;
+}
+
+/* HSR_DIFFERS_x, or -errno. One difference is enough where nobody asks which there are. */
+static int compare_metadata(struct hsr_tree *tree, int dir_fd, const char *name,
+                            const struct hsr_entry *entry, const struct statx *stx)
+{
+    struct hsr_meta_now now;
+    int differs, rc;
+
+    hsr_meta_now_statx(&now, stx);
+    differs = hsr_meta_differs(tree, entry, &now);
+    if ((differs != 0 && !(tree->options & HSR_OPT_DRY_RUN)) || (tree->options & HSR_OPT_NO_XATTRS))
+        return differs;
+    rc = hsr_meta_xattrs_differ(tree, dir_fd, name, entry);
+    if (rc == -EACCES || rc == -EPERM)
+        rc = 1; /* not readable as it is; setting its mode comes first */
+    if (rc < 0)
+        return rc;
+    return differs | (rc > 0 ? (int)HSR_DIFFERS_XATTRS : 0);
 }
 
 /* SAME or CONTENT by the session's quick check, or -errno. */

@@ -106,16 +106,20 @@ static bool mtime_differs(const struct hsr_tree *tree, const struct hsr_entry *e
     return now->mtime_stale || now->mtime_s != entry->mtime_s || now->mtime_ns != entry->mtime_ns;
 }
 
-bool hsr_meta_differs(const struct hsr_tree *tree, const struct hsr_entry *entry,
-                      const struct hsr_meta_now *now)
+uint16_t hsr_meta_differs(const struct hsr_tree *tree, const struct hsr_entry *entry,
+                          const struct hsr_meta_now *now)
 {
+    unsigned differs = 0;
+
     if (tree->root && !(tree->options & HSR_OPT_NO_OWNER) &&
         (now->uid != entry->uid || now->gid != entry->gid))
-        return true;
+        differs |= HSR_DIFFERS_OWNER;
     if (entry->type != HSR_ENTRY_SYMLINK &&
         (now->mode & 07777u) != hsr_meta_mode(entry, now->uid, now->gid))
-        return true;
-    return mtime_differs(tree, entry, now);
+        differs |= HSR_DIFFERS_MODE;
+    if (mtime_differs(tree, entry, now))
+        differs |= HSR_DIFFERS_TIME;
+    return (uint16_t)differs;
 }
 
 int hsr_meta_apply(struct hsr_tree *tree, int fd, bool path_fd, const struct hsr_entry *entry,

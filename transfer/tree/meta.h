@@ -25,9 +25,10 @@ uint32_t hsr_meta_mode(const struct hsr_entry *entry, uint32_t uid, uint32_t gid
 
 void hsr_meta_now_statx(struct hsr_meta_now *ret_now, const struct statx *statx);
 
-/** Do owner, mode or time differ from the entry's, as far as the options keep them? */
-bool hsr_meta_differs(const struct hsr_tree *tree, const struct hsr_entry *entry,
-                      const struct hsr_meta_now *now);
+/** Which of owner, mode and time differ from the entry's, as far as the options keep them:
+ * HSR_DIFFERS_x. */
+uint16_t hsr_meta_differs(const struct hsr_tree *tree, const struct hsr_entry *entry,
+                          const struct hsr_meta_now *now);
 
 /** Do the attributes of @name in @fd (or of @fd itself: "") differ? 1, 0 or -errno. */
 int hsr_meta_xattrs_differ(struct hsr_tree *tree, int fd, const char *name,

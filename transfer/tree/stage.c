@@ -384,71 +384,28 @@ int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct 
     return hsr_stage_commit(tree, &stage, entry, /* sync= */ false);
 }
 
-/* ---- digest of what is there ---- */
+/* ---- what is there, to be read ---- */
 
-int hsr_digest_begin(struct hsr_tree *tree, const struct hsr_dir *dir, const char *name,
-                     struct hsr_digest_cursor *cursor)
+int hsr_target_read_open(struct hsr_dircache *cache, const struct hsr_dir *dir, const char *name,
+                         uint64_t size)
 {
-    int dir_fd = hsr_dircache_get(&tree->cache, dir);
+    int dir_fd = hsr_dircache_get(cache, dir);
     struct statx stx;
     int fd, rc;
 
-    *cursor = (struct hsr_digest_cursor){ .fd = -1 };
     if (dir_fd < 0)
         return dir_fd;
     /* O_NONBLOCK: a FIFO that has the name by now must not hold us up. */
-    fd = hsr_at_open(tree->loop, dir_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    fd = hsr_at_open(cache->loop, dir_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
         return fd;
-    rc = hsr_at_statx(tree->loop, fd, "", &stx);
+    rc = hsr_at_statx(cache->loop, fd, "", &stx);
     if (rc == 0 && !S_ISREG(stx.stx_mode))
         rc = HSR_E_KIND;
-    if (rc < 0) {
-        (void)hsr_at_close(tree->loop, fd); /* only read */
-        return rc;
-    }
-    cursor->fd = fd;
-    cursor->size = stx.stx_size;
-    return 0;
-}
-
-int hsr_digest_step(struct hsr_tree *tree, struct hsr_digest_cursor *cursor, void *buf,
-                    size_t bytes, uint8_t out[HSR_DIGEST_SIZE])
-{
-    size_t want = bytes - bytes % HSR_DIGEST_LEAF_SIZE; /* steps end at leaves */
-    size_t have = 0;
-
-    hsr_assert(cursor->fd >= 0);
-    hsr_assert(want > 0);
-    hsr_assert(cursor->offset <= cursor->size);
-    want = (size_t)HSR_MIN((uint64_t)want, cursor->size - cursor->offset);
-    while (have < want) {
-        struct hsr_op op = { .kind = HSR_OP_READ,
-                             .fd = cursor->fd,
-                             .buf = (uint8_t *)buf + have,
-                             .size = want - have,
-                             .offset = cursor->offset + have,
-                             .buf_index = -1 };
-        int64_t res = hsr_loop_call(tree->loop, &op);
-
-        if (res < 0)
-            return (int)res;
-        if (res == 0)
-            return HSR_E_CHANGED; /* it became shorter */
-        have += (size_t)res;
-    }
-    if (want > 0)
-        hsr_digest_add(&cursor->sum,
-                       hsr_digest_piece(buf, want, cursor->offset, HSR_DIGEST_LEAF_SIZE));
-    cursor->offset += want;
-    if (cursor->offset < cursor->size)
-        return 1;
-    hsr_digest_final(cursor->sum, cursor->size, HSR_DIGEST_LEAF_SIZE, out);
-    return 0;
-}
-
-void hsr_digest_end(struct hsr_tree *tree, struct hsr_digest_cursor *cursor)
-{
-    (void)hsr_at_close(tree->loop, cursor->fd); /* only read */
-    cursor->fd = -1;
+    else if (rc == 0 && stx.stx_size != size)
+        rc = HSR_E_CHANGED;
+    if (rc == 0)
+        return fd;
+    (void)hsr_at_close(cache->loop, fd); /* only read */
+    return rc;
 }

@@ -53,7 +53,19 @@ enum hsr_compare {
     HSR_COMPARE_OTHER_KIND /* another type of file has the name */
 };
 
+/* What differs, as bits: known for what has the same kind as the entry. */
+#define HSR_DIFFERS_CONTENT (1u << 0) /* of a file or link, or the device */
+#define HSR_DIFFERS_KIND (1u << 1)
+#define HSR_DIFFERS_SIZE (1u << 2)
+#define HSR_DIFFERS_MODE (1u << 3)
+#define HSR_DIFFERS_OWNER (1u << 4)
+#define HSR_DIFFERS_TIME (1u << 5)
+#define HSR_DIFFERS_XATTRS (1u << 6)
+#define HSR_DIFFERS_LINK (1u << 7) /* it is not the same file as another name of it */
+
 struct hsr_existing {
+    uint16_t differs; /* HSR_DIFFERS_x; of metadata also where content differs, with CHECKSUM or
+                         DRY_RUN */
     uint64_t size;
     uint64_t dev, ino;
     uint32_t mode; /* with S_IFMT */
@@ -126,18 +138,10 @@ int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct 
 /** Does this name look like one of our stages? A source never sends it, a target never takes it. */
 bool hsr_stage_name_is(struct hsr_span name);
 
-/** Digest of the regular file that has the name now, for --checksum: a cursor, so that the caller
- * can slice. Begin opens it; step hashes at most @bytes_max: 1 more, 0 done, negative -errno. */
-struct hsr_digest_cursor {
-    int fd; /* -1: closed */
-    uint64_t size, offset;
-    struct hsr_digest_sum sum;
-};
-int hsr_digest_begin(struct hsr_tree *tree, const struct hsr_dir *dir, const char *name,
-                     struct hsr_digest_cursor *cursor);
-int hsr_digest_step(struct hsr_tree *tree, struct hsr_digest_cursor *cursor, void *buf,
-                    size_t bytes, uint8_t out[HSR_DIGEST_SIZE]);
-void hsr_digest_end(struct hsr_tree *tree, struct hsr_digest_cursor *cursor);
+/** Open the regular file of @size bytes that has the name now, to be read (--checksum).
+ * @return descriptor, HSR_E_KIND, HSR_E_CHANGED: another size; or -errno */
+int hsr_target_read_open(struct hsr_dircache *cache, const struct hsr_dir *dir, const char *name,
+                         uint64_t size);
 
 /* ---- pruning: --delete, stale stages, trees in the way ---- */
 

@@ -1,0 +1,143 @@
+/* Files of which only the digest can tell whether they differ (--checksum): ours are read on all
+ * shards (reader.h). In a run that changes things the source gets our digest with the WANT; in a
+ * dry run it is asked for its own, which it computes meanwhile, and they are compared here.
+ *
+ *   READING -> WANTED (then as any other file), or ASKED -> settled */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "transfer/engine/reader.h"
+#include "transfer/engine/target_impl.h"
+
+/* A file of a page, and what is known of it. */
+struct target_check {
+    bool told; /* the source has our digest */
+    bool ours_known, theirs_known;
+    int32_t ours_rc, theirs_rc;
+    uint8_t ours[HSR_DIGEST_SIZE];
+    uint8_t theirs[HSR_DIGEST_SIZE];
+};
+
+static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file);
+static void check_done(struct hsr_session *session, const struct hsr_read_file *file);
+static void check_both(struct hsr_target *target, struct target_page *page, uint16_t index);
+
+static const struct hsr_reader_ops check_reader = { .next = check_next, .done = check_done };
+
+int hsr_target_check_add(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    struct hsr_session *session = target->session;
+    struct target_entry *entry = &page->entries[index];
+    int rc = 0;
+
+    if (page->checks == NULL)
+        page->checks = calloc(HSR_PAGE_ENTRIES_MAX, sizeof(*page->checks));
+    if (target->reading == NULL)
+        target->reading = calloc(HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX, sizeof(uint32_t));
+    hsr_require(page->checks != NULL && target->reading != NULL, -ENOMEM);
+    if (session->readers == NULL)
+        rc = hsr_readers_create(session, &check_reader);
+    if (rc < 0)
+        return rc;
+    page->checks[index] = (struct target_check){ 0 };
+    page->reading++;
+    target->reading[(target->reading_head + target->reading_count++) %
+                    (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)] =
+        (uint32_t)(page - target->pages) << 16 | index;
+    entry->state = TARGET_READING;
+    if (session->options & HSR_OPT_DRY_RUN)
+        hsr_target_want(page, index,
+                        &(struct hsr_want_item){ .index = index, .action = HSR_WANT_DIGEST });
+    return 0;
+}
+
+int hsr_target_check_heard(struct hsr_target *target, struct target_page *page, uint32_t index,
+                           const struct hsr_digest_answer *answer)
+{
+    struct target_check *check;
+
+    hsr_require(page->want_sent && page->entries[index].state == TARGET_ASKED, HSR_E_PROTOCOL);
+    check = &page->checks[index];
+    hsr_require(!check->theirs_known, HSR_E_PROTOCOL);
+    check->theirs_known = true;
+    check->theirs_rc = answer->code;
+    memcpy(check->theirs, answer->digest, sizeof(check->theirs));
+    check_both(target, page, (uint16_t)index);
+    return 0;
+}
+
+bool hsr_target_check_told(const struct target_page *page, uint32_t index)
+{
+    return page->checks != NULL && page->checks[index].told;
+}
+
+static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file)
+{
+    struct hsr_target *target = session->target;
+    struct target_page *page;
+    struct hsr_entry entry;
+    uint32_t key;
+
+    if (target->reading_count == 0)
+        return false;
+    key = target->reading[target->reading_head];
+    target->reading_head = (target->reading_head + 1) % (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX);
+    target->reading_count--;
+    page = &target->pages[key >> 16];
+    hsr_target_entry_read(target, page, (uint16_t)(key & 0xffff), &entry);
+    *ret_file = (struct hsr_read_file){ .key = key,
+                                        .dir = &page->entries[key & 0xffff].dir->dir,
+                                        .name = entry.name,
+                                        .size = entry.size };
+    return true;
+}
+
+static void check_done(struct hsr_session *session, const struct hsr_read_file *file)
+{
+    struct hsr_target *target = session->target;
+    struct target_page *page = &target->pages[file->key >> 16];
+    uint16_t index = (uint16_t)(file->key & 0xffff);
+    struct hsr_want_item item = { .index = index, .action = HSR_WANT_WHOLE };
+
+    hsr_assert(page->reading > 0);
+    page->reading--;
+    if (session->options & HSR_OPT_DRY_RUN) {
+        struct target_check *check = &page->checks[index];
+
+        check->ours_known = true;
+        check->ours_rc = file->rc;
+        memcpy(check->ours, file->digest, sizeof(check->ours));
+        check_both(target, page, index);
+        return;
+    }
+    if (file->rc == 0) { /* else it is replaced like any other */
+        page->checks[index].told = true;
+        item.action = HSR_WANT_UNLESS;
+        memcpy(item.digest, file->digest, sizeof(item.digest));
+    }
+    hsr_target_want(page, index, &item);
+    hsr_target_page_check(target, page);
+}
+
+/* Both sides have read it, or could not. */
+static void check_both(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    const struct target_check *check = &page->checks[index];
+    struct hsr_entry entry;
+
+    if (!check->ours_known || !check->theirs_known)
+        return;
+    if (check->theirs_rc < 0) { /* the source tells why */
+        hsr_target_settle(target, page, index, check->theirs_rc, NULL);
+        return;
+    }
+    hsr_target_entry_read(target, page, index, &entry);
+    if (check->ours_rc < 0 || memcmp(check->ours, check->theirs, sizeof(check->ours)) != 0)
+        page->entries[index].differs |= HSR_DIFFERS_CONTENT;
+    hsr_target_dry(target, page, index, &entry,
+                   page->entries[index].differs & HSR_DIFFERS_CONTENT ? HSR_COMPARE_CONTENT
+                   : page->entries[index].differs != 0                ? HSR_COMPARE_METADATA
+                                                                      : HSR_COMPARE_SAME);
+}
