@@ -1,0 +1,90 @@
+/* The cost model of block and strong sizes. */
+#include "transfer/delta/plan.h"
+
+#include <stdbool.h>
+
+#include "base/base.h"
+
+/* What is expected to differ, when nothing is known: a few places in any file, and one in each 2
+ * MiB of a large one. An edit costs about a block of literal bytes, so the best block size is 4 KiB
+ * for large files (what differs there is mostly pages) and falls to 512 bytes for small ones. */
+#define EDITS_LEAST 4u
+#define EDIT_DISTANCE (2u * 1024 * 1024)
+
+/* One file in 2^20 at most is sent again because two different blocks look the same. */
+#define CHANCE_BITS 20u
+
+/* A block may be tested against its likely successors without its weak sum: about three times. */
+#define TEST_BITS 2u
+
+static unsigned log2_ceil(uint64_t value)
+{
+    return value <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(value - 1);
+}
+
+/* Enough bits for the strong hash alone over all tests of a block with its expected successor, and
+ * for both sums together over all positions and all blocks. */
+static uint32_t strong_size(uint64_t base_size, uint64_t new_size, uint32_t block_size)
+{
+    unsigned position_bits = log2_ceil(HSR_MAX(base_size, new_size));
+    unsigned block_bits = log2_ceil(base_size / block_size + 1);
+    unsigned run_bits = log2_ceil(HSR_MAX(base_size, new_size) / block_size + 1) + TEST_BITS;
+    unsigned weak_bits = 8 * HSR_DELTA_WEAK_SIZE;
+    unsigned bits = run_bits + CHANCE_BITS;
+
+    if (position_bits + block_bits + CHANCE_BITS > bits + weak_bits)
+        bits = position_bits + block_bits + CHANCE_BITS - weak_bits;
+    return HSR_MIN(HSR_MAX((bits + 7) / 8, HSR_DELTA_STRONG_MIN), HSR_DELTA_STRONG_MAX);
+}
+
+static uint64_t plan_cost(const struct hsr_delta_plan *plan)
+{
+    uint64_t edits = EDITS_LEAST + plan->base_size / EDIT_DISTANCE;
+
+    return hsr_delta_signature_size(plan) + edits * plan->block_size;
+}
+
+static bool block_size_fits(uint64_t base_size, uint32_t block_size)
+{
+    return base_size <= (uint64_t)block_size * HSR_DELTA_BLOCKS_MAX;
+}
+
+int hsr_delta_plan_make(uint64_t base_size, uint64_t new_size, uint32_t block_size,
+                        struct hsr_delta_plan *ret_plan)
+{
+    struct hsr_delta_plan best = { 0 };
+
+    hsr_require(base_size > 0 && base_size <= HSR_DELTA_BASE_MAX, HSR_E_LIMIT);
+    if (block_size != 0)
+        hsr_require(block_size >= HSR_DELTA_BLOCK_MIN && block_size <= HSR_DELTA_BLOCK_MAX &&
+                        (block_size & (block_size - 1)) == 0,
+                    HSR_E_USAGE);
+    for (uint32_t size = block_size != 0 ? block_size : HSR_DELTA_BLOCK_MIN;
+         size <= HSR_DELTA_BLOCK_MAX; size *= 2) {
+        struct hsr_delta_plan plan = { base_size, size, strong_size(base_size, new_size, size) };
+
+        if (!block_size_fits(base_size, size))
+            continue;
+        if (best.block_size == 0 || plan_cost(&plan) < plan_cost(&best))
+            best = plan;
+        if (block_size != 0)
+            break;
+    }
+    hsr_assert(hsr_delta_plan_check(&best) == 0);
+    *ret_plan = best;
+    return 0;
+}
+
+int hsr_delta_plan_check(const struct hsr_delta_plan *plan)
+{
+    uint32_t block_size = plan->block_size;
+
+    hsr_require(block_size >= HSR_DELTA_BLOCK_MIN && block_size <= HSR_DELTA_BLOCK_MAX,
+                HSR_E_LIMIT);
+    hsr_require((block_size & (block_size - 1)) == 0, HSR_E_LIMIT);
+    hsr_require(plan->base_size > 0 && block_size_fits(plan->base_size, block_size), HSR_E_LIMIT);
+    hsr_require(plan->strong_size >= HSR_DELTA_STRONG_MIN &&
+                    plan->strong_size <= HSR_DELTA_STRONG_MAX,
+                HSR_E_LIMIT);
+    return 0;
+}
