@@ -132,6 +132,7 @@ static int client_engine(struct hawser_client *client, const struct hawser_clien
     struct hsr_engine_config config = {
         .pin = !opts->no_pin,
         .idle_ns = opts->idle_timeout_ns,
+        .trace_fd = opts->trace_fd,
         .event = client_event,
         .context = client,
     };

@@ -364,6 +364,18 @@ int config_add_export(struct config *config, const char *text, char why[CONFIG_W
     return export->path != NULL ? 0 : -ENOMEM;
 }
 
+int config_trace_open(const struct config *config, char why[CONFIG_WHY_SIZE])
+{
+    int fd;
+
+    if (config->trace == NULL)
+        return 0;
+    fd = open(config->trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return why_set(why, "trace file %s: %s", config->trace, strerror(errno));
+    return fd;
+}
+
 int config_exports_open(struct config *config, char why[CONFIG_WHY_SIZE])
 {
     for (unsigned i = 0; i < config->export_count; i++) {

@@ -49,6 +49,7 @@ struct config {
     bool insecure;
     bool bench; /* memory to memory, and transfers that keep nothing */
     bool print_plan;
+    const char *trace; /* --trace: of the command line; NULL: none */
     uint64_t seen; /* keys of the file that were set */
 };
 
@@ -66,6 +67,9 @@ int config_add_export(struct config *config, const char *text, char why[CONFIG_W
 /** Read a file on top of what is set. @why names the file, and the line where there is one.
  * @return 0, HSR_E_USAGE, -errno */
 int config_read(struct config *config, const char *path, char why[CONFIG_WHY_SIZE]);
+
+/** Make or empty the file of --trace. @return its descriptor, 0 without one, or HSR_E_USAGE */
+int config_trace_open(const struct config *config, char why[CONFIG_WHY_SIZE]);
 
 /** Open the directories of all exports. @return 0, or HSR_E_USAGE with words in @why */
 int config_exports_open(struct config *config, char why[CONFIG_WHY_SIZE]);

@@ -146,10 +146,13 @@ static int engine_start(struct server *server, char why[CONFIG_WHY_SIZE])
         .authorize = exports_authorize,
         .event = server_event,
         .context = &server->exports,
+        .trace_fd = config_trace_open(&server->config, why),
     };
     unsigned shards = server->placement.count;
     int rc;
 
+    if (config.trace_fd < 0)
+        return config.trace_fd;
     memcpy(config.congestion, server->config.congestion, sizeof(config.congestion));
     for (;;) {
         config.plan = server->plan;

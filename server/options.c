@@ -15,6 +15,7 @@ enum option_id {
     OPTION_INSECURE,
     OPTION_BENCH,
     OPTION_PRINT_PLAN,
+    OPTION_TRACE,
     OPTION_HELP,
     OPTION_VERSION,
 };
@@ -43,6 +44,7 @@ static const struct {
     { OPTION_SETTING, "log", "text|json", "form of the log on stderr" },
     { OPTION_INSECURE, "insecure", NULL, "listen on other addresses than loopback" },
     { OPTION_BENCH, "bench", NULL, "allow benchmarks: clients may use all of this machine" },
+    { OPTION_TRACE, "trace", "FILE", "at the end: what the threads did last" },
     { OPTION_PRINT_PLAN, "print-plan", NULL, "print where bytes and shards go, and exit" },
     { OPTION_HELP, "help", NULL, "print this" },
     { OPTION_VERSION, "version", NULL, "print the version" },
@@ -141,6 +143,9 @@ static int option_apply(int id, const char *name, struct config *config, char *w
         return -1;
     case OPTION_BENCH:
         config->bench = true;
+        return -1;
+    case OPTION_TRACE:
+        config->trace = optarg; /* argv stays */
         return -1;
     case OPTION_PRINT_PLAN:
         config->print_plan = true;

@@ -47,6 +47,7 @@ struct cli_options {
     struct cli_strings texts; /* what the rules point to */
     struct cli_strings files; /* --files-from */
     const char *files_from;
+    const char *trace; /* --trace; NULL: none */
     bool from0;
     int verbose;
     bool quiet;

@@ -77,6 +77,24 @@ static int output_end(int code)
     return CLI_EXIT_PARTIAL;
 }
 
+/* The file of --trace stays open until the program ends: the library writes it when it closes. */
+static int trace_open(struct cli_options *options, char *words, size_t size)
+{
+    FILE *file;
+
+    if (options->trace == NULL)
+        return 0;
+    file = fopen(options->trace, "we");
+    if (file == NULL) {
+        int rc = -errno;
+
+        (void)snprintf(words, size, "trace file %s", options->trace); /* cut if long */
+        return rc;
+    }
+    options->client.trace_fd = fileno(file);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct cli_options options;
@@ -100,7 +118,9 @@ int main(int argc, char **argv)
     if (options.command == CLI_PUSH || options.command == CLI_PULL)
         options.client.near_path =
             options.args[options.command == CLI_PUSH ? 0 : options.arg_count - 1];
-    rc = hawser_client_open(&options.client, &client, words, sizeof(words));
+    rc = trace_open(&options, words, sizeof(words));
+    if (rc == 0)
+        rc = hawser_client_open(&options.client, &client, words, sizeof(words));
     if (rc < 0) {
         cli_error(&output, rc, words);
         return output_end(cli_exit_code(&output, rc));

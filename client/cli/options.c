@@ -55,6 +55,7 @@ enum option_id {
     OPTION_NO_HARD_LINKS,
     OPTION_COPY_LINKS,
     OPTION_TIMEOUT,
+    OPTION_TRACE,
     OPTION_CONGESTION,
     OPTION_HELP,
     OPTION_VERSION,
@@ -104,6 +105,7 @@ static const struct option_row rows[] = {
     { OPTION_NO_HARD_LINKS, "no-hard-links", NULL, MOVE, "hard links become files" },
     { OPTION_COPY_LINKS, "copy-links", NULL, MOVE, "move what symlinks point to" },
     { OPTION_TIMEOUT, "timeout", "SECONDS", ALL, "silence of the server that ends the run" },
+    { OPTION_TRACE, "trace", "FILE", MOVE, "at the end: what the threads did last" },
     { OPTION_HELP, "help", NULL, EVERY, "print this" },
     { OPTION_VERSION, "version", NULL, EVERY, "print the version" },
 };
@@ -316,12 +318,16 @@ static int value_option(const struct option_row *row, const char *text, struct c
     }
 }
 
-/* Options that name a pattern or a file of patterns: their order among each other counts. */
+/* Options that name a pattern or a file; for patterns their order among each other counts. */
 static int list_option(const struct option_row *row, const char *text, struct cli_options *options)
 {
     bool include = row->id == OPTION_INCLUDE || row->id == OPTION_INCLUDE_FROM;
     int error;
 
+    if (row->id == OPTION_TRACE) {
+        options->trace = text;
+        return -1;
+    }
     if (row->id == OPTION_FILES_FROM) {
         options->files_from = text;
         return -1;
@@ -395,6 +401,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
     case OPTION_EXCLUDE_FROM:
     case OPTION_INCLUDE_FROM:
     case OPTION_FILES_FROM:
+    case OPTION_TRACE:
         return list_option(row, text, options);
     default:
         flag_option(row->id, options);

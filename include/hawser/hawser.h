@@ -146,6 +146,9 @@ typedef struct hawser_client_opts {
     /* With fewer shards than cores: run them near the disks that hold this path, or the deepest
      * part of it that exists. NULL: nothing is looked up. Borrowed for the call. */
     const char *near_path;
+    /* For looking into it: when the client is closed, the newest spans of what its threads did are
+     * written here, a line of JSON each. 0: nowhere, and nothing is kept. Borrowed until then. */
+    int trace_fd;
 } hawser_client_opts;
 
 /** Start a client: threads, rings and buffers.

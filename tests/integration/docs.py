@@ -61,7 +61,7 @@ def main():
 
     # Settings of the file are options of the server, and the other way round.
     settings = {long for _, long in OPTION.findall(server)} - {
-        "config", "export", "print-plan", "help", "version"}
+        "config", "export", "print-plan", "trace", "help", "version"}
     for name in settings:
         if not re.search(r"\b%s\b" % name, pages["hawser.conf.5"][1]):
             problems.append("hawser.conf.5: %s is not there" % name)

@@ -352,6 +352,10 @@ static void shard_init(struct hsr_shard *shard)
     if (rc < 0)
         goto out;
     shard->loop_ready = true;
+    if (shard->engine->config.trace_fd > 0)
+        rc = hsr_loop_trace(&shard->loop);
+    if (rc < 0)
+        goto out;
     shard->stop_timer.fired = shard_stop_tick;
     rc = hsr_mem_map(&shard->mem, node, plan->buffer_bytes);
     if (rc < 0) {
@@ -388,6 +392,8 @@ static void shard_fini(struct hsr_shard *shard)
     hsr_assert(hsr_list_empty(&shard->conns));
     hsr_assert(hsr_list_empty(&shard->sessions));
     hsr_bufpool_fini(&shard->pool);
+    if (shard->loop.trace != NULL) /* a file that takes no more is a trace that is cut */
+        (void)hsr_trace_write(shard->loop.trace, shard->index, shard->engine->config.trace_fd);
     hsr_loop_fini(&shard->loop);
     hsr_mem_unmap(&shard->mem);
 }

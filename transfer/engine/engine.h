@@ -143,6 +143,7 @@ struct hsr_engine_config {
     char congestion[HSR_CONGESTION_SIZE]; /* server: of data sockets, where a client has no wish */
     hsr_authorize *authorize; /* server */
     bool bench; /* server: benchmarks are allowed */
+    int trace_fd; /* where the newest spans of all loops are written at the end; 0: nowhere */
     void (*event)(void *context, const struct hsr_event *event);
     void *context;
     /* for tests: where rings come from, and no threads (the caller turns the loops) */
