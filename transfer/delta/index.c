@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/delta/weak.h"
 
 #define ALIGN 64u /* a cache line; parts begin at one */
-#define FILTER_BITS_LOG 4u /* 16 to 32 bits a block: one position in 16 to 32 passes by chance */
+#define FILTER_BITS_LOG                                                                            \
+    4u /* 16 to 32 bits a block: two of them marked: 1 position in 64 to 256 passes */
 #define FILTER_LOG_MIN 9u
 #define BUCKET_BLOCKS_LOG 2u /* 2 to 4 blocks a bucket */
 #define BLOCK_BITS 20u
@@ -59,6 +61,7 @@ void hsr_delta_index_init(struct hsr_delta_index *index, const struct hsr_delta_
     hsr_assert((uintptr_t)memory % sizeof(uint64_t) == 0);
     *index = (struct hsr_delta_index){
         .plan = *plan,
+        .power = hsr_weak_power(plan->block_size),
         .sums = bytes + layout.sums,
         .filter = (void *)(bytes + layout.filter),
         .buckets = (void *)(bytes + layout.buckets),
@@ -66,10 +69,10 @@ void hsr_delta_index_init(struct hsr_delta_index *index, const struct hsr_delta_
         .blocks = hsr_delta_blocks(plan),
         .full_blocks = (uint32_t)(plan->base_size / plan->block_size),
         .bucket_count = 1u << layout.bucket_log,
+        .filter_mask = (1u << layout.filter_log) - 1,
         .filter_shift = (uint8_t)(32 - layout.filter_log),
         .bucket_shift = (uint8_t)(32 - layout.bucket_log),
     };
-    hsr_weak_table_init(&index->weak, plan->block_size);
 }
 
 int hsr_delta_index_put(struct hsr_delta_index *index, uint32_t first_block, const void *sums,
@@ -145,13 +148,20 @@ static bool index_place(struct hsr_delta_index *index, uint32_t *budget)
     return index->at == index->bucket_count;
 }
 
+static void filter_mark(struct hsr_delta_index *index, uint32_t weak)
+{
+    uint32_t first = weak >> index->filter_shift, second = weak & index->filter_mask;
+
+    index->filter[first / 64] |= 1ull << first % 64;
+    index->filter[second / 64] |= 1ull << second % 64;
+}
+
 static void index_insert(struct hsr_delta_index *index, uint32_t block)
 {
     const uint8_t *sum = hsr_delta_index_sum(index, block);
     uint32_t weak = sum_weak(sum);
     const uint32_t *bucket = index_bucket(index, weak);
     uint32_t entry = block | (weak & TAG_MASK) << BLOCK_BITS;
-    uint32_t bit = weak >> index->filter_shift;
 
     if (entry == ENTRY_NONE)
         return; /* the one that looks like none: it is found as a successor only */
@@ -160,7 +170,7 @@ static void index_insert(struct hsr_delta_index *index, uint32_t block)
 
         if (other == ENTRY_NONE) {
             index->entries[i] = entry;
-            index->filter[bit / 64] |= 1ull << bit % 64;
+            filter_mark(index, weak);
             return;
         }
         if (other >> BLOCK_BITS == entry >> BLOCK_BITS &&
@@ -194,7 +204,7 @@ bool hsr_delta_index_build(struct hsr_delta_index *index, uint32_t budget)
             index->at = 0;
         }
     if (index->phase == HSR_DELTA_INDEX_READY)
-        index->filter[0] |= 1; /* a weak sum of 0 is always looked at: it may be zeros */
+        filter_mark(index, 0); /* always looked at: it may be zeros */
     return index->phase == HSR_DELTA_INDEX_READY;
 }
 

@@ -2,7 +2,8 @@
  * built: streams on all shards share it.
  *
  *   sums      as received, in order: what follows a match is tested here, without a search
- *   filter    bits, one position for each weak sum: most positions of unmatched data end here
+ *   filter    bits, two for each weak sum, by its upper and lower end: nearly all positions of
+ *             unmatched data end here
  *   buckets   by the weak sum's upper bits: where the bucket's entries begin
  *   entries   u32: block number (20 bits) and the weak sum's lower 12 bits
  *
@@ -18,7 +19,6 @@
 #include <stdint.h>
 
 #include "transfer/delta/plan.h"
-#include "transfer/delta/weak.h"
 
 #define HSR_DELTA_BUCKET_MAX 16u /* entries; 4 are expected, more than 16 in one of a million */
 #define HSR_DELTA_BLOCK_NONE UINT32_MAX
@@ -34,7 +34,7 @@ enum hsr_delta_index_phase {
 
 struct hsr_delta_index {
     struct hsr_delta_plan plan;
-    struct hsr_weak_table weak; /* rolls windows of a block */
+    uint64_t power; /* rolls windows of a block */
     uint8_t *sums;
     uint64_t *filter;
     uint32_t *buckets;
@@ -44,7 +44,8 @@ struct hsr_delta_index {
     uint32_t full_blocks; /* blocks that are not short: only these are searched */
     uint32_t bucket_count;
     uint32_t at; /* how far the phase is */
-    uint8_t filter_shift; /* from a weak sum to its bit */
+    uint32_t filter_mask; /* from a weak sum to its second bit */
+    uint8_t filter_shift; /* to its first one */
     uint8_t bucket_shift; /* from a weak sum, as 64 bits, to its bucket: 32 if there is one */
     enum hsr_delta_index_phase phase;
 };

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "hash/digest.h"
 #include "transfer/delta/scan.h"
+#include "transfer/delta/weak.h"
 
 #define HASH_SPEED 16u /* a byte hashed costs this part of a byte rolled */
 #define PROBE_COST 64u /* units, at least */

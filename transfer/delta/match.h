@@ -27,7 +27,7 @@
 #include "transfer/delta/sign.h"
 
 /* One call's worth of work, about 50 us: as many bytes are rolled, or 16 times as many compared. */
-#define HSR_MATCH_BUDGET ((uint32_t)65536)
+#define HSR_MATCH_BUDGET ((uint32_t)49152)
 
 /* What a range knows behind its last region. Begin with zeros. */
 struct hsr_match_cursor {

@@ -22,13 +22,18 @@ static unsigned log2_ceil(uint64_t value)
     return value <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(value - 1);
 }
 
+static uint64_t blocks_of(uint64_t size, uint32_t block_size)
+{
+    return size / block_size + (size % block_size != 0);
+}
+
 /* Enough bits for the strong hash alone over all tests of a block with its expected successor, and
  * for both sums together over all positions and all blocks. */
 static uint32_t strong_size(uint64_t base_size, uint64_t new_size, uint32_t block_size)
 {
     unsigned position_bits = log2_ceil(HSR_MAX(base_size, new_size));
-    unsigned block_bits = log2_ceil(base_size / block_size + 1);
-    unsigned run_bits = log2_ceil(HSR_MAX(base_size, new_size) / block_size + 1) + TEST_BITS;
+    unsigned block_bits = log2_ceil(blocks_of(base_size, block_size));
+    unsigned run_bits = log2_ceil(blocks_of(HSR_MAX(base_size, new_size), block_size)) + TEST_BITS;
     unsigned weak_bits = 8 * HSR_DELTA_WEAK_SIZE;
     unsigned bits = run_bits + CHANCE_BITS;
 

@@ -47,7 +47,7 @@ void hsr_delta_signer_init(struct hsr_delta_signer *signer, const struct hsr_del
                            const struct hsr_delta_key *key, uint64_t offset, uint8_t *scratch);
 
 /** Take the next @size bytes; not beyond the base's end. @out gets the sums of every block that
- * they complete, at most size / block_size + 1. Returns how many. */
+ * they complete, at most size / block_size + 2. Returns how many. */
 uint32_t hsr_delta_signer_put(struct hsr_delta_signer *signer, const void *bytes, size_t size,
                               uint8_t *out);
 

@@ -14,11 +14,6 @@
 
 #define HSR_WEAK_MULTIPLIER 0x9e6c63d0876a9a47ull /* odd; bits of no pattern */
 
-/* What rolling out of a window of one size needs. */
-struct hsr_weak_table {
-    uint64_t out[256]; /* byte * M^window */
-};
-
 /** The state after the @size bytes, any size. */
 uint64_t hsr_weak_block(const void *bytes, size_t size);
 
@@ -28,13 +23,14 @@ static inline uint32_t hsr_weak_sum(uint64_t state)
     return (uint32_t)(state >> 32);
 }
 
-void hsr_weak_table_init(struct hsr_weak_table *table, uint32_t window_size);
+/** M^@exponent: of a byte's coefficient, if it is the first of that many. */
+uint64_t hsr_weak_power(uint32_t exponent);
 
-/** The state of the window one byte further: without @out, its first byte, and with @in. */
-static inline uint64_t hsr_weak_roll(const struct hsr_weak_table *table, uint64_t state,
-                                     uint8_t out, uint8_t in)
+/** The state of the window one byte further: without @out, its first byte, and with @in. @power is
+ * that of the window's size. */
+static inline uint64_t hsr_weak_roll(uint64_t power, uint64_t state, uint8_t out, uint8_t in)
 {
-    return (state + in - table->out[out]) * HSR_WEAK_MULTIPLIER;
+    return (state + in - power * out) * HSR_WEAK_MULTIPLIER;
 }
 
 #endif
