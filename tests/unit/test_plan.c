@@ -31,7 +31,7 @@ static uint64_t plan_total(const struct hsr_plan *plan)
 {
     return plan->shards * (plan->loop_bytes + plan->buffer_bytes +
                            plan->connections * plan->connection_bytes) +
-           plan->sessions * (plan->session_bytes + plan->links_bytes);
+           plan->sessions * (plan->session_bytes + plan->links_bytes) + plan->delta_bytes;
 }
 
 static void plan_check(const struct hsr_plan *plan)
@@ -43,6 +43,7 @@ static void plan_check(const struct hsr_plan *plan)
     CHECK(plan->sessions >= 1);
     CHECK(plan->connections * plan->shards >= plan->streams + 1);
     CHECK(plan->links_bytes > 0);
+    CHECK(plan->delta_bytes >= HSR_MIB && plan->delta_bytes <= plan->memory / 8 + HSR_MIB);
 }
 
 /* Goal: the defaults fit their own budget on every machine, from one core to 256. */

@@ -45,6 +45,7 @@ struct hsr_plan {
     uint32_t connections; /* per shard */
     uint64_t loop_bytes; /* per shard: ring, timers */
     uint64_t links_bytes; /* hard-link table and name sets, per session */
+    uint64_t delta_bytes; /* signatures, their indexes and what else deltas need; all sessions */
     uint64_t total; /* what the whole comes to; at most `memory` */
     uint64_t memory;
     bool register_buffers; /* lower when the memory lock limit is small */
@@ -74,6 +75,19 @@ enum hsr_event_kind {
     HSR_EVENT_COUNT
 };
 
+#define HSR_DELTA_WHY_SIZE 64u
+
+/* What deltas did, as far as this side knows. */
+struct hsr_delta_figures {
+    uint64_t literal; /* bytes of content that travelled in PATCH frames */
+    uint64_t copied; /* bytes of content that came from the old version, zeros included */
+    uint64_t signature; /* bytes of block sums */
+    uint64_t files; /* that were sent against an old version */
+    uint64_t fallbacks; /* wanted by delta, and then whole after all */
+    bool on; /* the target may ask for deltas */
+    char why[HSR_DELTA_WHY_SIZE]; /* client: what decided it */
+};
+
 struct hsr_progress {
     uint64_t entries_seen; /* by the walk */
     uint64_t files_seen;
@@ -89,6 +103,7 @@ struct hsr_progress {
     uint64_t zc_copied; /* of zc_sent: copied by the kernel all the same */
     uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
     uint64_t elapsed_ns;
+    struct hsr_delta_figures delta;
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
     /* what limits it: PROGRESS about the last quarter of a second or so, CLOSED about all */
     struct hsr_verdict verdict;
@@ -179,6 +194,8 @@ struct hsr_loop *hsr_engine_loop(struct hsr_engine *engine, unsigned shard);
 
 /* ---- a client's session ---- */
 
+enum hsr_delta_mode { HSR_DELTA_AUTO, HSR_DELTA_ON, HSR_DELTA_OFF, HSR_DELTA_MODE_COUNT };
+
 struct hsr_job_spec {
     struct sockaddr_storage address;
     socklen_t address_size;
@@ -195,6 +212,9 @@ struct hsr_job_spec {
     uint8_t io; /* enum hsr_io */
     uint8_t zero_copy; /* enum hsr_zc_mode */
     uint32_t streams, depth, chunk; /* 0: the plan's */
+    uint8_t delta; /* enum hsr_delta_mode; HSR_OPT_DELTA of `options` follows from it */
+    uint8_t block_log; /* --delta-block; 0: the target chooses */
+    uint64_t nic_rate; /* bytes per second of the NICs to the server; 0: not known */
     uint64_t bwlimit; /* bytes per second; 0: none */
     uint64_t delete_max; /* UINT64_MAX: no limit */
     struct hsr_span rules; /* encoded filter */

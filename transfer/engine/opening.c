@@ -2,11 +2,13 @@
 #include "transfer/engine/opening.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
 #include "transfer/engine/bench.h"
+#include "transfer/engine/delta.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
 #include "transfer/engine/target.h"
@@ -17,6 +19,7 @@ static int opening_ack(struct hsr_session *session, struct hsr_conn *conn);
 static int opening_greeted(struct hsr_session *session, struct hsr_span payload);
 static int opening_opened(struct hsr_session *session, struct hsr_span payload);
 static int opening_start(struct hsr_session *session);
+static void opening_delta(struct hsr_session *session, uint64_t features);
 static int opening_send_open(struct hsr_session *session);
 static int opening_send_list(struct hsr_session *session);
 static int opening_listed(struct hsr_session *session, struct hsr_span payload);
@@ -46,6 +49,8 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
         return -ENOMEM;
     session->role = open->role == HSR_ROLE_SOURCE ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE;
     session->options = open->options;
+    session->block_log = open->block_log;
+    session->progress.delta.on = (open->options & HSR_OPT_DELTA) != 0;
     session->durability = open->durability;
     session->io = config->io;
     session->zero_copy = config->zero_copy;
@@ -191,7 +196,8 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
         return -ENOMEM;
     session->spec = *spec;
     session->role = spec->role;
-    session->options = spec->options;
+    session->options = spec->options & ~HSR_OPT_DELTA;
+    session->block_log = spec->block_log;
     session->durability = spec->durability;
     session->io = spec->io;
     session->zero_copy = spec->zero_copy;
@@ -271,7 +277,41 @@ static int opening_greeted(struct hsr_session *session, struct hsr_span payload)
     hsr_conn_timer_start(session->control);
     if (session->spec.benching)
         return hsr_bench_ask_send(session, ack.features);
-    return session->spec.list ? opening_send_list(session) : opening_send_open(session);
+    if (session->spec.list)
+        return opening_send_list(session);
+    hsr_require(!(session->options & HSR_OPT_INPLACE) || (ack.features & HSR_FEATURE_DELTA),
+                HSR_E_DENIED);
+    opening_delta(session, ack.features);
+    return opening_send_open(session);
+}
+
+/* Deltas, or not? Once for the session, from what is known when it begins. */
+static void opening_delta(struct hsr_session *session, uint64_t features)
+{
+    const struct hsr_job_spec *spec = &session->spec;
+    struct hsr_delta_figures *delta = &session->progress.delta;
+    struct hsr_delta_path path = { .bwlimit = spec->bwlimit, .nic_rate = spec->nic_rate };
+    const char *why = NULL;
+
+    if (spec->delta == HSR_DELTA_AUTO) {
+        path.rtt_us = hsr_link_rtt_us(&session->control->link);
+        delta->on = hsr_delta_pays(&path, delta->why);
+    } else {
+        delta->on = spec->delta == HSR_DELTA_ON;
+        why = "asked for";
+    }
+    if (!(features & HSR_FEATURE_DELTA) && delta->on)
+        why = "an older server";
+    if (session->options & HSR_OPT_DRY_RUN)
+        why = "nothing is kept";
+    if (why != NULL)
+        (void)snprintf(delta->why, sizeof(delta->why), "%s", why); /* they are short */
+    if (!(features & HSR_FEATURE_DELTA) || (session->options & HSR_OPT_DRY_RUN))
+        delta->on = false;
+    if (delta->on)
+        session->options |= HSR_OPT_DELTA;
+    else
+        session->block_log = 0;
 }
 
 static int opening_send_open(struct hsr_session *session)
@@ -281,7 +321,8 @@ static int opening_send_open(struct hsr_session *session)
         .role = spec->role,
         .digest = spec->digest,
         .durability = spec->durability,
-        .options = spec->options,
+        .block_log = session->block_log,
+        .options = session->options,
         .streams = session->streams_count,
         .depth = session->depth,
         .chunk = session->chunk,

@@ -50,6 +50,7 @@
                      */
 #define LINKS_MIN HSR_MIB
 #define LINKS_MAX (32 * HSR_MIB)
+#define DELTA_MIN HSR_MIB
 
 _Static_assert(2 * CONNECTIONS_MAX + SESSIONS_MAX <= HSR_TIMERS_MAX, "every timer has a place");
 
@@ -175,6 +176,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
     /* hard links seen, and names to keep when deleting: a share of the whole, per session */
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);
     plan->links_bytes = HSR_MIN(HSR_MAX(plan->links_bytes, LINKS_MIN), LINKS_MAX);
+    /* signatures of old versions: what does not fit is sent whole */
+    plan->delta_bytes = HSR_MAX(plan->memory / 8, DELTA_MIN);
     /* a shard's loop: its ring and the heap of timers */
     plan->loop_bytes =
         RING_BYTES + (HSR_TIMERS_MAX + 1) * sizeof(void *) + sizeof(struct hsr_shard);
@@ -237,13 +240,19 @@ static bool plan_shrink(const struct hsr_plan_request *request, struct hsr_plan 
     return false;
 }
 
-/* Does it? Hard links give way first: without room for them links become copies. */
+/* Does it? Deltas give way first, then hard links: without room for them links become copies. */
 static bool plan_fits(struct hsr_plan *plan)
 {
-    uint64_t share = plan->links_bytes;
+    uint64_t share = plan->links_bytes, delta = plan->delta_bytes, over;
 
     if (plan_sum(plan) <= plan->memory)
         return true;
+    plan->delta_bytes = DELTA_MIN;
+    if (plan_sum(plan) <= plan->memory) {
+        over = plan->memory - plan_sum(plan);
+        plan->delta_bytes = HSR_MIN(DELTA_MIN + over, delta);
+        return true;
+    }
     plan->links_bytes = LINKS_MIN;
     if (plan_sum(plan) > plan->memory)
         return false;
@@ -278,7 +287,8 @@ static uint64_t plan_sum(const struct hsr_plan *plan)
     uint64_t shard =
         plan->loop_bytes + plan->buffer_bytes + plan->connections * plan->connection_bytes;
 
-    return plan->shards * shard + plan->sessions * (plan->session_bytes + plan->links_bytes);
+    return plan->shards * shard + plan->sessions * (plan->session_bytes + plan->links_bytes) +
+           plan->delta_bytes;
 }
 
 static void plan_buffers_set(struct hsr_plan *plan, uint32_t buffers)
@@ -409,6 +419,8 @@ void hsr_plan_print(const struct hsr_plan *plan, const struct hsr_placement *pla
     plan_line(&lines, "links        %12llu = %u sessions x %llu",
               (unsigned long long)(plan->sessions * plan->links_bytes), plan->sessions,
               (unsigned long long)plan->links_bytes);
+    plan_line(&lines, "deltas       %12llu = 1 pool x %llu", (unsigned long long)plan->delta_bytes,
+              (unsigned long long)plan->delta_bytes);
     plan_line(&lines, "loops        %12llu = %u shards x %llu",
               (unsigned long long)(plan->shards * plan->loop_bytes), plan->shards,
               (unsigned long long)plan->loop_bytes);

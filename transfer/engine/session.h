@@ -72,6 +72,7 @@ struct hsr_session {
     uint64_t features; /* HSR_FEATURE_x */
     uint32_t options;
     uint8_t durability;
+    uint8_t block_log; /* DELTA: blocks of 2^this bytes are wished; 0: the target chooses */
     uint32_t streams_count, depth, chunk, leaf, files_max;
     uint64_t bwlimit, delete_max;
     char congestion[HSR_CONGESTION_SIZE]; /* wished for: net/tune.h */

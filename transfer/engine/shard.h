@@ -82,6 +82,7 @@ struct hsr_engine {
     pthread_mutex_t start_lock; /* only while starting: waits for the threads */
     pthread_cond_t start_cond;
     atomic_uint listeners;
+    atomic_ullong delta_used; /* of plan.delta_bytes */
     atomic_uint joining; /* connections on their way between shards */
     int cancel_fd; /* eventfd of hsr_engine_cancel_async(); -1: none */
 };

@@ -14,6 +14,7 @@
  * CPU per byte. With one packet in a thousand lost at 10 ms BBR moves 19 times as much. */
 #define SHORT_PATH_US 1000u
 
+static bool tune_rtt(struct hsr_link *link, uint32_t *ret_rtt_us);
 static int64_t tune_call(struct hsr_link *link, uint8_t kind, int level, int option, void *value,
                          size_t size);
 
@@ -35,15 +36,12 @@ int hsr_congestion_check(const char *name)
 
 void hsr_link_tune(struct hsr_link *link, const char *wish, char ret_in_use[HSR_CONGESTION_SIZE])
 {
-    struct tcp_info info = { 0 };
     char name[HSR_CONGESTION_SIZE] = "";
 
     if (wish[0] == '\0' || strcmp(wish, HSR_CONGESTION_AUTO) == 0) {
-        bool known =
-            tune_call(link, HSR_OP_SOCKOPT_GET, IPPROTO_TCP, TCP_INFO, &info, sizeof(info)) >=
-            (int64_t)offsetof(struct tcp_info, tcpi_min_rtt) + (int64_t)sizeof(info.tcpi_min_rtt);
+        uint32_t rtt_us;
 
-        if (known && info.tcpi_min_rtt <= SHORT_PATH_US)
+        if (tune_rtt(link, &rtt_us) && rtt_us <= SHORT_PATH_US)
             memcpy(name, "cubic", sizeof("cubic"));
     } else if (strcmp(wish, HSR_CONGESTION_SYSTEM) != 0) {
         (void)strncpy(name, wish, sizeof(name) - 1);
@@ -55,6 +53,26 @@ void hsr_link_tune(struct hsr_link *link, const char *wish, char ret_in_use[HSR_
                   HSR_CONGESTION_SIZE) < 0)
         ret_in_use[0] = '\0';
     ret_in_use[HSR_CONGESTION_SIZE - 1] = '\0';
+}
+
+static bool tune_rtt(struct hsr_link *link, uint32_t *ret_rtt_us)
+{
+    struct tcp_info info = { 0 };
+    int64_t size = tune_call(link, HSR_OP_SOCKOPT_GET, IPPROTO_TCP, TCP_INFO, &info, sizeof(info));
+
+    if (size < (int64_t)offsetof(struct tcp_info, tcpi_min_rtt) + (int64_t)sizeof(uint32_t))
+        return false;
+    *ret_rtt_us = info.tcpi_min_rtt;
+    return true;
+}
+
+uint32_t hsr_link_rtt_us(struct hsr_link *link)
+{
+    uint32_t rtt_us;
+
+    if (!tune_rtt(link, &rtt_us) || rtt_us == UINT32_MAX)
+        return 0;
+    return rtt_us;
 }
 
 int hsr_link_cpu(struct hsr_link *link)

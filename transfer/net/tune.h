@@ -20,6 +20,9 @@ int hsr_congestion_check(const char *name);
  * @param ret_in_use  what the kernel says afterwards; "" if it says nothing */
 void hsr_link_tune(struct hsr_link *link, const char *wish, char ret_in_use[HSR_CONGESTION_SIZE]);
 
+/** The least round trip of @link so far, in microseconds; 0: not known. */
+uint32_t hsr_link_rtt_us(struct hsr_link *link);
+
 /** The CPU on which the packets of @link arrive (SO_INCOMING_CPU), or -1. */
 int hsr_link_cpu(struct hsr_link *link);
 
