@@ -24,6 +24,7 @@ static const char *const op_names[HSR_OP_COUNT] = {
     [HSR_OP_SETFL] = "fcntl",
     [HSR_OP_CACHESTAT] = "cachestat",
     [HSR_OP_CLONE] = "clone",
+    [HSR_OP_HUGE] = "huge",
     [HSR_OP_CLOSE] = "close",
     [HSR_OP_OPENAT2] = "openat2",
     [HSR_OP_STATX] = "statx",

@@ -28,11 +28,16 @@ void hsr_slow_run(struct hsr_slow *slow, struct hsr_op *op)
     (void)pthread_mutex_unlock(&slow->lock);
 }
 
+bool hsr_slow_done(const struct hsr_slow *slow)
+{
+    return atomic_load_explicit(&slow->done_count, memory_order_acquire) > 0;
+}
+
 struct hsr_op *hsr_slow_take(struct hsr_slow *slow)
 {
     struct hsr_list *node;
 
-    if (atomic_load_explicit(&slow->done_count, memory_order_acquire) == 0)
+    if (!hsr_slow_done(slow))
         return NULL;
     (void)pthread_mutex_lock(&slow->lock);
     node = hsr_list_pop_head(&slow->done);

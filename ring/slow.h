@@ -1,5 +1,6 @@
-/* One thread beside each ring for the few calls that may sleep for seconds and that the kernel's
- * ring cannot take: syncfs(2). Started with the ring, so that nothing needs a new thread later. */
+/* A thread beside each ring for the few calls that take long and that the kernel's ring cannot
+ * take: one for syncfs(2), which may sleep for seconds, and one for ring/huge.h. Started with the
+ * ring, so that nothing needs a new thread later. */
 #ifndef HSR_RING_SLOW_H
 #define HSR_RING_SLOW_H
 
@@ -28,7 +29,10 @@ int hsr_slow_start(struct hsr_slow *slow, struct hsr_backend *backend);
 /** Let it run @op; it comes back through hsr_slow_take(). */
 void hsr_slow_run(struct hsr_slow *slow, struct hsr_op *op);
 
-/** An operation that is done, its result in op->res; NULL: none. One load when there is none. */
+/** Is an operation done? One load. */
+bool hsr_slow_done(const struct hsr_slow *slow);
+
+/** An operation that is done, its result in op->res; NULL: none. */
 struct hsr_op *hsr_slow_take(struct hsr_slow *slow);
 
 /** Nothing is waiting. Harmless when it was not started. */

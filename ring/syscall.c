@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "ring/backend.h"
+#include "ring/huge.h"
 #include "ring/uapi.h"
 
 /* One read or write moves at most this much on Linux (read(2), NOTES). */
@@ -99,6 +100,8 @@ static int64_t syscall_data(struct hsr_op *op)
     }
     case HSR_OP_CLONE:
         return ioctl(op->fd, FICLONE, op->fd2);
+    case HSR_OP_HUGE:
+        return hsr_huge_make(op->fd, op->offset, op->size);
     case HSR_OP_CLOSE:
         return close(op->fd);
     default: /* sockets are asynchronous only */

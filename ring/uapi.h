@@ -34,6 +34,11 @@
 #define IORING_NOTIF_USAGE_ZC_COPIED (1u << 31)
 #endif
 
+/* madvise(2) */
+#ifndef MADV_COLLAPSE /* 6.1 */
+#define MADV_COLLAPSE 25
+#endif
+
 /* preadv2(2), pwritev2(2) */
 #ifndef RWF_DONTCACHE /* 6.14; each file system may refuse it with EOPNOTSUPP */
 #define RWF_DONTCACHE 0x80

@@ -38,6 +38,9 @@
 #define URING_BELL 1ull /* the doorbell's read */
 #define URING_IGNORE 2ull /* a cancel request: only its target's completion matters */
 
+/* Its own thread for each, or one session's sync would hold up another's huge pages. */
+enum { SLOW_SYNC, SLOW_HUGE, SLOW_COUNT };
+
 struct uring {
     struct hsr_backend backend;
     struct io_uring ring;
@@ -50,7 +53,7 @@ struct uring {
     uint64_t bell_value; /* where the doorbell's read goes */
     struct hsr_list queued; /* operations without an SQE yet */
     struct hsr_list completed; /* results without a call of done() yet, oldest first */
-    struct hsr_slow slow; /* for SYNCFS */
+    struct hsr_slow slow[SLOW_COUNT];
 };
 
 static const struct hsr_backend_ops uring_ops;
@@ -102,9 +105,11 @@ int hsr_uring_create(const struct hsr_uring_options *options, struct hsr_backend
     }
     uring_ring_tune(uring, options);
     uring->backend.send_zc = hsr_uring_probe_zc(&uring->ring);
-    rc = hsr_slow_start(&uring->slow, &uring->backend);
-    if (rc < 0)
-        goto fail;
+    for (unsigned i = 0; i < SLOW_COUNT; i++) {
+        rc = hsr_slow_start(&uring->slow[i], &uring->backend);
+        if (rc < 0)
+            goto fail;
+    }
     *ret_backend = &uring->backend;
     return 0;
 
@@ -220,7 +225,8 @@ static void uring_fini(struct hsr_backend *backend)
 
     hsr_assert(hsr_list_empty(&uring->queued));
     hsr_assert(hsr_list_empty(&uring->completed));
-    hsr_slow_stop(&uring->slow);
+    for (unsigned i = 0; i < SLOW_COUNT; i++)
+        hsr_slow_stop(&uring->slow[i]);
     if (uring->ring_made)
         io_uring_queue_exit(&uring->ring);
     if (uring->bell_fd >= 0)
@@ -232,7 +238,8 @@ static void uring_fini(struct hsr_backend *backend)
 
 /* ---- submission ---- */
 
-/* Plain calls run here, but for SYNCFS: it has no SQE and may sleep for seconds. */
+/* Plain calls run here, but for SYNCFS, which has no SQE and may sleep for seconds, and for HUGE,
+ * which has none either and clears memory for milliseconds. */
 static void uring_submit(struct hsr_backend *backend, struct hsr_list *ops)
 {
     struct uring *uring = uring_of(backend);
@@ -250,9 +257,9 @@ static void uring_fill(struct uring *uring)
         struct io_uring_sqe *sqe;
         uint64_t start_ns;
 
-        if (op->kind == HSR_OP_SYNCFS && !op->call) {
+        if (!op->call && (op->kind == HSR_OP_SYNCFS || op->kind == HSR_OP_HUGE)) {
             hsr_list_remove(&op->node);
-            hsr_slow_run(&uring->slow, op);
+            hsr_slow_run(&uring->slow[op->kind == HSR_OP_SYNCFS ? SLOW_SYNC : SLOW_HUGE], op);
             continue;
         }
         if (op->call || !uring_prep(uring, NULL, op)) {
@@ -374,9 +381,10 @@ static bool uring_prep(const struct uring *uring, struct io_uring_sqe *sqe, stru
     size_t size = (size_t)HSR_MIN(op->size, TRANSFER_SIZE_MAX);
 
     if (sqe == NULL)
-        return op->kind != HSR_OP_SYNCFS && op->kind != HSR_OP_FTRUNCATE &&
-               op->kind != HSR_OP_LSEEK && op->kind != HSR_OP_SETFL &&
-               op->kind != HSR_OP_CACHESTAT && op->kind != HSR_OP_CLONE && op->kind <= HSR_OP_STATX;
+        return op->kind != HSR_OP_SYNCFS && op->kind != HSR_OP_HUGE &&
+               op->kind != HSR_OP_FTRUNCATE && op->kind != HSR_OP_LSEEK &&
+               op->kind != HSR_OP_SETFL && op->kind != HSR_OP_CACHESTAT &&
+               op->kind != HSR_OP_CLONE && op->kind <= HSR_OP_STATX;
     switch ((enum hsr_op_kind)op->kind) {
     case HSR_OP_NOP:
         io_uring_prep_nop(sqe);
@@ -448,8 +456,8 @@ static bool uring_pending(struct hsr_backend *backend)
     struct uring *uring = uring_of(backend);
 
     return !hsr_list_empty(&uring->completed) || uring_cq_ready(uring) ||
-           uring_kernel_ready(uring) ||
-           atomic_load_explicit(&uring->slow.done_count, memory_order_acquire) > 0;
+           uring_kernel_ready(uring) || hsr_slow_done(&uring->slow[SLOW_SYNC]) ||
+           hsr_slow_done(&uring->slow[SLOW_HUGE]);
 }
 
 /* Only zero-copy sends complete more than once. */
@@ -513,9 +521,11 @@ static unsigned uring_reap(struct hsr_backend *backend, unsigned max)
         hsr_op_deliver(op);
         count++;
     }
-    while (count < max && (slow = hsr_slow_take(&uring->slow)) != NULL) {
-        slow->done(slow, slow->res, 0);
-        count++;
+    for (unsigned i = 0; i < SLOW_COUNT; i++) {
+        while (count < max && (slow = hsr_slow_take(&uring->slow[i])) != NULL) {
+            slow->done(slow, slow->res, 0);
+            count++;
+        }
     }
     while (count < max && uring_cq_ready(uring)) {
         struct hsr_op *op = uring_take(uring);

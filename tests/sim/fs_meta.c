@@ -1,16 +1,16 @@
 /* Metadata and data operations of the simulated file system, and the descriptor table. */
 #include <dirent.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "ring/huge.h"
 #include "ring/uapi.h"
 #include "tests/sim/fs.h"
-
-#define EXT4_MAGIC 0xef53
 
 /* As the kernel's struct linux_dirent64. */
 struct record {
@@ -244,6 +244,25 @@ static int64_t data_sync(struct sim_host *host, const struct hsr_op *op)
         sim_fs_sync(host);
     else
         sim_inode_sync(file->inode, op->data_only);
+    return 0;
+}
+
+/* Huge pages change nothing that can be seen; but they are for files in a tmpfs alone, and a piece
+ * beyond a file's end would be memory that nobody asked for. */
+static int64_t data_huge(struct sim_host *host, struct hsr_op *op)
+{
+    struct sim_file *file;
+    int rc = file_get(host, op, O_WRONLY, &file);
+
+    if (rc < 0)
+        return rc;
+    if (!host->world->tmpfs || op->offset % HSR_HUGE_SIZE != 0 || op->size % HSR_HUGE_SIZE != 0 ||
+        op->size == 0 || op->offset + op->size > file->inode->live.data.size) {
+        sim_violation(host->world, "huge pages at %llu of host %u", (unsigned long long)op->offset,
+                      host->index);
+        return -EINVAL;
+    }
+    host->world->huge_count++;
     return 0;
 }
 
@@ -544,15 +563,16 @@ static int64_t meta_statfs(struct sim_host *host, const struct hsr_op *op)
 
     if (sim_fd_get(host, op->fd) == NULL)
         return -EBADF;
-    *(struct statfs *)op->statfs = (struct statfs){ .f_type = EXT4_MAGIC,
-                                                    .f_bsize = SIM_PAGE,
-                                                    .f_frsize = SIM_PAGE,
-                                                    .f_blocks = total,
-                                                    .f_bfree = total - host->pages,
-                                                    .f_bavail = total - host->pages,
-                                                    .f_files = 1u << 20,
-                                                    .f_ffree = 1u << 19,
-                                                    .f_namelen = 255 };
+    *(struct statfs *)op->statfs =
+        (struct statfs){ .f_type = host->world->tmpfs ? TMPFS_MAGIC : EXT4_SUPER_MAGIC,
+                         .f_bsize = SIM_PAGE,
+                         .f_frsize = SIM_PAGE,
+                         .f_blocks = total,
+                         .f_bfree = total - host->pages,
+                         .f_bavail = total - host->pages,
+                         .f_files = 1u << 20,
+                         .f_ffree = 1u << 19,
+                         .f_namelen = 255 };
     return 0;
 }
 
@@ -597,6 +617,8 @@ int64_t sim_fs_run(struct sim_host *host, struct hsr_op *op, uint64_t cut)
         return data_sync(host, op);
     case HSR_OP_LSEEK:
         return data_seek(host, op);
+    case HSR_OP_HUGE:
+        return data_huge(host, op);
     case HSR_OP_FADVISE:
         return sim_fd_get(host, op->fd) != NULL ? 0 : -EBADF;
     case HSR_OP_SETFL:

@@ -82,6 +82,18 @@ static void large_old(struct sim_host *host, const char *root, uint64_t seed)
     stamp_dir(&place, "");
 }
 
+/* ---- files large enough for huge pages ---- */
+
+static void memory_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+
+    file(&place, "big", 0640, seed + 1, 4 * HSR_MIB + 17, false);
+    file(&place, "second", 0640, seed + 2, 6 * HSR_MIB, false);
+    file(&place, "sparse", 0600, seed + 3, 5 * HSR_MIB, true);
+    stamp_dir(&place, "");
+}
+
 /* ---- a pack of small files ---- */
 
 static void pack_source(struct sim_host *host, const char *root, uint64_t seed)
@@ -294,6 +306,12 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .shards = 2,
       .source = many_source,
       .old = many_old },
+    { .name = "memory",
+      .tmpfs = true,
+      .streams = 2,
+      .shards = 2,
+      .source = memory_source,
+      .old = large_old },
     { .name = "compare",
       .streams = 2,
       .shards = 2,
@@ -340,4 +358,5 @@ void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *w
         sim_fs_sync(&world->hosts[i]);
     world->hosts[target].no_named_writes = true;
     world->slow_sync = scenario->slow_sync;
+    world->tmpfs = scenario->tmpfs;
 }

@@ -20,6 +20,7 @@ struct sim_scenario {
     bool dry; /* with --dry-run: the target stays as it is */
     uint64_t bench_bytes; /* not the trees: a benchmark of so many bytes; both stay as they are */
     bool slow_sync; /* an fsync takes longer than all data together */
+    bool tmpfs; /* that is where both trees are */
     unsigned streams, shards;
     /** Fill /data at the source, and /data at the target through @old, called for /data and again
      * for /old. */
@@ -27,8 +28,8 @@ struct sim_scenario {
     void (*old)(struct sim_host *host, const char *root, uint64_t seed);
 };
 
-#define SIM_TREE_COUNT 5u /* the first ones; the others move no tree */
-#define SIM_SCENARIO_COUNT 7u
+#define SIM_TREE_COUNT 6u /* the first ones; the others move no tree */
+#define SIM_SCENARIO_COUNT 8u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** A scenario that is a function of @seed. */

@@ -135,6 +135,10 @@ static void clean(void)
             report_print(&job, &report);
             good = false;
         }
+        if (job.scenario->tmpfs && report.world->huge_count == 0) {
+            fprintf(stderr, "no huge page was asked for in a tmpfs\n");
+            good = false;
+        }
         if (report.trace_hash != again.trace_hash) {
             fprintf(stderr, "the same seed gives two traces: %s\n", job.scenario->name);
             say_replay(&job);

@@ -44,16 +44,16 @@ static void test_turn_is_one_at_a_time(void)
     struct fixture fx;
 
     fixture_init(&fx);
-    CHECK(hsr_turn_take(&fx.turn, &fx.a));
-    CHECK(!hsr_turn_take(&fx.turn, &fx.b));
-    CHECK(!hsr_turn_take(&fx.turn, &fx.b)); /* asking twice queues once */
+    CHECK(hsr_turn_take(&fx.turn, &fx.a, 1));
+    CHECK(!hsr_turn_take(&fx.turn, &fx.b, 1));
+    CHECK(!hsr_turn_take(&fx.turn, &fx.b, 1)); /* asking twice queues once */
     (void)hsr_loop_turn(&fx.loop, false);
     CHECK_EQ(heard, 0);
     hsr_turn_give(&fx.turn);
     (void)hsr_loop_turn(&fx.loop, false);
     CHECK_EQ(heard, 1);
     hsr_turn_heard(&fx.turn, &fx.b);
-    CHECK(hsr_turn_take(&fx.turn, &fx.b));
+    CHECK(hsr_turn_take(&fx.turn, &fx.b, 1));
     hsr_turn_give(&fx.turn); /* nobody waits: nobody is told */
     (void)hsr_loop_turn(&fx.loop, false);
     CHECK_EQ(heard, 1);
@@ -65,10 +65,10 @@ static void test_turn_taken_before_it_was_heard(void)
     struct fixture fx;
 
     fixture_init(&fx);
-    CHECK(hsr_turn_take(&fx.turn, &fx.a));
-    CHECK(!hsr_turn_take(&fx.turn, &fx.b));
+    CHECK(hsr_turn_take(&fx.turn, &fx.a, 1));
+    CHECK(!hsr_turn_take(&fx.turn, &fx.b, 1));
     hsr_turn_give(&fx.turn);
-    CHECK(hsr_turn_take(&fx.turn, &fx.b)); /* by luck, with the message still under way */
+    CHECK(hsr_turn_take(&fx.turn, &fx.b, 1)); /* by luck, with the message still under way */
     CHECK(!hsr_turn_leave(&fx.turn, &fx.b)); /* so it must stay */
     hsr_turn_give(&fx.turn);
     (void)hsr_loop_turn(&fx.loop, false);
@@ -83,13 +83,45 @@ static void test_turn_who_left_is_not_told(void)
     struct fixture fx;
 
     fixture_init(&fx);
-    CHECK(hsr_turn_take(&fx.turn, &fx.a));
-    CHECK(!hsr_turn_take(&fx.turn, &fx.b));
+    CHECK(hsr_turn_take(&fx.turn, &fx.a, 1));
+    CHECK(!hsr_turn_take(&fx.turn, &fx.b, 1));
     CHECK(hsr_turn_leave(&fx.turn, &fx.b));
     CHECK(hsr_turn_leave(&fx.turn, &fx.b)); /* harmless */
     hsr_turn_give(&fx.turn);
     (void)hsr_loop_turn(&fx.loop, false);
     CHECK_EQ(heard, 0);
+    fixture_fini(&fx);
+}
+
+/* Goal: a write beyond the limit waits although nobody has the turn, hears when the limit moves
+ * past it and not before, and is not told of turns that it cannot use. */
+static void test_turn_beyond_the_limit_waits(void)
+{
+    struct fixture fx;
+
+    fixture_init(&fx);
+    hsr_turn_limit(&fx.turn, 100);
+    CHECK(!hsr_turn_take(&fx.turn, &fx.a, 101));
+    CHECK(hsr_turn_take(&fx.turn, &fx.b, 100));
+    hsr_turn_give(&fx.turn);
+    hsr_turn_limit(&fx.turn, 100);
+    (void)hsr_loop_turn(&fx.loop, false);
+    CHECK_EQ(heard, 0);
+    CHECK(hsr_turn_take(&fx.turn, &fx.b, 50));
+    hsr_turn_limit(&fx.turn, 200); /* taken: it is told when that one is done */
+    (void)hsr_loop_turn(&fx.loop, false);
+    CHECK_EQ(heard, 0);
+    hsr_turn_give(&fx.turn);
+    (void)hsr_loop_turn(&fx.loop, false);
+    CHECK_EQ(heard, 1);
+    hsr_turn_heard(&fx.turn, &fx.a);
+    CHECK(hsr_turn_take(&fx.turn, &fx.a, 101));
+    hsr_turn_give(&fx.turn);
+    CHECK(!hsr_turn_take(&fx.turn, &fx.a, 201));
+    hsr_turn_limit(&fx.turn, UINT64_MAX);
+    (void)hsr_loop_turn(&fx.loop, false);
+    CHECK_EQ(heard, 2);
+    hsr_turn_heard(&fx.turn, &fx.a);
     fixture_fini(&fx);
 }
 
@@ -116,7 +148,7 @@ static void worker_run(struct hsr_task *task)
             hsr_loop_stop(&worker->loop);
         return;
     }
-    if (!hsr_turn_take(&shared, &worker->waiter))
+    if (!hsr_turn_take(&shared, &worker->waiter, 1))
         return; /* worker_heard() wakes us; if it never comes the test hangs, and that is a failure
                  */
     CHECK_EQ(inside, 0);
@@ -176,6 +208,7 @@ int main(void)
     RUN(test_turn_is_one_at_a_time);
     RUN(test_turn_taken_before_it_was_heard);
     RUN(test_turn_who_left_is_not_told);
+    RUN(test_turn_beyond_the_limit_waits);
     if (hsr_uring_create(&(struct hsr_uring_options){ .entries = 8 }, &probe, why, sizeof(why)) ==
         0) {
         probe->ops->fini(probe);

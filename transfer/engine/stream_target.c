@@ -443,14 +443,15 @@ static void target_write_waiting(struct hsr_stream *stream)
     }
 }
 
-/* A tmpfs: the write is a copy and waits for nothing but its turn. False: others have waited for
+/* A tmpfs: the write is a copy and waits for nothing but its turn, and
+ * for the file's memory. False: others have waited for
  * this loop meanwhile; the task was woken again. */
 static bool target_write_now(struct hsr_chunk *chunk)
 {
     struct hsr_intake *intake = chunk->intake;
     struct hsr_stream *stream = chunk->stream;
 
-    if (!hsr_turn_take(intake->turn, &intake->waiter))
+    if (!hsr_turn_take(intake->turn, &intake->waiter, chunk->offset + chunk->size))
         return true;
     while (chunk->done < chunk->size && intake->rc == 0) {
         uint32_t size = chunk->size - chunk->done;

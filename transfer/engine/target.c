@@ -96,6 +96,7 @@ void hsr_target_step(struct hsr_session *session)
     if (session->readers != NULL && session->state == HSR_SESSION_MOVING)
         hsr_readers_step(session);
     hsr_target_files_commit(target);
+    hsr_target_huge_step(target);
     hsr_target_files_asked(target);
     hsr_target_links(target);
     hsr_target_dirs_finish(target);
@@ -164,9 +165,12 @@ bool hsr_target_idle(const struct hsr_session *session)
     const struct hsr_target *target = session->target;
 
     for (const struct hsr_list *node = target->files.next; node != &target->files;
-         node = node->next)
-        if (hsr_container_of(node, struct hsr_target_file, node)->op.armed)
+         node = node->next) {
+        const struct hsr_target_file *file = hsr_container_of(node, struct hsr_target_file, node);
+
+        if (file->op.armed || file->huge.op.armed)
             return false;
+    }
     return !target->sync_op.armed;
 }
 

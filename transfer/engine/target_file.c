@@ -18,7 +18,6 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
                                          uint16_t index);
 static void file_io_choose(struct hsr_target *target, struct hsr_target_file *file);
 static int file_tail_write(struct hsr_session *session, struct hsr_target_file *file);
-static void file_try_finish(struct hsr_target *target, struct hsr_target_file *file);
 static void file_synced(struct hsr_op *op, int64_t res, unsigned flags);
 static void file_commit(struct hsr_target *target, struct hsr_target_file *file);
 static void file_committed(struct hsr_target *target, struct target_page *page, uint16_t index,
@@ -47,7 +46,7 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
         hsr_digest_add(&file->sum, intake->sum);
         if (file->rc == 0)
             file->rc = intake->rc;
-        file_try_finish(target, file);
+        hsr_target_file_check(target, file);
     }
     hsr_stream_answer(intake);
 }
@@ -84,7 +83,7 @@ int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, u
         hsr_require(file != NULL, -ENOMEM);
     }
     if (file != NULL)
-        file_try_finish(target, file);
+        hsr_target_file_check(target, file);
     return 0;
 }
 
@@ -124,7 +123,7 @@ static bool file_holes_asked(struct hsr_target *target)
             file = file_make(target, page, k);
             if (file == NULL)
                 return false;
-            file_try_finish(target, file);
+            hsr_target_file_check(target, file);
         }
     }
     return true;
@@ -270,6 +269,8 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
             file->stage.fd = -1;
         else
             file_io_choose(target, file);
+        if (file->rc == 0)
+            file->rc = hsr_target_huge_begin(target, file);
     }
     hsr_list_push_tail(&target->files, &file->node);
     target->file_count++;
@@ -323,13 +324,13 @@ static int file_tail_write(struct hsr_session *session, struct hsr_target_file *
 }
 
 /* Is all of it here, and is it what was read? */
-static void file_try_finish(struct hsr_target *target, struct hsr_target_file *file)
+void hsr_target_file_check(struct hsr_target *target, struct hsr_target_file *file)
 {
     struct hsr_session *session = target->session;
     const struct hsr_file_end *end;
 
     if (session->state != HSR_SESSION_MOVING || file->borrows > 0 || file->finishing ||
-        file->page->ends == NULL)
+        file->page->ends == NULL || file->huge.op.armed)
         return;
     end = &file->page->ends[file->index];
     if (end->code == 1 || file->bytes < end->bytes)
@@ -434,6 +435,7 @@ static void file_committed(struct hsr_target *target, struct target_page *page, 
 static void file_free(struct hsr_target *target, struct hsr_target_file *file)
 {
     hsr_assert(!file->op.armed);
+    hsr_assert(!file->huge.op.armed);
     if (file->stage.fd >= 0)
         hsr_stage_abort(&target->tree, &file->stage);
     hsr_list_remove(&file->node);

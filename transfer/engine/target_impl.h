@@ -107,6 +107,14 @@ struct target_slice {
     struct target_verdict verdicts[TARGET_SLICE];
 };
 
+/* The huge pages of a file in a tmpfs, in order (target_huge.c). */
+struct hsr_huge_plan {
+    struct hsr_op op; /* makes those of a window */
+    uint64_t end; /* where what is made ends */
+    uint64_t last; /* where what can be made at all ends; 0: none in this file */
+    bool heard; /* a window is ready, and the next one was not begun */
+};
+
 /* A large file between its first byte and its commit. */
 struct hsr_target_file {
     struct hsr_list node; /* target->files */
@@ -123,6 +131,7 @@ struct hsr_target_file {
     uint32_t borrows; /* ranges on streams */
     uint64_t bytes;
     struct hsr_digest_sum sum;
+    struct hsr_huge_plan huge;
     struct hsr_op op; /* fdatasync before the commit */
     bool synced;
     bool finishing;
@@ -171,6 +180,8 @@ struct hsr_target {
     struct hsr_prune *way; /* clears a tree that is in the way of an entry */
     bool owner_said;
     bool files_synced; /* a file's data is synced: it can be committed */
+    bool huge_heard; /* a window of some file is ready */
+    bool huge_refused; /* no more of them in this session */
     bool changed; /* anything at all: else nothing needs syncing */
 };
 
@@ -236,5 +247,14 @@ void hsr_target_files_asked(struct hsr_target *target);
 /** Commit the files whose data has been synced. */
 void hsr_target_files_commit(struct hsr_target *target);
 void hsr_target_files_free(struct hsr_target *target);
+/** Finish @file, which is gone then, if all of it is here. */
+void hsr_target_file_check(struct hsr_target *target, struct hsr_target_file *file);
+
+/* target_huge.c */
+/** A stage was opened: begin to make its huge pages, if it shall have some. @return 0 or -errno of
+ * ftruncate(2) */
+int hsr_target_huge_begin(struct hsr_target *target, struct hsr_target_file *file);
+/** Begin the next windows where one is ready. */
+void hsr_target_huge_step(struct hsr_target *target);
 
 #endif
