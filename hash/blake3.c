@@ -22,12 +22,20 @@ const struct hsr_blake3_mode hsr_blake3_plain = { .key = { 0x6a09e667, 0xbb67ae8
                                                            0xa54ff53a, 0x510e527f, 0x9b05688c,
                                                            0x1f83d9ab, 0x5be0cd19 } };
 
-static _Atomic(const struct hsr_blake3_variant *) variant_chosen;
-
 size_t hsr_blake3_variants(const struct hsr_blake3_variant *ret_variants[HSR_BLAKE3_VARIANTS_MAX])
 {
     size_t count = 0;
 
+#if defined(__x86_64__)
+    /* __builtin_cpu_supports also asks the kernel (XGETBV) whether it saves these registers. */
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"))
+        ret_variants[count++] = &hsr_blake3_avx512;
+    if (__builtin_cpu_supports("avx2"))
+        ret_variants[count++] = &hsr_blake3_avx2;
+    if (__builtin_cpu_supports("sse4.1"))
+        ret_variants[count++] = &hsr_blake3_sse41;
+#endif
     ret_variants[count++] = &hsr_blake3_portable;
     hsr_assert(count <= HSR_BLAKE3_VARIANTS_MAX);
     return count;
@@ -36,22 +44,26 @@ size_t hsr_blake3_variants(const struct hsr_blake3_variant *ret_variants[HSR_BLA
 /* Chosen at the first call. Two threads may both choose: they choose the same. */
 static const struct hsr_blake3_variant *variant_get(void)
 {
-    const struct hsr_blake3_variant *variant;
+    static _Atomic(const struct hsr_blake3_variant *) chosen;
+    const struct hsr_blake3_variant *variant = atomic_load_explicit(&chosen, memory_order_relaxed);
 
-    variant = atomic_load_explicit(&variant_chosen, memory_order_relaxed);
     if (__builtin_expect(variant == NULL, 0)) {
         const struct hsr_blake3_variant *variants[HSR_BLAKE3_VARIANTS_MAX];
 
         hsr_blake3_variants(variants);
         variant = variants[0];
-        atomic_store_explicit(&variant_chosen, variant, memory_order_relaxed);
+        atomic_store_explicit(&chosen, variant, memory_order_relaxed);
     }
     return variant;
 }
 
-void hsr_blake3_variant_set(const struct hsr_blake3_variant *variant)
+static void batch_hash(const struct hsr_blake3_mode *mode, const struct hsr_blake3_batch *batch,
+                       struct hsr_blake3_value *out)
 {
-    atomic_store_explicit(&variant_chosen, variant, memory_order_relaxed);
+    const struct hsr_blake3_variant *variant =
+        mode->variant != NULL ? mode->variant : variant_get();
+
+    variant->many(batch, out->bytes);
 }
 
 const char *hsr_blake3_simd(void)
@@ -83,14 +95,13 @@ struct hsr_blake3_mode hsr_blake3_derive(const char *context)
 static void root_write(const uint32_t value[8], const uint8_t bytes[HSR_BLAKE3_BLOCK_SIZE],
                        struct hsr_blake3_block block, uint8_t *out, size_t out_size)
 {
-    const struct hsr_blake3_variant *variant = variant_get();
     uint32_t words[16];
 
     block.flags |= HSR_BLAKE3_ROOT;
     for (block.counter = 0; out_size > 0; block.counter++) {
         size_t part = HSR_MIN(out_size, sizeof(words));
 
-        variant->compress(value, bytes, block, words);
+        hsr_blake3_compress(value, bytes, block, words);
         memcpy(out, words, part);
         out += part;
         out_size -= part;
@@ -104,7 +115,6 @@ static void chunk_begin(const struct hsr_blake3_mode *mode, const uint8_t *bytes
                         uint8_t ret_bytes[HSR_BLAKE3_BLOCK_SIZE],
                         struct hsr_blake3_block *ret_block)
 {
-    const struct hsr_blake3_variant *variant = variant_get();
     struct hsr_blake3_block block = { .counter = index,
                                       .size = HSR_BLAKE3_BLOCK_SIZE,
                                       .flags = mode->flags | HSR_BLAKE3_CHUNK_START };
@@ -112,7 +122,7 @@ static void chunk_begin(const struct hsr_blake3_mode *mode, const uint8_t *bytes
     hsr_assert(size <= HSR_BLAKE3_CHUNK_SIZE);
     memcpy(ret_value, mode->key, sizeof(mode->key));
     for (; size > HSR_BLAKE3_BLOCK_SIZE; size -= HSR_BLAKE3_BLOCK_SIZE) {
-        variant->compress(ret_value, bytes, block, ret_value);
+        hsr_blake3_compress(ret_value, bytes, block, ret_value);
         bytes += HSR_BLAKE3_BLOCK_SIZE;
         block.flags = mode->flags;
     }
@@ -132,7 +142,7 @@ static void chunk_value(const struct hsr_blake3_mode *mode, const uint8_t *bytes
     uint32_t words[16];
 
     chunk_begin(mode, bytes, size, index, words, last, &block);
-    variant_get()->compress(words, last, block, words);
+    hsr_blake3_compress(words, last, block, words);
     memcpy(ret_value->bytes, words, sizeof(ret_value->bytes));
 }
 
@@ -161,7 +171,7 @@ void hsr_blake3_parent(const struct hsr_blake3_mode *mode, const struct hsr_blak
 
     memcpy(bytes, left, sizeof(*left));
     memcpy(bytes + sizeof(*left), right, sizeof(*right));
-    variant_get()->compress(mode->key, bytes, parent_block(mode), words);
+    hsr_blake3_compress(mode->key, bytes, parent_block(mode), words);
     memcpy(ret_value, words, sizeof(*ret_value));
 }
 
@@ -190,7 +200,7 @@ static void chunks_hash(const struct hsr_blake3_mode *mode, const uint8_t *bytes
                                       .counter = start,
                                       .counter_mask = UINT64_MAX };
 
-    variant_get()->many(&batch, out->bytes);
+    batch_hash(mode, &batch, out);
 }
 
 /* Each two neighbours become their parent, in place. */
@@ -204,7 +214,7 @@ static void parents_hash(const struct hsr_blake3_mode *mode, struct hsr_blake3_v
                                       .flags = mode->flags | HSR_BLAKE3_PARENT,
                                       .key = mode->key };
 
-    variant_get()->many(&batch, out->bytes);
+    batch_hash(mode, &batch, out);
 }
 
 void hsr_blake3_leaves(const struct hsr_blake3_mode *mode, const uint8_t *bytes, size_t count,
@@ -268,6 +278,59 @@ unsigned hsr_blake3_pieces(const struct hsr_blake3_mode *mode, const uint8_t *by
         }
     }
     return pieces;
+}
+
+/* Hashes of inputs of a power of two of bytes, 64 to 64 KiB: like leaves, but each is an input of
+ * its own, with its own counters and its own root. */
+static void blocks_hash(const struct hsr_blake3_mode *mode, const uint8_t *bytes, size_t size,
+                        size_t count, struct hsr_blake3_value *out)
+{
+    struct hsr_blake3_value values[BATCH_CHUNKS];
+    size_t chunk = HSR_MIN(size, HSR_BLAKE3_CHUNK_SIZE), chunks = size / chunk;
+
+    while (count > 0) {
+        size_t part = HSR_MIN(count, BATCH_CHUNKS / chunks);
+        struct hsr_blake3_batch batch = { .bytes = bytes,
+                                          .stride = chunk,
+                                          .count = part * chunks,
+                                          .blocks = (uint32_t)(chunk / HSR_BLAKE3_BLOCK_SIZE),
+                                          .flags = mode->flags,
+                                          .flags_first = HSR_BLAKE3_CHUNK_START,
+                                          .flags_last = HSR_BLAKE3_CHUNK_END,
+                                          .key = mode->key,
+                                          .counter_mask = chunks - 1 };
+
+        if (chunks == 1)
+            batch.flags_last |= HSR_BLAKE3_ROOT;
+        batch_hash(mode, &batch, chunks == 1 ? out : values);
+        batch = (struct hsr_blake3_batch){ .bytes = values->bytes,
+                                           .stride = HSR_BLAKE3_BLOCK_SIZE,
+                                           .count = batch.count,
+                                           .blocks = 1,
+                                           .flags = mode->flags | HSR_BLAKE3_PARENT,
+                                           .key = mode->key };
+        while (batch.count > part) {
+            batch.count /= 2;
+            batch.flags_last = batch.count == part ? HSR_BLAKE3_ROOT : 0;
+            batch_hash(mode, &batch, batch.count == part ? out : values);
+        }
+        bytes += part * size;
+        out += part;
+        count -= part;
+    }
+}
+
+void hsr_blake3_blocks(const struct hsr_blake3_mode *mode, const void *bytes, size_t size,
+                       size_t count, struct hsr_blake3_value *out)
+{
+    const uint8_t *at = bytes;
+
+    if (size >= HSR_BLAKE3_BLOCK_SIZE && size <= LEAF_SIZE && (size & (size - 1)) == 0) {
+        blocks_hash(mode, at, size, count, out);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        hsr_blake3(mode, at + i * size, size, out[i].bytes, sizeof(out[i].bytes));
 }
 
 /* Number of chunks in the left part of a node of @chunks, at least two. */

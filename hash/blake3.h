@@ -19,10 +19,13 @@
 #define HSR_BLAKE3_LEAF_LEVEL 6u /* of 64 chunks, 64 KiB: what hsr_blake3_pieces() takes */
 #define HSR_BLAKE3_PIECES_MAX (HSR_BLAKE3_LEAF_LEVEL + 1) /* powers of two that 64 chunks make */
 
+struct hsr_blake3_variant;
+
 /** How to hash: plain, with a key, or to derive keys. */
 struct hsr_blake3_mode {
     uint32_t key[8];
     uint32_t flags;
+    const struct hsr_blake3_variant *variant; /* NULL: the best here; see blake3_simd.h */
 };
 
 /** A subtree's chaining value. */
@@ -41,6 +44,11 @@ struct hsr_blake3_mode hsr_blake3_derive(const char *context);
 /** The hash of @bytes, @out_size bytes of it (each length is the beginning of longer ones). */
 void hsr_blake3(const struct hsr_blake3_mode *mode, const void *bytes, size_t size, uint8_t *out,
                 size_t out_size);
+
+/** The hash of each of @count inputs of @size bytes that lie one after the other: 32 bytes of it to
+ * @out. For powers of two of 64 bytes to 64 KiB they fill the lanes together. */
+void hsr_blake3_blocks(const struct hsr_blake3_mode *mode, const void *bytes, size_t size,
+                       size_t count, struct hsr_blake3_value *out);
 
 /** Chaining values of @count neighbouring subtrees of @level, at most HSR_BLAKE3_LEAF_LEVEL; all
  * their chunks are whole.

@@ -10,11 +10,11 @@ static const uint32_t hsr_blake3_iv[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0
 
 #define HSR_BLAKE3_MIX(v, a, b, c, d, x, y, rotate)                                                \
     do {                                                                                           \
-        (v)[a] = (v)[a] + (v)[b] + (x);                                                            \
+        (v)[a] = (v)[a] + (x) + (v)[b];                                                            \
         (v)[d] = rotate((v)[d] ^ (v)[a], 16);                                                      \
         (v)[c] = (v)[c] + (v)[d];                                                                  \
         (v)[b] = rotate((v)[b] ^ (v)[c], 12);                                                      \
-        (v)[a] = (v)[a] + (v)[b] + (y);                                                            \
+        (v)[a] = (v)[a] + (y) + (v)[b];                                                            \
         (v)[d] = rotate((v)[d] ^ (v)[a], 8);                                                       \
         (v)[c] = (v)[c] + (v)[d];                                                                  \
         (v)[b] = rotate((v)[b] ^ (v)[c], 7);                                                       \
@@ -36,15 +36,15 @@ static const uint32_t hsr_blake3_iv[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0
 
 /* Each round takes the words of the one before in the order 2 6 3 10 7 0 4 13 1 11 12 5 9 14 15 8.
  * Written out, because the words must be constants for the compiler. */
-#define HSR_BLAKE3_ROUNDS(v, m, rotate)                                                            \
+#define HSR_BLAKE3_ROUNDS(round)                                                                   \
     do {                                                                                           \
-        HSR_BLAKE3_ROUND(v, m, rotate, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);      \
-        HSR_BLAKE3_ROUND(v, m, rotate, 2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);      \
-        HSR_BLAKE3_ROUND(v, m, rotate, 3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);      \
-        HSR_BLAKE3_ROUND(v, m, rotate, 10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);      \
-        HSR_BLAKE3_ROUND(v, m, rotate, 12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);      \
-        HSR_BLAKE3_ROUND(v, m, rotate, 9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);      \
-        HSR_BLAKE3_ROUND(v, m, rotate, 11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);      \
+        round(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);                               \
+        round(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8);                               \
+        round(3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1);                               \
+        round(10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6);                               \
+        round(12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4);                               \
+        round(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7);                               \
+        round(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13);                               \
     } while (0)
 
 #endif

@@ -45,19 +45,26 @@ struct hsr_blake3_variant {
     const char *name;
     /** Writes 32 bytes for each input. @out may begin where the inputs do if the stride is 64. */
     void (*many)(const struct hsr_blake3_batch *batch, uint8_t *out);
-    /** All 64 bytes of the output; the first 32 are the next chaining value. */
-    void (*compress)(const uint32_t value[8], const uint8_t bytes[HSR_BLAKE3_BLOCK_SIZE],
-                     struct hsr_blake3_block block, uint32_t out[16]);
 };
 
+/** All 64 bytes of the output; the first 32 are the next chaining value. @out may be @value. In
+ * plain registers: one compression is a chain, in which a vector's longer latencies add up. */
+void hsr_blake3_compress(const uint32_t value[8], const uint8_t bytes[HSR_BLAKE3_BLOCK_SIZE],
+                         struct hsr_blake3_block block, uint32_t out[16]);
+
+/** Input @index alone, 32 bytes to @out. */
+void hsr_blake3_one(const struct hsr_blake3_batch *batch, size_t index, uint8_t *out);
+
+#if defined(__x86_64__)
+extern const struct hsr_blake3_variant hsr_blake3_avx512;
+extern const struct hsr_blake3_variant hsr_blake3_avx2;
+extern const struct hsr_blake3_variant hsr_blake3_sse41;
+#endif
 extern const struct hsr_blake3_variant hsr_blake3_portable;
 
-#define HSR_BLAKE3_VARIANTS_MAX 4u
+#define HSR_BLAKE3_VARIANTS_MAX 4u /* the four above */
 
 /** Every variant this CPU can run, best first; returns how many. */
 size_t hsr_blake3_variants(const struct hsr_blake3_variant *ret_variants[HSR_BLAKE3_VARIANTS_MAX]);
-
-/** Use this one from now on, everywhere; NULL: the best. For tests and measurements. */
-void hsr_blake3_variant_set(const struct hsr_blake3_variant *variant);
 
 #endif
