@@ -62,6 +62,11 @@ struct hsr_digest_sum hsr_hash128(const void *bytes, size_t size)
     return variant_get()->hash128(bytes, size);
 }
 
+struct hsr_digest_sum hsr_hash128_secret(const void *bytes, size_t size, const uint8_t *secret)
+{
+    return variant_get()->hash128_secret(bytes, size, secret);
+}
+
 bool hsr_is_zero(const void *bytes, size_t size)
 {
     return variant_get()->is_zero(bytes, size);

@@ -45,6 +45,9 @@ uint64_t hsr_hash64(const void *bytes, size_t size);
 /** 128-bit XXH3 of some bytes, as two halves. */
 struct hsr_digest_sum hsr_hash128(const void *bytes, size_t size);
 
+/** The same with a secret of 192 random bytes in place of the well-known one. */
+struct hsr_digest_sum hsr_hash128_secret(const void *bytes, size_t size, const uint8_t *secret);
+
 /** Add the leaves in @bytes, which lie at @offset of the file. @offset is a multiple of
  * @leaf_size; only the file's last leaf may be short, so @size is a multiple too unless it ends
  * the file. Returns the sum of these leaves alone. */

@@ -9,10 +9,14 @@
 
 #include "hash/digest.h"
 
+#define HSR_HASH_SECRET_SIZE 192u
+
 struct hsr_hash_variant {
     const char *name;
     uint64_t (*hash64)(const void *bytes, size_t size);
     struct hsr_digest_sum (*hash128)(const void *bytes, size_t size);
+    /** With a secret of HSR_HASH_SECRET_SIZE bytes instead of the well-known one. */
+    struct hsr_digest_sum (*hash128_secret)(const void *bytes, size_t size, const uint8_t *secret);
     bool (*is_zero)(const void *bytes, size_t size);
 };
 

@@ -26,6 +26,14 @@ static struct hsr_digest_sum variant_hash128(const void *bytes, size_t size)
     return (struct hsr_digest_sum){ .low = hash.low64, .high = hash.high64 };
 }
 
+static struct hsr_digest_sum variant_hash128_secret(const void *bytes, size_t size,
+                                                    const uint8_t *secret)
+{
+    XXH128_hash_t hash = XXH3_128bits_withSecret(bytes, size, secret, HSR_HASH_SECRET_SIZE);
+
+    return (struct hsr_digest_sum){ .low = hash.low64, .high = hash.high64 };
+}
+
 static bool block_is_zero(const uint8_t *bytes, size_t size)
 {
     const variant_vector *vectors = (const void *)bytes;
@@ -60,5 +68,6 @@ const struct hsr_hash_variant VARIANT = {
     .name = VARIANT_NAME,
     .hash64 = variant_hash64,
     .hash128 = variant_hash128,
+    .hash128_secret = variant_hash128_secret,
     .is_zero = variant_is_zero,
 };
