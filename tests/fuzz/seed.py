@@ -138,5 +138,16 @@ def filters():
              + struct.pack("<BH", 0, len(pattern)) + pattern)
 
 
-for make in (frames, messages, entries, packs, paths, filters):
+def deltas():
+    save("patch", "zeros", struct.pack("<5HIB", 0, 0, 0, 0, 1, 1, 1 << 2 | 2))
+    save("patch", "all", struct.pack("<5HI", 10, 1, 512, 0, 29, 3) + bytes([9 << 2 | 0, 9 << 2 | 1, 0, 9 << 2 | 2]))
+    save("signature", "small", struct.pack("<IIBB", 5000, 512, 4, 10) + bytes(range(100)))
+    save("signature", "equal", struct.pack("<IIBB", 200000, 4096, 5, 255) + bytes(8))
+    copy, zero, random = b"\2\0\0\0\x20", b"\1\0\0\0\x10", b"\0\1\0\x64\0"
+    save("delta", "edits", bytes([0, 3, 33, 0, 90, 0]) + copy + random + copy + zero)
+    save("delta", "spoilt", bytes([1, 3, 33, 2, 90, 9]) + copy + random + zero + copy)
+    save("delta", "in_place", bytes([2, 0, 65, 0, 255, 40]) + random + copy + copy)
+
+
+for make in (frames, messages, entries, packs, paths, filters, deltas):
     make()

@@ -136,11 +136,195 @@ static void test_match_random_edits_come_out_right(void)
     }
 }
 
+/* Blocks that changed places are copied from there; a log that was rotated is found at its end. */
+static void test_match_moved_blocks_are_copies(void)
+{
+    struct delta_case c = case_make(SIZE, SIZE);
+    struct delta_result r;
+
+    delta_random(base, SIZE, 4);
+    memcpy(fresh, base, SIZE);
+    memcpy(fresh + 40960, base + 2 * REGION, 8192);
+    memcpy(fresh + 2 * REGION, base + 40960, 8192);
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 0);
+
+    memcpy(fresh, base + 1000003, SIZE - 1000003);
+    delta_random(fresh + SIZE - 1000003, 5000, 5);
+    c.fresh_size = SIZE - 1000003 + 5000;
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK(r.literal >= 5000 && r.literal < 5000 + 4096);
+}
+
+/* The short last block is found where it was, behind new bytes, and in the middle of the file. */
+static void test_match_finds_the_short_last_block(void)
+{
+    const size_t size = 100 * 4096 + 1234;
+    struct delta_case c = case_make(size, size + 10000);
+    struct delta_result r;
+
+    delta_random(base, size, 14);
+    memcpy(fresh, base, size);
+    delta_random(fresh + size, 10000, 15);
+    r = delta_run(&c); /* appended to */
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 10000);
+
+    delta_random(fresh, 10000, 15);
+    memcpy(fresh + 10000, base, size);
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 10000);
+
+    c.fresh_size = 1234 + 777; /* nothing else is left of it */
+    memcpy(fresh + 777, base + size - 1234, 1234);
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 777);
+}
+
+static void test_match_one_percent_costs_little_more_than_itself(void)
+{
+    struct delta_case c = case_make(SIZE, SIZE);
+    struct hsr_prng prng = hsr_prng_init(8);
+    struct delta_result r;
+    size_t changed = 0;
+
+    delta_random(base, SIZE, 6);
+    memcpy(fresh, base, SIZE);
+    for (size_t block = 0; block < SIZE / 4096; block++)
+        if (hsr_prng_below(&prng, 100) == 0) {
+            delta_random(fresh + block * 4096, 4096, block);
+            changed += 4096;
+        }
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK(changed > 0);
+    CHECK_EQ(r.literal, changed);
+    CHECK((r.payload - r.literal) * 200 < changed);
+}
+
+/* Zeros cost nothing, whether the base has any or not. */
+static void test_match_zeros_are_not_sent(void)
+{
+    struct delta_case c = case_make(SIZE, SIZE);
+    struct delta_result r;
+
+    delta_random(base, SIZE, 6);
+    memset(fresh, 0, SIZE);
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 0);
+    CHECK_EQ(r.zero, SIZE);
+    CHECK_EQ(r.items, SIZE / REGION);
+
+    memcpy(fresh + 100, base, 50000); /* data that begins and ends anywhere */
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK(r.literal <= 3 * 4096);
+}
+
+/* In place the target keeps only so much of what it overwrites. */
+static void test_match_in_place_never_reaches_back_too_far(void)
+{
+    struct delta_case c = case_make(SIZE, SIZE);
+    struct delta_result r;
+
+    delta_random(base, SIZE, 6);
+    memcpy(fresh + SIZE / 2, base, SIZE / 2);
+    memcpy(fresh, base + SIZE / 2, SIZE / 2);
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 0);
+    CHECK(r.backward > 2 * REGION); /* else the next one tests nothing */
+    c.window = 2 * REGION;
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK(r.backward < c.window + REGION); /* from the region's begin, not from its end */
+    CHECK(r.literal >= SIZE / 2 - REGION && r.literal <= SIZE / 2);
+
+    c.fresh_size = fresh_splice(0, 0, 1000); /* within the window all is used */
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 1000);
+}
+
+/* Goal: data made so that every window has a known weak sum but another content costs linear time.
+ * Method: the base is one byte over and over, its strong hashes are wrong; the budget's units are
+ * counted by calls, and compared with those of data of which nothing is known. */
+static void test_match_false_windows_cost_linear_time(void)
+{
+    struct delta_case c = case_make(SIZE, SIZE);
+    struct delta_result honest, hostile;
+
+    c.budget = 4096;
+    delta_random(base, SIZE, 6);
+    delta_random(fresh, SIZE, 7);
+    honest = delta_run(&c);
+    memset(base, 'a', SIZE);
+    memset(fresh, 'a', SIZE);
+    c.sums_spoilt = 1;
+    hostile = delta_run(&c);
+    CHECK(honest.same && hostile.same);
+    CHECK_EQ(hostile.literal, SIZE);
+    CHECK(hostile.steps < 2 * honest.steps);
+}
+
+/* No call works for longer than asked, give or take a window or two. */
+static void test_match_works_in_slices(void)
+{
+    struct delta_case c = case_make(SIZE, SIZE);
+    struct delta_result r;
+
+    delta_random(base, SIZE, 6);
+    delta_random(fresh, SIZE, 7);
+    c.budget = 1000;
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK(r.steps > SIZE / (1000 + 4 * 4096));
+    memcpy(fresh, base, SIZE);
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK(r.steps > SIZE / 4096 / 8);
+}
+
+/* More changes than a frame has items: the rest of the region is literal, and right. */
+static void test_match_with_too_many_items_gives_up_quietly(void)
+{
+    struct delta_case c = case_make(SIZE, SIZE);
+    struct delta_result r;
+
+    delta_random(base, SIZE, 6);
+    memcpy(fresh, base, SIZE);
+    for (size_t at = 0; at < SIZE; at += 2 * 512)
+        fresh[at] ^= 1;
+    c.block_size = 512;
+    c.region_size = HSR_PATCH_REGION_MAX;
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK(r.items <= HSR_PATCH_ITEMS_MAX && r.items > HSR_PATCH_ITEMS_MAX - 4);
+    CHECK(r.literal > SIZE / 2);
+    c.region_size = REGION; /* here they fit */
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, SIZE / 2);
+}
+
 int main(void)
 {
     RUN(test_match_same_content_is_one_copy_a_region);
     RUN(test_match_edit_costs_its_blocks);
     RUN(test_match_different_content_is_literal);
+    RUN(test_match_moved_blocks_are_copies);
+    RUN(test_match_finds_the_short_last_block);
+    RUN(test_match_one_percent_costs_little_more_than_itself);
+    RUN(test_match_zeros_are_not_sent);
+    RUN(test_match_in_place_never_reaches_back_too_far);
+    RUN(test_match_false_windows_cost_linear_time);
+    RUN(test_match_works_in_slices);
+    RUN(test_match_with_too_many_items_gives_up_quietly);
     RUN(test_match_random_edits_come_out_right);
     TEST_END();
 }
