@@ -205,6 +205,32 @@ def test_file_changes_while_read(t):
     t.same(src, dst)
 
 
+def test_small_file_becomes_fifo(t):
+    """Between being listed and being read: nobody waits for a writer, and nothing is taken from the FIFO."""
+    src, dst = t.dir("src"), t.dir("dst")
+    names = ["f%04d" % i for i in range(3000)]
+    b = tree.Builder(src)
+    for name in names:
+        b.random_file(name, 8192)
+    server = t.server({"x": dst})
+    p = slow_push(t, src, server, "8M")
+    time.sleep(1)
+    swapped = {}
+    for name in sorted(set(names) - set(os.listdir(dst)))[-2000:]:
+        os.mkfifo(src + "/new")
+        os.rename(src + "/new", src + "/" + name)
+        swapped[name] = os.open(src + "/" + name, os.O_RDWR | os.O_NONBLOCK)
+        os.write(swapped[name], b"kept")
+    r = p.wait()
+    refused = [name for name in swapped if not os.path.lexists(dst + "/" + name)]
+    t.check(r.rc == 1 and len(refused) > 100, "only %d of %d were too late" % (len(refused), len(swapped)), r)
+    t.says(r, refused[0])
+    for name, fd in swapped.items():
+        t.check(os.read(fd, 10) == b"kept", "something was read from", name, r)
+        os.close(fd)
+    t.no_stage_files(dst)
+
+
 def test_file_grows_and_shrinks_while_read(t):
     src, dst = t.dir("src"), t.dir("dst")
     tree.Builder(src).random_file("shrinks", 12 * tree.MIB)

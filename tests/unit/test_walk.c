@@ -626,76 +626,6 @@ static void test_walk_swapped_directory(void)
     tree_fixture_fini(&fx);
 }
 
-/* Goal: records resolve at the source through their top, and only regular files open. */
-static void test_source_opens_what_the_walk_found(void)
-{
-    struct hsr_walk_options options = options_all();
-    struct hsr_dircache cache;
-    struct hsr_walk_item item;
-    struct hsr_dir *held = NULL;
-    struct tree_fixture fx;
-    struct hsr_walk *walk;
-    char text[8];
-    unsigned files = 0;
-
-    tree_fixture_init(&fx);
-    CHECK(mkdirat(fx.fd, "a", 0755) == 0 && mkdirat(fx.fd, "a/b", 0755) == 0);
-    tree_file(fx.fd, "a/b/f", "1");
-    tree_file(fx.fd, "a/f", "2");
-    struct hsr_walk_top tops[] = {
-        { .base_fd = fx.fd, .path = span("a/b"), .name = span("other") },
-        { .base_fd = fx.fd, .path = span("a/f"), .name = span("g") },
-        { .base_fd = fx.fd, .path = span("a"), .contents = true },
-        { .base_fd = fx.fd, .path = span("a/f"), .list = true },
-    };
-
-    hsr_dircache_init(&cache, &fx.loop, -1, false);
-    CHECK_EQ(hsr_walk_create(&fx.loop, tops, 4, &options, &walk), 0);
-    while (hsr_walk_next(walk, &item) == 1) {
-        char name[256];
-
-        CHECK_EQ(item.code, 0);
-        if (item.entry.type != HSR_ENTRY_FILE)
-            continue;
-        snprintf(name, sizeof(name), "%.*s", (int)item.entry.name.size,
-                 (const char *)item.entry.name.ptr);
-        int fd = hsr_source_open(&cache, walk, item.dir, name, false);
-        struct hsr_source_identity identity = { .dev = item.dev,
-                                                .ino = item.ino,
-                                                .size = item.entry.size,
-                                                .mtime_s = item.entry.mtime_s,
-                                                .mtime_ns = item.entry.mtime_ns,
-                                                .ctime_s = item.ctime_s,
-                                                .ctime_ns = item.ctime_ns };
-
-        CHECK(fd >= 0 && read(fd, text, sizeof(text)) == 1);
-        CHECK_EQ(hsr_source_check(&fx.loop, fd, &identity), 0);
-        identity.size++;
-        CHECK_EQ(hsr_source_check(&fx.loop, fd, &identity), HSR_E_CHANGED);
-        close(fd);
-        files++;
-        if (held == NULL) {
-            held = item.dir;
-            hsr_walk_dir_hold(walk, held);
-        }
-    }
-    CHECK_EQ(files, 5);
-    CHECK(held != NULL && strcmp(held->name, "other") == 0);
-    CHECK_EQ(hsr_source_open(&cache, walk, held, "gone", false), HSR_E_VANISHED);
-    CHECK(symlinkat("f", fx.fd, "a/b/link") == 0 && mkfifoat(fx.fd, "a/b/fifo", 0600) == 0);
-    CHECK_EQ(hsr_source_open(&cache, walk, held, "link", false), HSR_E_KIND);
-    CHECK_EQ(hsr_source_open(&cache, walk, held, "fifo", false), HSR_E_KIND);
-    CHECK_EQ(hsr_source_open(&cache, walk, held, "..", false), -EXDEV);
-    int fd = hsr_source_open(&cache, walk, held, "link", true);
-
-    CHECK(fd >= 0);
-    close(fd);
-    hsr_walk_dir_release(walk, held);
-    hsr_walk_destroy(walk);
-    hsr_dircache_fini(&cache);
-    tree_fixture_fini(&fx);
-}
-
 /* A backend that fails one call. */
 static struct hsr_backend_ops fault_ops;
 static int64_t (*fault_call_real)(struct hsr_backend *backend, struct hsr_op *op);
@@ -791,6 +721,5 @@ int main(void)
     RUN(test_walk_copy_links);
     RUN(test_walk_unreadable_directory);
     RUN(test_walk_swapped_directory);
-    RUN(test_source_opens_what_the_walk_found);
     TEST_END();
 }

@@ -332,12 +332,12 @@ static int source_member(struct hsr_stream *stream, struct hsr_source_member *me
     struct hsr_op op;
     uint64_t have = 0;
     int64_t res = 0;
-    int fd, rc = 0;
+    int fd, rc;
 
     hsr_source_view(member->page, member->index, &view);
     *ret_member = (struct hsr_pack_member){ .page = view.page, .index = member->index };
-    fd = hsr_source_open(&stream->cache, view.walk, view.dir, view.name,
-                         (stream->session->options & HSR_OPT_COPY_LINKS) != 0);
+    fd = hsr_source_open_blind(&stream->cache, view.walk, view.dir, view.name,
+                               (stream->session->options & HSR_OPT_COPY_LINKS) != 0);
     if (fd < 0)
         return ret_member->code = fd;
     while (have < view.size) {
@@ -352,10 +352,9 @@ static int source_member(struct hsr_stream *stream, struct hsr_source_member *me
             break;
         have += (uint64_t)res;
     }
-    if (have < view.size)
+    rc = hsr_source_check(loop, fd, &view.identity);
+    if (have < view.size && rc != HSR_E_KIND) /* no file: that is why it could not be read */
         rc = res < 0 ? (int)res : HSR_E_CHANGED;
-    if (rc == 0)
-        rc = hsr_source_check(loop, fd, &view.identity);
     op = (struct hsr_op){ .kind = HSR_OP_CLOSE, .fd = fd };
     (void)hsr_loop_call(loop, &op); /* read only: a failed close loses nothing */
     ret_member->code = rc;

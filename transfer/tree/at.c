@@ -1,13 +1,11 @@
 /* See at.h. */
 #include <errno.h>
-#include <linux/openat2.h>
 #include <string.h>
 
 #include "base/base.h"
 #include "transfer/tree/at.h"
+#include "transfer/tree/opener.h"
 #include "transfer/tree/target.h"
-
-#define AT_RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
 int hsr_at_open(struct hsr_loop *loop, int fd, const char *path, uint32_t flags, uint32_t mode)
 {
@@ -16,7 +14,7 @@ int hsr_at_open(struct hsr_loop *loop, int fd, const char *path, uint32_t flags,
                          .path = path,
                          .open_flags = flags | O_NOFOLLOW | O_CLOEXEC,
                          .mode = mode,
-                         .resolve = AT_RESOLVE,
+                         .resolve = hsr_opener_resolve(path, HSR_RESOLVE_STRICT),
                          .buf_index = -1 };
 
     hsr_assert(fd >= 0);

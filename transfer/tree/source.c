@@ -113,6 +113,19 @@ static int source_is_file(struct hsr_loop *loop, int fd)
 int hsr_source_open(struct hsr_dircache *cache, const struct hsr_walk *walk,
                     const struct hsr_dir *dir, const char *name, bool follow)
 {
+    int fd = hsr_source_open_blind(cache, walk, dir, name, follow);
+    int rc = fd < 0 ? fd : source_is_file(cache->loop, fd);
+
+    if (rc == 0)
+        return fd;
+    if (fd >= 0)
+        hsr_opener_close(cache->loop, fd);
+    return rc;
+}
+
+int hsr_source_open_blind(struct hsr_dircache *cache, const struct hsr_walk *walk,
+                          const struct hsr_dir *dir, const char *name, bool follow)
+{
     const struct hsr_walk_record *record = (const void *)dir;
     const struct hsr_walk_top *top = &walk->tops[record->top];
     int fd;
@@ -132,14 +145,6 @@ int hsr_source_open(struct hsr_dircache *cache, const struct hsr_walk *walk,
         return HSR_E_VANISHED;
     if (fd == -ELOOP || fd == -ENXIO) /* a symlink, or a socket (open(2)) */
         return HSR_E_KIND;
-    if (fd >= 0) {
-        int rc = source_is_file(cache->loop, fd);
-
-        if (rc < 0) {
-            hsr_opener_close(cache->loop, fd);
-            return rc;
-        }
-    }
     return fd;
 }
 
@@ -157,6 +162,8 @@ int hsr_source_check(struct hsr_loop *loop, int fd, const struct hsr_source_iden
 
     if (rc < 0)
         return rc;
+    if (!S_ISREG(stx.stx_mode))
+        return HSR_E_KIND;
     if (stx.stx_ino != identity->ino || hsr_walk_dev(&stx) != identity->dev ||
         stx.stx_size != identity->size || stx.stx_mtime.tv_sec != identity->mtime_s ||
         stx.stx_mtime.tv_nsec != identity->mtime_ns || stx.stx_ctime.tv_sec != identity->ctime_s ||

@@ -152,13 +152,20 @@ int hsr_source_dir_fd(struct hsr_dircache *cache, const struct hsr_walk *walk,
 int hsr_source_open(struct hsr_dircache *cache, const struct hsr_walk *walk,
                     const struct hsr_dir *dir, const char *name, bool follow);
 
+/** The same without a look at what was opened (0.4 us a file): for who reads no more than the walk
+ * saw, by position only, and believes nothing of it before hsr_source_check(). It does not hang,
+ * and what has no positions (a FIFO, a terminal) loses nothing to such a read. @return descriptor,
+ * HSR_E_KIND only for what cannot be opened this way, HSR_E_VANISHED, -errno */
+int hsr_source_open_blind(struct hsr_dircache *cache, const struct hsr_walk *walk,
+                          const struct hsr_dir *dir, const char *name, bool follow);
+
 struct hsr_source_identity {
     uint64_t dev, ino, size;
     int64_t mtime_s, ctime_s;
     uint32_t mtime_ns, ctime_ns;
 };
 
-/** Is the open file still what the walk saw? 0, or HSR_E_CHANGED, or -errno. */
+/** Is the open file still what the walk saw? 0, or HSR_E_CHANGED, HSR_E_KIND (no file), -errno. */
 int hsr_source_check(struct hsr_loop *loop, int fd, const struct hsr_source_identity *identity);
 
 /** Next run of data at or after @offset: [*ret_start, *ret_end), widened to @leaf_size boundaries
