@@ -23,6 +23,7 @@
 #define ACCEPT_RETRY_NS (100 * HSR_NS_PER_MS)
 #define PEER_CONNECTIONS 256u
 #define STOP_TICK_NS (2 * HSR_NS_PER_MS)
+#define STOP_TICK_FIRST_NS (50 * HSR_NS_PER_US) /* who has nothing to end has ended by then */
 #define STOP_POLITE_NS (2 * HSR_NS_PER_S) /* then connections are closed whatever they are */
 #define STOP_MAX_NS (5 * HSR_NS_PER_S) /* then a shard is left as it is: it waits for a disk */
 
@@ -244,12 +245,12 @@ static int engine_start(struct hsr_engine *engine)
 /* Ask every shard to end what it has, and wait until nothing is left anywhere. */
 static void engine_stop(struct hsr_engine *engine)
 {
-    struct timespec tick = { .tv_nsec = (long)STOP_TICK_NS };
-    uint64_t turns = 2 * STOP_MAX_NS / STOP_TICK_NS; /* the shards give up before that */
+    struct timespec tick = { .tv_nsec = (long)STOP_TICK_FIRST_NS };
+    uint64_t left_ns = 2 * STOP_MAX_NS; /* the shards give up before that */
 
     while (ask_all(engine, HSR_ASK_STOP, -1, 0) < 0)
         (void)nanosleep(&tick, NULL); /* memory comes back as sessions end */
-    while (!engine_quiet(engine) && turns > 0) {
+    while (!engine_quiet(engine) && left_ns > 0) {
         if (engine->config.no_threads) {
             uint64_t started_ns = engine->shards[0].stop_ns;
 
@@ -260,7 +261,8 @@ static void engine_stop(struct hsr_engine *engine)
                 break;
         } else {
             (void)nanosleep(&tick, NULL);
-            turns--;
+            left_ns -= HSR_MIN(left_ns, (uint64_t)tick.tv_nsec);
+            tick.tv_nsec = (long)HSR_MIN(2 * (uint64_t)tick.tv_nsec, STOP_TICK_NS);
         }
     }
 }
