@@ -45,8 +45,8 @@ struct hsr_backend_ops {
     bool (*pending)(struct hsr_backend *backend);
     /** Any thread: make wait() return. */
     void (*wake)(struct hsr_backend *backend);
-    /** Register @count buffers (iov index = hsr_op.buf_index). 0 or -errno: then the caller works
-     * without registration. */
+    /** @count buffers (iov index = hsr_op.buf_index) that may be registered: each is when it is
+     * first used, where the kernel can. 0 or -errno: then the caller works without registration. */
     int (*register_buffers)(struct hsr_backend *backend, const struct iovec *iov, unsigned count);
     /** Random bytes: getrandom(2); seeded in the simulator. */
     void (*random)(struct hsr_backend *backend, void *out, size_t size);

@@ -16,9 +16,9 @@ enum hsr_buf_owner { HSR_BUF_POOL, HSR_BUF_CHUNK, HSR_BUF_KERNEL, HSR_BUF_OWNER_
  * both, while the payload stays aligned for direct I/O. */
 #define HSR_BUF_HEAD 4096u
 
-/* Bytes of buffers that are registered with the ring, from the first buffer on: registering pins
- * and zeroes memory at start, and free buffers are taken warmest first, so it is
- * these that a shard's few MiB in flight use. The others work unregistered. */
+/* Bytes of buffers that may be registered with the ring, from the first buffer on: registering pins
+ * memory, of which users may have little, and free buffers are taken warmest first, so it is these
+ * that a shard's few MiB in flight use. The others work unregistered. */
 #define HSR_BUF_REGISTERED_MAX (8u * 1024 * 1024)
 
 struct hsr_buf {

@@ -41,12 +41,22 @@
 /* Its own thread for each, or one session's sync would hold up another's huge pages. */
 enum { SLOW_SYNC, SLOW_HUGE, SLOW_COUNT };
 
+/* A buffer is registered when it is first used: that pins it, which zeroes it too, and a short job
+ * uses few of them or, with plain calls, none. */
+enum uring_buffer_state { BUFFER_NEW, BUFFER_REGISTERED, BUFFER_REFUSED };
+
+struct uring_buffer {
+    struct iovec iov;
+    uint8_t state; /* enum uring_buffer_state */
+};
+
 struct uring {
     struct hsr_backend backend;
     struct io_uring ring;
     bool ring_made;
     bool bell_armed;
-    bool registered; /* buffers */
+    struct uring_buffer *buffers; /* by hsr_op.buf_index; NULL: none may be registered */
+    unsigned buffer_count;
     int bell_fd; /* eventfd; any thread writes */
     int usage_fd; /* the thread's schedstat; -1: the kernel has none */
     unsigned enter_flags; /* of every io_uring_enter */
@@ -66,7 +76,7 @@ static void uring_fill(struct uring *uring);
 static struct io_uring_sqe *uring_sqe(struct uring *uring);
 static int uring_enter(struct uring *uring, unsigned complete_min, uint64_t timeout_ns);
 static void uring_drain(struct uring *uring);
-static bool uring_prep(const struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op);
+static bool uring_prep(struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op);
 static uint64_t uring_now(struct hsr_backend *backend);
 
 static struct uring *uring_of(struct hsr_backend *backend)
@@ -229,6 +239,7 @@ static void uring_fini(struct hsr_backend *backend)
         hsr_slow_stop(&uring->slow[i]);
     if (uring->ring_made)
         io_uring_queue_exit(&uring->ring);
+    free(uring->buffers);
     if (uring->bell_fd >= 0)
         (void)close(uring->bell_fd); /* an eventfd has nothing to lose */
     if (uring->usage_fd >= 0)
@@ -324,8 +335,26 @@ static void prep_recvmsg(struct io_uring_sqe *sqe, struct hsr_op *op)
     io_uring_prep_recvmsg(sqe, op->fd, &op->msghdr, op->msg_flags);
 }
 
+/* Is buffer @index (-1: none) registered? It is now, if the kernel agrees. */
+static bool uring_buffer_use(struct uring *uring, int index)
+{
+    struct uring_buffer *buffer;
+    __u64 tag = 0; /* no notice when it goes */
+
+    if (index < 0 || uring->buffers == NULL)
+        return false;
+    hsr_assert((unsigned)index < uring->buffer_count);
+    buffer = &uring->buffers[index];
+    if (buffer->state == BUFFER_NEW)
+        buffer->state = io_uring_register_buffers_update_tag(&uring->ring, (unsigned)index,
+                                                             &buffer->iov, &tag, 1) == 1
+                            ? BUFFER_REGISTERED
+                            : BUFFER_REFUSED; /* the lock limit: without it works as well */
+    return buffer->state == BUFFER_REGISTERED;
+}
+
 /* A broken connection is a result, never a signal. */
-static void prep_send(const struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op)
+static void prep_send(struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op)
 {
     size_t size = (size_t)HSR_MIN(op->size, TRANSFER_SIZE_MAX);
 
@@ -334,7 +363,7 @@ static void prep_send(const struct uring *uring, struct io_uring_sqe *sqe, struc
         return;
     sqe->opcode = IORING_OP_SEND_ZC;
     sqe->ioprio = IORING_SEND_ZC_REPORT_USAGE;
-    if (op->buf_index < 0 || !uring->registered)
+    if (!uring_buffer_use(uring, op->buf_index))
         return;
     sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
     sqe->buf_index = (uint16_t)op->buf_index;
@@ -360,7 +389,7 @@ static void prep_statx(struct io_uring_sqe *sqe, struct hsr_op *op)
                         op->mask, op->statx);
 }
 
-static void prep_data(const struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op)
+static void prep_data(struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op)
 {
     unsigned size = (unsigned)HSR_MIN(op->size, TRANSFER_SIZE_MAX);
 
@@ -369,14 +398,14 @@ static void prep_data(const struct uring *uring, struct io_uring_sqe *sqe, struc
     else
         io_uring_prep_write(sqe, op->fd, op->buf, size, op->offset);
     sqe->rw_flags = op->rw_flags;
-    if (op->buf_index < 0 || !uring->registered)
+    if (!uring_buffer_use(uring, op->buf_index))
         return;
     sqe->opcode = op->kind == HSR_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
     sqe->buf_index = (uint16_t)op->buf_index;
 }
 
 /* Fill @sqe (NULL: only tell). False: this kind has no SQE, or a worse one than the plain call. */
-static bool uring_prep(const struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op)
+static bool uring_prep(struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op)
 {
     size_t size = (size_t)HSR_MIN(op->size, TRANSFER_SIZE_MAX);
 
@@ -650,13 +679,27 @@ static int uring_register_buffers(struct hsr_backend *backend, const struct iove
                                   unsigned count)
 {
     struct uring *uring = uring_of(backend);
+    struct uring_buffer *buffers;
+    uint8_t state = BUFFER_NEW;
     int rc;
 
-    hsr_assert(!uring->registered); /* one pool per ring */
-    rc = io_uring_register_buffers(&uring->ring, iov, count);
-    if (rc < 0)
+    hsr_assert(uring->buffers == NULL); /* one pool per ring */
+    buffers = calloc(count, sizeof(*buffers));
+    if (buffers == NULL)
+        return -ENOMEM;
+    rc = io_uring_register_buffers_sparse(&uring->ring, count); /* Linux 5.19 */
+    if (rc == -EINVAL) {
+        rc = io_uring_register_buffers(&uring->ring, iov, count);
+        state = BUFFER_REGISTERED;
+    }
+    if (rc < 0) {
+        free(buffers);
         return rc;
-    uring->registered = true;
+    }
+    for (unsigned i = 0; i < count; i++)
+        buffers[i] = (struct uring_buffer){ .iov = iov[i], .state = state };
+    uring->buffers = buffers;
+    uring->buffer_count = count;
     return 0;
 }
 
