@@ -30,6 +30,7 @@ _Static_assert((int)HAWSER_NOTE_DELETED == (int)HSR_NOTE_DELETED, "notes differ"
 _Static_assert((int)HSR_NOTE_EVENT_COUNT == (int)HAWSER_NOTE_DELETED + 1, "a note is not public");
 _Static_assert((int)HAWSER_DURABILITY_DURABLE == (int)HSR_DURABILITY_DURABLE, "levels differ");
 _Static_assert((int)HAWSER_DIGEST_XXH3 == (int)HSR_DIGEST_XXH3, "digests differ");
+_Static_assert((int)HAWSER_DIGEST_BLAKE3 == (int)HSR_DIGEST_BLAKE3, "digests differ");
 _Static_assert(HAWSER_PORT == HSR_DEFAULT_PORT, "ports differ");
 _Static_assert(HAWSER_PATH_MAX == HSR_PATH_WIRE_MAX, "paths differ");
 _Static_assert(HAWSER_NAME_MAX == HSR_NAME_MAX, "names differ");

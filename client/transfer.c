@@ -13,8 +13,8 @@
 /* Words and numbers that have no meaning here. */
 static int spec_check(struct hawser_client *client, const hawser_transfer_opts *opts, uint8_t role)
 {
-    if (opts->digest != HAWSER_DIGEST_DEFAULT && opts->digest != HAWSER_DIGEST_XXH3)
-        return hsr_client_fail(client, HSR_E_USAGE, NULL, "digest: only xxh3");
+    if (opts->digest != HAWSER_DIGEST_DEFAULT && !hsr_digest_known(opts->digest))
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "digest: xxh3 or blake3");
     if (opts->durability > HAWSER_DURABILITY_DURABLE)
         return hsr_client_fail(client, HSR_E_USAGE, NULL,
                                "durability: received, written or durable");
@@ -58,7 +58,7 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
     };
     struct hsr_job_spec spec = {
         .role = role,
-        .digest = HSR_DIGEST_XXH3,
+        .digest = opts->digest != 0 ? (uint8_t)opts->digest : HSR_DIGEST_XXH3,
         .durability = opts->durability != 0 ? (uint8_t)opts->durability : HSR_DURABILITY_DURABLE,
         .io = (uint8_t)opts->io,
         .zero_copy = (uint8_t)opts->zero_copy,

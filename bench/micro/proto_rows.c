@@ -208,8 +208,9 @@ static size_t want_encode(struct want_state *state)
 
     hsr_list_start(&list, state->payload, sizeof(state->payload));
     for (uint16_t i = 0; i < HSR_PAGE_ENTRIES_MAX; i++)
-        hsr_assert(hsr_want_put(&list, &(struct hsr_want_item){ .index = i,
-                                                                .action = HSR_WANT_WHOLE }) == 0);
+        hsr_assert(hsr_want_put(&list, 16,
+                                &(struct hsr_want_item){ .index = i, .action = HSR_WANT_WHOLE }) ==
+                   0);
     return (size_t)hsr_list_finish(&list);
 }
 
@@ -240,7 +241,7 @@ static void want_decode_run(void *ctx, uint64_t times)
         uint32_t count = 0;
 
         hsr_assert(hsr_list_begin(&list, payload, HSR_PAGE_ENTRIES_MAX) == 0);
-        while (hsr_want_next(&list, &item) == 1)
+        while (hsr_want_next(&list, 16, &item) == 1)
             count++;
         hsr_assert(count == HSR_PAGE_ENTRIES_MAX);
     }
@@ -252,7 +253,7 @@ static void want_decode_run(void *ctx, uint64_t times)
 
 struct pack_state {
     struct hsr_pack_member members[HSR_PACK_MEMBERS_MAX];
-    uint8_t payload[HSR_PACK_HEAD_SIZE + PACK_MEMBERS * HSR_PACK_MEMBER_SIZE];
+    uint8_t payload[HSR_PACK_HEAD_SIZE + PACK_MEMBERS * HSR_PACK_MEMBER_SIZE_MAX];
 };
 
 /* Members of no bytes: the payload is the table alone. */
@@ -263,7 +264,7 @@ static const char *pack_open(const struct hsr_micro_row *row, void **ret_state)
     (void)row;
     for (uint16_t i = 0; i < PACK_MEMBERS; i++)
         state->members[i] = (struct hsr_pack_member){ .page = 3, .index = i };
-    hsr_pack_encode(state->members, PACK_MEMBERS, state->payload);
+    hsr_pack_encode(state->members, PACK_MEMBERS, 16, state->payload);
     *ret_state = state;
     return NULL;
 }
@@ -273,7 +274,7 @@ static void pack_encode_run(void *ctx, uint64_t times)
     struct pack_state *state = ctx;
 
     while (times-- > 0) {
-        hsr_pack_encode(state->members, PACK_MEMBERS, state->payload);
+        hsr_pack_encode(state->members, PACK_MEMBERS, 16, state->payload);
         hsr_micro_clobber(state->payload);
     }
 }
@@ -285,7 +286,7 @@ static void pack_decode_run(void *ctx, uint64_t times)
     uint32_t count = 0;
 
     while (times-- > 0) {
-        hsr_assert(hsr_pack_decode(payload, state->members, &count) == 0);
+        hsr_assert(hsr_pack_decode(payload, 16, state->members, &count) == 0);
         hsr_micro_clobber(state->members);
     }
 }

@@ -124,6 +124,7 @@ int cli_exit_code(const struct cli_output *output, int code);
 
 const char *cli_note_name(enum hawser_note note);
 const char *cli_durability_name(enum hawser_durability durability);
+const char *cli_digest_name(enum hawser_digest digest);
 
 /* ---- json.c: one object a line on stdout ---- */
 

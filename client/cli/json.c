@@ -280,7 +280,7 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));
     put_stages(object, stats->limit, stats->stages);
-    put_text(object, "digest", "xxh3");
+    put_text(object, "digest", cli_digest_name(options->transfer.digest));
     put_text(object, "durability", cli_durability_name(stats->durability));
     if (stats->congestion[0] != '\0')
         put_text(object, "congestion", stats->congestion);

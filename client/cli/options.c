@@ -92,7 +92,7 @@ static const struct option_row rows[] = {
     { OPTION_CONGESTION, "congestion", "NAME", MOVE, "TCP's congestion control; auto, system" },
     { OPTION_MEMORY, "memory", "SIZE", ALL, "for all buffers and tables together" },
     { OPTION_SHARDS, "shards", "N|auto", ALL, "threads with a ring each; auto: one a core" },
-    { OPTION_DIGEST, "digest", "KIND", MOVE, "xxh3" },
+    { OPTION_DIGEST, "digest", "KIND", MOVE, "xxh3 (default) or blake3" },
     { OPTION_DURABILITY, "durability", "LEVEL", MOVE, "received, written or durable (default)" },
     { OPTION_IO, "io", "MODE", MOVE, "disk: auto (default), direct or buffered" },
     { OPTION_ZERO_COPY, "zero-copy", "MODE", MOVE, "sending: off (default), auto or on" },
@@ -230,11 +230,12 @@ static int size_option(const struct option_row *row, const char *text, uint64_t 
 static int word_option(const struct option_row *row, const char *text, struct cli_options *options)
 {
     if (row->id == OPTION_DIGEST) {
-        if (strcmp(text, "blake3") == 0)
-            return cli_usage("--digest=blake3: not in this version; use xxh3");
-        if (strcmp(text, "xxh3") != 0)
-            return cli_usage("--digest=%s: must be xxh3", text);
-        options->transfer.digest = HAWSER_DIGEST_XXH3;
+        if (strcmp(text, "xxh3") == 0)
+            options->transfer.digest = HAWSER_DIGEST_XXH3;
+        else if (strcmp(text, "blake3") == 0)
+            options->transfer.digest = HAWSER_DIGEST_BLAKE3;
+        else
+            return cli_usage("--digest=%s: must be xxh3 or blake3", text);
         return -1;
     }
     if (row->id == OPTION_CONGESTION) {

@@ -58,6 +58,11 @@ const char *cli_durability_name(enum hawser_durability durability)
     return "none";
 }
 
+const char *cli_digest_name(enum hawser_digest digest)
+{
+    return digest == HAWSER_DIGEST_BLAKE3 ? "blake3" : "xxh3";
+}
+
 const char *cli_hint(int code)
 {
     switch (code) {
@@ -343,10 +348,11 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
     summary_count("other names made", stats->created);
     summary_count("metadata only", stats->touched);
     summary_count("deleted", stats->deleted);
-    printf(", wire %s, %.2f s, %s/s, digest xxh3, %s, %s failed\n",
+    printf(", wire %s, %.2f s, %s/s, digest %s, %s, %s failed\n",
            cli_bytes_print((double)(stats->wire_sent + stats->wire_received), wire, sizeof(wire)),
            seconds,
            cli_bytes_print(seconds > 0 ? (double)stats->bytes / seconds : 0, rate, sizeof(rate)),
+           cli_digest_name(options->transfer.digest),
            options->transfer.dry_run || options->transfer.discard
                ? "nothing written"
                : cli_durability_name(stats->durability),

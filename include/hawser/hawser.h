@@ -277,7 +277,8 @@ enum hawser_durability {
 
 enum hawser_digest {
     HAWSER_DIGEST_DEFAULT = 0, /* xxh3 */
-    HAWSER_DIGEST_XXH3 = 1
+    HAWSER_DIGEST_XXH3 = 1, /* 16 bytes; finds damage, and is no protection against malice */
+    HAWSER_DIGEST_BLAKE3 = 2 /* 32 bytes: what b3sum prints; holes cost what zeros do */
 };
 
 /** How large files are read and written here; the server has a setting of its own. */

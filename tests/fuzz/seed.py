@@ -70,6 +70,8 @@ def messages():
     ]
     for pick, (name, payload) in enumerate(payloads):
         save("message", name, bytes([pick]) + payload)
+        if name in ("file_end", "digest_answer"):  # the same with digests of 32 bytes
+            save("message", name + "_32", bytes([pick + 128]) + payload + b"\xd3" * 16)
     save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
     save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
     save("message", "want_empty", b"\x12" + struct.pack("<I", 0))
@@ -114,7 +116,7 @@ def packs():
         "mixed": [(1, 0, 0, 100), (1, 1, -13, 0), (2, 511, 0, 60000)],
     }.items():
         tail = sum(size for _, _, _, size in members)
-        save("pack", name, struct.pack("<HII", tail, len(members), 0) + b"".join(member(*m) for m in members))
+        save("pack", name, struct.pack("<BHII", 0, tail, len(members), 0) + b"".join(member(*m) for m in members))
 
 
 def paths():

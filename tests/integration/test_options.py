@@ -107,6 +107,29 @@ def test_checksum_touches_what_has_another_time(t):
     t.check((summary["files"], summary["touched"]) == (0, 0), "touched again:", r)
 
 
+def test_blake3_moves_what_b3sum_agrees_with(t):
+    """Large, small, empty and sparse files; -c then finds nothing, and -c -n neither."""
+    src, dst = t.dir("src"), t.dir("dst")
+    b = tree.Builder(src)
+    for size in (0, 1, 1023, 1024, 1025, 65535, 65536, 65537, 70000, 1 << 20, (9 << 20) + 3, 150 << 20):
+        b.random_file("f%d" % size, size, mtime_ns=10**18)
+    b.sparse("sparse", 40 << 20, [(0, 10), (17 << 20, 70000), ((40 << 20) - 1, 1)])
+    b.sparse("holes", 160 * (1 << 18), [(i << 18, 5000) for i in range(0, 160, 2)])
+    b.sparse("hollow", 20 << 20, [])
+    server = t.server({"x": dst})
+    r = t.run("push", "--digest=blake3", "--json", src + "/", server.url(), rc=0)
+    summary = json.loads(r.out.decode().strip().split("\n")[-1])
+    t.check(summary["digest"] == "blake3", "another digest:", r)
+    t.same(src, dst)
+    r = t.run("pull", "--digest=blake3", server.url() + b"/", t.path("back"), rc=0)
+    t.says(r, "digest blake3")
+    t.same(src, t.path("back"))
+    for options in (["-c"], ["-c", "-n"]):
+        r = t.run("push", "--digest=blake3", "--json", *options, src + "/", server.url(), rc=0)
+        summary = json.loads(r.out.decode().strip().split("\n")[-1])
+        t.check((summary["files"], summary["touched"]) == (0, 0), "something to do:", r)
+
+
 def test_checksum_dry_run(t):
     """-n -c says what -c would do, and does nothing."""
     src, dst = t.dir("src"), t.dir("dst")
@@ -584,6 +607,7 @@ def test_usage_errors(t):
                  ["push", "--depth=0", "a", "hawser://h/x"], ["push", "--chunk=1", "a", "hawser://h/x"],
                  ["push", "--streams=-1", "a", "hawser://h/x"], ["pull", "a", "b"],
                  ["push", "--digest=md5", "a", "hawser://h/x"],
+                 ["pull", "--digest=BLAKE3", "hawser://h/x", "a"],
                  ["push", "--io=fast", "a", "hawser://h/x"],
                  ["push", "--zero-copy=yes", "a", "hawser://h/x"],
                  ["push", "--bwlimit=fast", "a", "hawser://h/x"],

@@ -271,7 +271,7 @@ static void session_run(struct run *run)
                                  .role = run->job->pull ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE,
                                  .export_name = "data",
                                  .path = "",
-                                 .digest = HSR_DIGEST_XXH3,
+                                 .digest = scenario->blake3 ? HSR_DIGEST_BLAKE3 : HSR_DIGEST_XXH3,
                                  .durability = HSR_DURABILITY_DURABLE,
                                  .io = run_io(run, SIM_CLIENT),
                                  .zero_copy = run_zero_copy(run, SIM_CLIENT),

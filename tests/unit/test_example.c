@@ -52,7 +52,7 @@ static void say_frame(const char *who, struct hsr_frame frame, int size)
     CHECK(size >= 0);
     frame.size = (uint32_t)size;
     if (frame.kind == HSR_FRAME_PACK)
-        frame.check.low = hsr_hash64(payload, hsr_pack_table_size(1));
+        frame.check.low = hsr_hash64(payload, hsr_pack_table_size(1, 16));
     else
         frame.check.low = hsr_hash64(payload, frame.size);
     hsr_frame_encode(&frame, header);
@@ -133,7 +133,7 @@ static void example_page(void)
     CHECK_EQ(hsr_entry_encode(&w, &entry), 0);
     say_frame("client", (struct hsr_frame){ .kind = HSR_FRAME_ENTRIES, .seq = 2 }, (int)w.offset);
     hsr_list_start(&list, payload, sizeof(payload));
-    CHECK_EQ(hsr_want_put(&list, &want), 0);
+    CHECK_EQ(hsr_want_put(&list, 16, &want), 0);
     say_frame("server", (struct hsr_frame){ .kind = HSR_FRAME_WANT, .seq = 2 },
               hsr_list_finish(&list));
 }
@@ -142,16 +142,16 @@ static void example_pack(void)
 {
     struct hsr_pack_member member = { .page = 0, .index = 0, .size = sizeof(content) - 1 };
     struct hsr_pack_member back[HSR_PACK_MEMBERS_MAX];
-    size_t table_size = hsr_pack_table_size(1);
+    size_t table_size = hsr_pack_table_size(1, 16);
     size_t size = table_size + member.size;
     uint32_t count = 0;
 
     say("-- data connection --\n\n");
     hsr_digest_final(hsr_digest_piece(content, member.size, 0, HSR_DIGEST_LEAF_SIZE), member.size,
                      HSR_DIGEST_LEAF_SIZE, member.digest);
-    hsr_pack_encode(&member, 1, payload);
+    hsr_pack_encode(&member, 1, 16, payload);
     memcpy(payload + table_size, content, member.size);
-    CHECK_EQ(hsr_pack_decode((struct hsr_span){ payload, size }, back, &count), 0);
+    CHECK_EQ(hsr_pack_decode((struct hsr_span){ payload, size }, 16, back, &count), 0);
     CHECK(count == 1 && back[0].size == member.size);
     say_frame("client", (struct hsr_frame){ .kind = HSR_FRAME_PACK, .seq = 2 }, (int)size);
 }

@@ -19,11 +19,11 @@ static const struct {
     [HSR_FRAME_REJECT] = { "REJECT", 1030, false, false, false },
     [HSR_FRAME_PATHS] = { "PATHS", 196608, false, false, false },
     [HSR_FRAME_ENTRIES] = { "ENTRIES", 196608, true, false, false },
-    [HSR_FRAME_WANT] = { "WANT", 9732, true, false, false },
+    [HSR_FRAME_WANT] = { "WANT", 17924, true, false, false },
     [HSR_FRAME_SAME] = { "SAME", 0, true, true, false },
     [HSR_FRAME_DATA] = { "DATA", 4194304, true, true, true },
     [HSR_FRAME_PACK] = { "PACK", 4194304, false, false, true },
-    [HSR_FRAME_FILE_END] = { "FILE_END", 40, true, true, false },
+    [HSR_FRAME_FILE_END] = { "FILE_END", 56, true, true, false },
     [HSR_FRAME_PAGE_ACK] = { "PAGE_ACK", 3076, true, false, false },
     [HSR_FRAME_NOTE] = { "NOTE", 33809, false, false, false },
     [HSR_FRAME_WALK_END] = { "WALK_END", 32, false, false, false },
@@ -40,7 +40,7 @@ static const struct {
     [HSR_FRAME_STAGES] = { "STAGES", 192, false, false, false },
     [HSR_FRAME_SIG] = { "SIG", 196608, true, true, false },
     [HSR_FRAME_PATCH] = { "PATCH", 4194304, true, true, true },
-    [HSR_FRAME_DIGEST] = { "DIGEST", 20, true, true, false },
+    [HSR_FRAME_DIGEST] = { "DIGEST", 36, true, true, false },
 };
 
 /* Lay out a header by hand, with its check, so that headers no encoder writes can be tried. */

@@ -54,6 +54,26 @@ static struct hsr_span filler(size_t size, size_t part)
         }                                                                                          \
     } while (0)
 
+/* Messages with a digest, by its size: file_end16 is hsr_file_end with 16 bytes. */
+#define WITH_DIGEST(name, bytes)                                                                   \
+    static int hsr_##name##bytes##_encode(const struct hsr_##name *message, void *to, size_t size) \
+    {                                                                                              \
+        return hsr_##name##_encode(message, bytes, to, size);                                      \
+    }                                                                                              \
+    static int hsr_##name##bytes##_decode(struct hsr_span payload, struct hsr_##name *ret_message) \
+    {                                                                                              \
+        return hsr_##name##_decode(payload, bytes, ret_message);                                   \
+    }
+
+WITH_DIGEST(file_end, 16)
+WITH_DIGEST(file_end, 32)
+WITH_DIGEST(digest_answer, 16)
+WITH_DIGEST(digest_answer, 32)
+#define hsr_file_end16 hsr_file_end
+#define hsr_file_end32 hsr_file_end
+#define hsr_digest_answer16 hsr_digest_answer
+#define hsr_digest_answer32 hsr_digest_answer
+
 /* The encoder's @value, one byte changed to @byte: the decoder answers @code. */
 #define CHECK_POKED(name, value, at, byte, code)                                                   \
     do {                                                                                           \
@@ -131,7 +151,7 @@ static void test_message_open(void)
     CHECK_POKED(open, &open, 0, 3, HSR_E_PROTOCOL);
     CHECK_POKED(open, &open, 0, HSR_ROLE_SOURCE, HSR_E_PROTOCOL); /* but paths is 3 */
     CHECK_POKED(open, &open, 1, 0, HSR_E_PROTOCOL);
-    CHECK_POKED(open, &open, 1, 2, HSR_E_PROTOCOL); /* blake3 is not in version 1 */
+    CHECK_POKED(open, &open, 1, 3, HSR_E_PROTOCOL); /* blake3 is not in version 1 */
     CHECK_POKED(open, &open, 2, 0, HSR_E_PROTOCOL);
     CHECK_POKED(open, &open, 2, 4, HSR_E_PROTOCOL);
     CHECK_POKED(open, &open, 3, 8, HSR_E_LIMIT); /* blocks of 256 bytes */
@@ -232,12 +252,14 @@ static void test_message_digest_answer(void)
     struct hsr_digest_answer answer = { .code = 0 };
 
     memset(answer.digest, 0xd1, sizeof(answer.digest));
-    CHECK_PAYLOAD(digest_answer, &answer);
-    CHECK_POKED(digest_answer, &answer, 0, 0xff, HSR_E_PROTOCOL); /* 255: no code */
-    CHECK_REFUSED(digest_answer, answer, code, 1, HSR_E_PROTOCOL);
+    CHECK_PAYLOAD(digest_answer32, &answer);
+    CHECK_POKED(digest_answer32, &answer, 0, 0xff, HSR_E_PROTOCOL); /* 255: no code */
+    memset(answer.digest + 16, 0, 16);
+    CHECK_PAYLOAD(digest_answer16, &answer);
+    CHECK_REFUSED(digest_answer16, answer, code, 1, HSR_E_PROTOCOL);
     answer = (struct hsr_digest_answer){ .code = -2 };
-    CHECK_PAYLOAD(digest_answer, &answer);
-    CHECK_POKED(digest_answer, &answer, 4, 1, HSR_E_PROTOCOL); /* a digest of nothing */
+    CHECK_PAYLOAD(digest_answer32, &answer);
+    CHECK_POKED(digest_answer32, &answer, 35, 1, HSR_E_PROTOCOL); /* a digest of nothing */
 }
 
 static void test_message_join_ack(void)
@@ -314,25 +336,29 @@ static void test_message_results(void)
 {
     struct hsr_done done = { 3, HSR_E_PARTIAL, { 1, 2, 3, 4, 5, 6, 7 } };
     struct hsr_walk_end walk_end = { 1, UINT64_MAX, 3, 4 };
-    struct hsr_file_end end = { 0, INT64_MAX, 5, { 6, 7 } };
+    struct hsr_file_end end = { 0, INT64_MAX, 5, { 6, 7 } }; /* 30 more bytes are zero */
 
     CHECK_PAYLOAD(done, &done);
     CHECK_EQ(hsr_done_encode(&done, out, sizeof(out)), 61);
     CHECK_POKED(done, &done, 0, 4, HSR_E_PROTOCOL);
     CHECK_REFUSED(done, done, code, 1, HSR_E_PROTOCOL);
     CHECK_PAYLOAD(walk_end, &walk_end);
-    CHECK_PAYLOAD(file_end, &end);
-    CHECK_POKED(file_end, &end, 4, 1, HSR_E_PROTOCOL);
-    CHECK_POKED(file_end, &end, 15, 0x80, HSR_E_LIMIT);
-    CHECK_POKED(file_end, &end, 23, 0x80, HSR_E_LIMIT);
-    CHECK_REFUSED(file_end, end, size, (uint64_t)INT64_MAX + 1, HSR_E_LIMIT);
+    CHECK_PAYLOAD(file_end16, &end);
+    CHECK_POKED(file_end16, &end, 4, 1, HSR_E_PROTOCOL);
+    CHECK_POKED(file_end16, &end, 15, 0x80, HSR_E_LIMIT);
+    CHECK_POKED(file_end16, &end, 23, 0x80, HSR_E_LIMIT);
+    CHECK_REFUSED(file_end16, end, size, (uint64_t)INT64_MAX + 1, HSR_E_LIMIT);
+    end.digest[31] = 1;
+    CHECK_PAYLOAD(file_end32, &end);
+    CHECK_EQ(hsr_file_end_encode(&end, 32, out, sizeof(out)), 56);
     end.code = HSR_E_CHANGED;
-    CHECK_EQ(hsr_file_end_encode(&end, out, sizeof(out)), 40);
+    CHECK_EQ(hsr_file_end_encode(&end, 16, out, sizeof(out)), 40);
     for (size_t i = 4; i < 40; i++) /* a failed file says only what it cost */
         CHECK_EQ(out[i], i == 16 ? 5 : 0);
-    CHECK_POKED(file_end, &end, 8, 1, HSR_E_PROTOCOL);
-    CHECK_POKED(file_end, &end, 24, 1, HSR_E_PROTOCOL);
-    CHECK_POKED(file_end, &end, 32, 1, HSR_E_PROTOCOL);
+    CHECK_POKED(file_end16, &end, 8, 1, HSR_E_PROTOCOL);
+    CHECK_POKED(file_end16, &end, 24, 1, HSR_E_PROTOCOL);
+    CHECK_POKED(file_end16, &end, 32, 1, HSR_E_PROTOCOL);
+    CHECK_POKED(file_end32, &end, 55, 1, HSR_E_PROTOCOL);
 }
 
 static void test_message_list_request(void)
@@ -349,6 +375,8 @@ static void test_message_list_request(void)
 
 /* ---- lists ---- */
 
+static uint32_t digest_size = 16; /* on the wire */
+
 /* Read a whole list; the number of items, or the first error. */
 static int read_items(const uint8_t *bytes, size_t size, bool want)
 {
@@ -360,7 +388,8 @@ static int read_items(const uint8_t *bytes, size_t size, bool want)
 
     if (rc < 0)
         return rc;
-    while ((rc = want ? hsr_want_next(&list, &want_item) : hsr_ack_next(&list, &ack_item)) == 1)
+    while ((rc = want ? hsr_want_next(&list, digest_size, &want_item)
+                      : hsr_ack_next(&list, &ack_item)) == 1)
         count++;
     return rc < 0 ? rc : count;
 }
@@ -434,11 +463,11 @@ static void test_list_want_limits(void)
         item.index = (uint16_t)(HSR_PAGE_ENTRIES_MAX - 1 - i); /* any order */
         item.action = HSR_WANT_UNLESS;
         memset(item.digest, i & 0xff, sizeof(item.digest));
-        CHECK_EQ(hsr_want_put(&list, &item), 0);
+        CHECK_EQ(hsr_want_put(&list, digest_size, &item), 0);
     }
-    CHECK_EQ(hsr_want_put(&list, &item), HSR_E_LIMIT);
+    CHECK_EQ(hsr_want_put(&list, digest_size, &item), HSR_E_LIMIT);
     size = hsr_list_finish(&list);
-    CHECK_EQ(size, 9732);
+    CHECK_EQ(size, digest_size == 16 ? 9732 : 17924);
     CHECK_EQ(read_items(out, (size_t)size, true), HSR_PAGE_ENTRIES_MAX);
     for (int cut = 0; cut < size; cut++)
         CHECK_EQ(read_items(out, (size_t)cut, true), HSR_E_TRUNCATED);
@@ -449,10 +478,10 @@ static void test_list_want_limits(void)
     CHECK_EQ(read_items(out, (size_t)size, true), HSR_E_PROTOCOL);
     item.index = HSR_PAGE_ENTRIES_MAX;
     hsr_list_start(&list, out, sizeof(out));
-    CHECK_EQ(hsr_want_put(&list, &item), HSR_E_LIMIT);
+    CHECK_EQ(hsr_want_put(&list, digest_size, &item), HSR_E_LIMIT);
     item.index = 0;
     item.action = HSR_WANT_ACTION_COUNT;
-    CHECK_EQ(hsr_want_put(&list, &item), HSR_E_PROTOCOL);
+    CHECK_EQ(hsr_want_put(&list, digest_size, &item), HSR_E_PROTOCOL);
 }
 
 static void test_list_items_that_no_writer_writes(void)
@@ -485,7 +514,7 @@ static struct hsr_pack_member members[HSR_PACK_MEMBERS_MAX + 1];
 static int pack_read(const uint8_t *bytes, size_t size)
 {
     uint32_t count = 0;
-    int rc = hsr_pack_decode((struct hsr_span){ bytes, size }, members, &count);
+    int rc = hsr_pack_decode((struct hsr_span){ bytes, size }, digest_size, members, &count);
 
     return rc < 0 ? rc : (int)count;
 }
@@ -498,8 +527,8 @@ static size_t pack_fill(uint32_t count, uint32_t size)
         memset(members[i].digest, 0x5a, sizeof(members[i].digest));
     }
     memset(out, 0xcc, sizeof(out));
-    hsr_pack_encode(members, count, out);
-    return hsr_pack_table_size(count) + (size_t)count * size;
+    hsr_pack_encode(members, count, digest_size, out);
+    return hsr_pack_table_size(count, digest_size) + (size_t)count * size;
 }
 
 static void test_pack_counts(void)
@@ -533,11 +562,11 @@ static void test_pack_sizes_add_up(void)
     CHECK_EQ(pack_read(out, size), HSR_E_TRUNCATED);
     /* two sizes whose sum is 200 modulo 2^32 */
     memcpy(out + 8 + 12, (uint8_t[]){ 0x64, 0, 0, 0x80 }, 4);
-    memcpy(out + 40 + 12, (uint8_t[]){ 0x64, 0, 0, 0x80 }, 4);
+    memcpy(out + 24 + digest_size + 12, (uint8_t[]){ 0x64, 0, 0, 0x80 }, 4);
     CHECK_EQ(pack_read(out, size), HSR_E_LIMIT);
     /* at the limit each */
     memcpy(out + 8 + 12, (uint8_t[]){ 0, 0, 0x40, 0 }, 4);
-    memcpy(out + 40 + 12, (uint8_t[]){ 0, 0, 0x40, 0 }, 4);
+    memcpy(out + 24 + digest_size + 12, (uint8_t[]){ 0, 0, 0x40, 0 }, 4);
     CHECK_EQ(pack_read(out, size), HSR_E_TRUNCATED);
 }
 
@@ -547,7 +576,7 @@ static void test_pack_members_that_failed(void)
 
     members[0].code = -2;
     members[0].size = 0;
-    hsr_pack_encode(members, 2, out);
+    hsr_pack_encode(members, 2, digest_size, out);
     size -= 10;
     CHECK_EQ(pack_read(out, size), 2);
     CHECK_EQ(members[0].code, -2);
@@ -594,7 +623,14 @@ int main(void)
     RUN(test_list_paths);
     RUN(test_list_writer_keeps_what_fits);
     RUN(test_list_want_limits);
+    digest_size = 32;
+    RUN(test_list_want_limits);
     RUN(test_list_items_that_no_writer_writes);
+    RUN(test_pack_counts);
+    RUN(test_pack_sizes_add_up);
+    RUN(test_pack_members_that_failed);
+    RUN(test_pack_zero_fields);
+    digest_size = 16;
     RUN(test_pack_counts);
     RUN(test_pack_sizes_add_up);
     RUN(test_pack_members_that_failed);

@@ -140,7 +140,7 @@ static void bench_shape(struct hsr_session *session, uint32_t depth)
     ask->depth = depth;
     session->streams_count = ask->streams;
     session->chunk = ask->chunk;
-    session->leaf = HSR_MIN(ask->chunk, HSR_DIGEST_LEAF_SIZE);
+    session->leaf = hsr_digest_leaf(HSR_DIGEST_XXH3, ask->chunk);
     session->depth = 1;
     if (session->role == HSR_ROLE_SOURCE && 2 * beside * ask->chunk <= HSR_BENCH_SHARD_BYTES)
         session->depth = 2;

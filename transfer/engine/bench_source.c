@@ -96,7 +96,7 @@ static void source_prepare(struct hsr_stream *stream)
                                        .size = chunk->size,
                                        .offset = mine->sent_bytes };
     if (!(session->bench->ask.flags & HSR_BENCH_NO_VERIFY))
-        chunk->frame.check = hsr_stream_digest(chunk);
+        chunk->frame.check = hsr_stream_check(chunk);
     mine->sent_bytes += chunk->size;
     chunk->state = HSR_CHUNK_READY;
     mine->next = chunk;

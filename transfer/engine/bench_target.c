@@ -154,7 +154,7 @@ static int target_arrived(struct hsr_stream *stream)
 
     stream->receiving = NULL;
     if (!(bench->ask.flags & HSR_BENCH_NO_VERIFY))
-        sum = hsr_stream_digest(chunk);
+        sum = hsr_stream_check(chunk);
     hsr_require(hsr_digest_same(sum, chunk->frame.check), HSR_E_CHECK);
     before = atomic_fetch_add_explicit(&bench->taken, chunk->size, memory_order_relaxed);
     hsr_require(before + chunk->size <= bench->ask.bytes, HSR_E_LIMIT);

@@ -11,6 +11,7 @@
 #include "transfer/engine/delta.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
+#include "transfer/engine/tally.h"
 #include "transfer/engine/target.h"
 
 static int opening_root(struct hsr_session *session, struct hsr_span path);
@@ -25,9 +26,12 @@ static int opening_send_list(struct hsr_session *session);
 static int opening_listed(struct hsr_session *session, struct hsr_span payload);
 
 /* Frames hold whole leaves, so a small chunk means small leaves. */
-static uint32_t opening_leaf(uint32_t chunk)
+static void opening_digest(struct hsr_session *session, uint8_t kind)
 {
-    return HSR_MIN(chunk, HSR_DIGEST_LEAF_SIZE);
+    session->digest = kind;
+    session->digest_size = (uint32_t)hsr_digest_size((enum hsr_digest_kind)kind);
+    session->leaf = hsr_digest_leaf((enum hsr_digest_kind)kind, session->chunk);
+    session->tally_budget = HSR_TALLY_BUDGET;
 }
 
 int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
@@ -37,7 +41,8 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     struct hsr_session *session;
     int rc;
 
-    hsr_require(open->digest == HSR_DIGEST_XXH3, HSR_E_DENIED);
+    hsr_require(open->digest != HSR_DIGEST_BLAKE3 || (conn->features & HSR_FEATURE_BLAKE3),
+                HSR_E_PROTOCOL);
     hsr_require(!atomic_load(&shard->engine->draining), HSR_E_SHUTDOWN);
     hsr_require(atomic_load(&shard->engine->sessions) < config->plan.sessions, HSR_E_BUSY);
     hsr_require(!(open->options & HSR_OPT_DISCARD) || config->bench, HSR_E_DENIED);
@@ -67,7 +72,8 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     session->chunk = HSR_MIN(open->chunk, config->plan.chunk) & ~(HSR_CHUNK_SIZE_MIN - 1);
     if (session->chunk > HSR_DIGEST_LEAF_SIZE)
         session->chunk &= ~(HSR_DIGEST_LEAF_SIZE - 1);
-    session->leaf = opening_leaf(session->chunk);
+    opening_digest(session, open->digest);
+    session->chunk -= session->chunk % session->leaf;
     session->files_max = HSR_FILES_MAX;
     session->spec.path_count = open->paths;
     memcpy(session->peer, conn->peer, sizeof(session->peer));
@@ -317,6 +323,7 @@ static void opening_delta(struct hsr_session *session, uint64_t features)
 static int opening_send_open(struct hsr_session *session)
 {
     const struct hsr_job_spec *spec = &session->spec;
+    bool blake3 = (session->features & HSR_FEATURE_BLAKE3) != 0;
     struct hsr_open open = {
         .role = spec->role,
         .digest = spec->digest,
@@ -337,6 +344,7 @@ static int opening_send_open(struct hsr_session *session)
     uint8_t *out = hsr_conn_begin(session->control, HSR_CONTROL_PAYLOAD_MAX);
     int size;
 
+    hsr_require(spec->digest != HSR_DIGEST_BLAKE3 || blake3, HSR_E_VERSION);
     hsr_assert(out != NULL); /* only HELLO was queued before */
     size = hsr_open_encode(&open, out, HSR_CONTROL_PAYLOAD_MAX);
     if (size < 0)
@@ -378,7 +386,7 @@ static int opening_opened(struct hsr_session *session, struct hsr_span payload)
     session->streams_count = ack.streams;
     session->depth = ack.depth;
     session->chunk = ack.chunk;
-    session->leaf = opening_leaf(ack.chunk);
+    opening_digest(session, session->spec.digest);
     hsr_require(ack.chunk % session->leaf == 0 && session->leaf % HSR_CHUNK_SIZE_MIN == 0,
                 HSR_E_PROTOCOL);
     session->files_max = HSR_MIN(ack.files_max, HSR_FILES_MAX);

@@ -14,6 +14,7 @@
 #include "transfer/engine/reader.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
+#include "transfer/engine/tally.h"
 #include "transfer/engine/target.h"
 
 /* Measured with a 3 GiB file in huge pages, loopback, two shards a side, GB/s (CPU s/GB), best of
@@ -168,7 +169,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
      * and a hand and a reader on each shard */
     plan->session_bytes =
         sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES + RULES_BYTES +
-        HSR_FILES_MAX * HSR_KIB + HSR_FILES_DIRECT_MAX * HSR_FILEIO_ALIGN_MAX + HSR_PATH_WIRE_MAX +
+        HSR_FILES_MAX * (HSR_KIB + 4 * HSR_TALLY_NODES * sizeof(struct hsr_digest_node)) +
+        HSR_TALLY_BUDGET + HSR_FILES_DIRECT_MAX * HSR_FILEIO_ALIGN_MAX + HSR_PATH_WIRE_MAX +
         hsr_crew_size(plan->shards) *
             (sizeof(struct hsr_hand) + HSR_MAX(hsr_source_hand_bytes(), hsr_target_hand_bytes()) +
              hsr_reader_hand_bytes()) +

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "transfer/engine/source.h"
+#include "transfer/engine/tally.h"
 #include "transfer/tree/target.h"
 
 #define READER_JOBS 3u /* to a hand: as many as it takes */
@@ -27,7 +28,7 @@ struct read_job {
     int rc; /* range: result */
     struct hsr_fileio io;
     uint64_t start, end;
-    struct hsr_digest_sum sum; /* range: result */
+    struct hsr_digest_run run; /* range: result */
     uint32_t count, next; /* files, and how many are done */
     struct hsr_read_file files[HSR_READ_FILES];
 };
@@ -40,7 +41,7 @@ struct read_large {
     struct hsr_fileio io;
     uint64_t next; /* what is before was dealt */
     uint32_t lent;
-    struct hsr_digest_sum sum;
+    struct hsr_tally tally;
 };
 
 struct hsr_readers {
@@ -81,7 +82,7 @@ struct reader {
     struct hsr_fileio io;
     uint64_t next, end;
     uint64_t hash_ns; /* in the slice at hand */
-    struct hsr_digest_sum sum;
+    struct hsr_digest_run run;
 };
 
 static struct read_large *readers_large(struct hsr_readers *readers);
@@ -89,6 +90,7 @@ static bool readers_deal_range(struct hsr_readers *readers, struct hsr_hand *han
 static bool readers_deal_files(struct hsr_readers *readers, struct hsr_hand *hand);
 static bool readers_large_begin(struct hsr_readers *readers, const struct hsr_read_file *file);
 static void readers_large_check(struct hsr_readers *readers, struct read_large *large);
+static void readers_large_free(struct hsr_readers *readers, struct read_large *large);
 static void readers_back(struct hsr_session *session, struct hsr_crew_task *task);
 static int reader_begin(struct hsr_hand *hand);
 static bool reader_step(struct hsr_hand *hand, struct hsr_crew_task *task);
@@ -103,7 +105,7 @@ static void reader_file_end(struct hsr_hand *hand, struct read_job *job);
 static void reader_fill(struct hsr_hand *hand);
 static void reader_read(struct hsr_hand *hand, struct reader_piece *piece);
 static void reader_piece_read(struct hsr_op *op, int64_t res, unsigned flags);
-static void reader_hash(struct hsr_hand *hand);
+static void reader_hash(struct hsr_hand *hand, struct read_job *job);
 
 static const struct hsr_crew_ops readers_crew = { .name = "reader",
                                                   .begin = reader_begin,
@@ -190,7 +192,7 @@ void hsr_readers_destroy(struct hsr_session *session)
         return;
     for (uint32_t i = 0; i < HSR_READ_LARGE; i++)
         if (readers->larges[i].used)
-            reader_close(&session->home->loop, readers->larges[i].fd);
+            readers_large_free(readers, &readers->larges[i]);
     hsr_dircache_fini(&readers->cache);
     hsr_crew_free(&readers->crew);
     free(readers->jobs);
@@ -304,6 +306,7 @@ static bool readers_large_begin(struct hsr_readers *readers, const struct hsr_re
     if (large == readers->larges + HSR_READ_LARGE)
         return false;
     *large = (struct read_large){ .used = true, .file = *file };
+    hsr_tally_init(&large->tally, (enum hsr_digest_kind)session->digest, session->leaf);
     large->fd = reader_open(session, &readers->cache, file);
     if (large->fd < 0) {
         large->file.rc = large->fd;
@@ -328,11 +331,18 @@ static void readers_large_check(struct hsr_readers *readers, struct read_large *
         return;
     if (large->file.rc == 0 && large->file.identity != NULL)
         large->file.rc = hsr_source_check(&session->home->loop, large->fd, large->file.identity);
-    reader_close(&session->home->loop, large->fd);
-    hsr_digest_final(large->sum, large->file.size, session->leaf, large->file.digest);
-    large->used = false;
+    if (large->file.rc == 0)
+        large->file.rc = hsr_tally_final(&large->tally, large->file.size, large->file.digest);
     file = large->file;
+    readers_large_free(readers, large);
     readers->ops->done(session, &file);
+}
+
+static void readers_large_free(struct hsr_readers *readers, struct read_large *large)
+{
+    reader_close(&readers->session->home->loop, large->fd);
+    hsr_tally_fini(&large->tally, &readers->session->tally_budget);
+    large->used = false;
 }
 
 static void readers_back(struct hsr_session *session, struct hsr_crew_task *task)
@@ -352,7 +362,8 @@ static void readers_back(struct hsr_session *session, struct hsr_crew_task *task
         large->io = job->io;
         if (large->file.rc == 0)
             large->file.rc = job->rc;
-        hsr_digest_add(&large->sum, job->sum);
+        if (large->file.rc == 0)
+            large->file.rc = hsr_tally_add(&large->tally, &job->run, &session->tally_budget);
         readers_large_check(readers, large);
     }
     hsr_list_push_tail(&readers->jobs_free, &job->task.node);
@@ -437,11 +448,32 @@ static bool reader_work(struct hsr_hand *hand, struct read_job *job)
             hand->parked = true; /* reader_piece_read() wakes it */
             return false;
         } else {
-            reader_hash(hand);
+            reader_hash(hand, job);
         }
         if (hsr_loop_pressed(&hand->shard->loop))
             return false;
     }
+}
+
+/* A range's goes home with the job. */
+static struct hsr_digest_run *reader_run(struct reader *reader, struct read_job *job)
+{
+    return job->large != NULL ? &job->run : &reader->run;
+}
+
+/* The digest of a file that is one run. */
+static int reader_digest(const struct hsr_session *session, const struct hsr_digest_run *run,
+                         struct hsr_read_file *file)
+{
+    struct hsr_digest_node nodes[HSR_DIGEST_RUN_VALUES_MAX];
+    struct hsr_digest_tree tree;
+    int rc;
+
+    hsr_digest_tree_init(&tree, (enum hsr_digest_kind)session->digest, session->leaf, nodes,
+                         HSR_DIGEST_RUN_VALUES_MAX);
+    rc = hsr_digest_tree_add(&tree, run);
+    memset(file->digest, 0, sizeof(file->digest));
+    return rc < 0 ? rc : hsr_digest_tree_final(&tree, file->size, file->digest);
 }
 
 /* The next file of @job, or its range. One that cannot be read is done at once. */
@@ -454,8 +486,9 @@ static void reader_file_begin(struct hsr_hand *hand, struct read_job *job)
 
     reader->open = true;
     reader->rc = 0;
-    reader->sum = (struct hsr_digest_sum){ 0 };
     reader->head = reader->count = 0;
+    hsr_digest_run_init(reader_run(reader, job), (enum hsr_digest_kind)session->digest,
+                        session->leaf, job->large != NULL ? job->start : 0);
     if (job->large != NULL) {
         reader->fd = -1; /* not ours to close */
         reader->io = job->io;
@@ -485,13 +518,13 @@ static void reader_file_end(struct hsr_hand *hand, struct read_job *job)
     if (job->large != NULL) {
         job->rc = reader->rc;
         job->io = reader->io;
-        job->sum = reader->sum;
         return;
     }
     if (reader->rc == 0 && file->identity != NULL)
         reader->rc = hsr_source_check(&hand->shard->loop, reader->fd, file->identity);
+    if (reader->rc == 0)
+        reader->rc = reader_digest(session, &reader->run, file);
     file->rc = reader->rc;
-    hsr_digest_final(reader->sum, file->size, session->leaf, file->digest);
     if (reader->fd >= 0)
         reader_close(&hand->shard->loop, reader->fd);
 }
@@ -565,7 +598,7 @@ static void reader_piece_read(struct hsr_op *op, int64_t res, unsigned flags)
 }
 
 /* The oldest piece is there, or the file cannot be read. */
-static void reader_hash(struct hsr_hand *hand)
+static void reader_hash(struct hsr_hand *hand, struct read_job *job)
 {
     struct reader *reader = hand->own;
     struct reader_piece *piece = &reader->pieces[reader->head];
@@ -577,8 +610,7 @@ static void reader_hash(struct hsr_hand *hand)
         return;
     hsr_assert(piece->done == piece->size);
     start_ns = hsr_loop_clock(&hand->shard->loop);
-    hsr_digest_add(&reader->sum, hsr_digest_piece(piece->bytes, piece->size, piece->offset,
-                                                  hand->crew->session->leaf));
+    (void)hsr_digest_run_add(reader_run(reader, job), piece->bytes, piece->size); /* no frame */
     reader->hash_ns += hsr_loop_clock(&hand->shard->loop) - start_ns;
     atomic_fetch_add_explicit(&reader->readers->hash_bytes, piece->size, memory_order_relaxed);
 }

@@ -24,7 +24,7 @@ struct hsr_read_file {
                                                    NULL */
     uint64_t size;
     int rc; /* result: 0, or why there is no digest */
-    uint8_t digest[HSR_DIGEST_SIZE]; /* result */
+    uint8_t digest[HSR_DIGEST_SIZE_MAX]; /* result */
 };
 
 /* Whose files they are. Home thread. */

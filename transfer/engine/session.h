@@ -73,7 +73,10 @@ struct hsr_session {
     uint32_t options;
     uint8_t durability;
     uint8_t block_log; /* DELTA: blocks of 2^this bytes are wished; 0: the target chooses */
+    uint8_t digest; /* enum hsr_digest_kind */
+    uint32_t digest_size; /* bytes, on the wire */
     uint32_t streams_count, depth, chunk, leaf, files_max;
+    size_t tally_budget; /* bytes that digests of files may still take beside their first ones */
     uint64_t bwlimit, delete_max;
     char congestion[HSR_CONGESTION_SIZE]; /* wished for: net/tune.h */
     _Atomic uint64_t

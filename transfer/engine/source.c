@@ -452,7 +452,7 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
 
     hsr_require(!page->answered && !page->acked, HSR_E_PROTOCOL);
     page->answered = true;
-    while (rc >= 0 && (rc = hsr_want_next(&list, &item)) > 0) {
+    while (rc >= 0 && (rc = hsr_want_next(&list, source->session->digest_size, &item)) > 0) {
         hsr_require(item.index < page->count, HSR_E_PROTOCOL);
         hsr_require(page->entries[item.index].type == HSR_ENTRY_FILE, HSR_E_PROTOCOL);
         hsr_require(item.action != HSR_WANT_DELTA ||

@@ -117,7 +117,7 @@ static bool check_answer(struct hsr_source *source, uint32_t key)
         struct hsr_digest_answer answer = { .code = check->rc };
 
         memcpy(answer.digest, check->digest, sizeof(answer.digest));
-        size = hsr_digest_answer_encode(&answer, out, 64);
+        size = hsr_digest_answer_encode(&answer, session->digest_size, out, 64);
         hsr_assert(size > 0);
         frame.kind = HSR_FRAME_DIGEST;
     }

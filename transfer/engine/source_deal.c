@@ -16,6 +16,7 @@ static bool deal_range(struct hsr_source *source);
 static void deal_file_start(struct hsr_source *source);
 static bool deal_file_extent(struct hsr_source *source, struct hsr_source_file *file);
 static void deal_file_end(struct hsr_source *source, struct hsr_source_file *file);
+static bool deal_file_zeros(struct hsr_source *source, struct hsr_source_file *file);
 static void deal_file_close(struct hsr_source *source, struct hsr_source_file *file);
 static uint32_t deal_pack_max(const struct hsr_session *session);
 
@@ -47,6 +48,7 @@ void hsr_source_deal(struct hsr_source *source)
         if (deal_stream(source) != NULL && !hsr_list_empty(&source->works_free))
             more = deal_pack(source, stream->works_lent == 0) || more;
     }
+    source->zeros_done = false;
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
         if (source->files[i].used)
             deal_file_end(source, &source->files[i]);
@@ -84,9 +86,10 @@ void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
         file->works--;
         file->io = work->io;
         file->bytes += work->bytes;
-        hsr_digest_add(&file->sum, work->sum);
         if (file->rc == 0)
             file->rc = work->rc;
+        if (file->rc == 0)
+            file->rc = hsr_tally_add(&file->tally, &work->run, &session->tally_budget);
     }
     hsr_list_push_tail(&source->works_free, &work->node);
     hsr_session_wake(session);
@@ -111,7 +114,7 @@ static struct hsr_stream *deal_stream(struct hsr_source *source)
 /* A file that travels in a pack fits a chunk together with a table of one. */
 static uint32_t deal_pack_max(const struct hsr_session *session)
 {
-    uint32_t room = session->chunk - (uint32_t)hsr_pack_table_size(1);
+    uint32_t room = session->chunk - (uint32_t)hsr_pack_table_size(1, session->digest_size);
 
     return HSR_MIN(room, HSR_PACK_FILE_MAX);
 }
@@ -137,7 +140,7 @@ static bool deal_pack(struct hsr_source *source, bool last)
         key = hsr_source_queue_peek(&source->small, 0);
         page = &source->pages[key >> 16];
         size = page->entries[key & 0xffff].identity.size;
-        if (hsr_pack_table_size(count + 1) + bytes + size > session->chunk)
+        if (hsr_pack_table_size(count + 1, session->digest_size) + bytes + size > session->chunk)
             break;
         (void)hsr_source_queue_pop(&source->small, &key);
         work->members[count++] =
@@ -164,7 +167,8 @@ static struct hsr_source_file *deal_file(struct hsr_source *source)
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++) {
         struct hsr_source_file *file = &source->files[i];
 
-        if (!file->used || file->dealt || (best != NULL && best->works <= file->works))
+        if (!file->used || file->dealt || (best != NULL && best->works <= file->works) ||
+            file->works == HSR_TALLY_RANGES_MAX)
             continue;
         if (deal_file_extent(source, file))
             best = file;
@@ -213,6 +217,7 @@ static void deal_file_start(struct hsr_source *source)
                                           .page = &source->pages[key >> 16],
                                           .index = (uint16_t)(key & 0xffff) };
         hsr_source_view(file->page, file->index, &file->view);
+        hsr_tally_init(&file->tally, (enum hsr_digest_kind)session->digest, session->leaf);
         file->fd = hsr_source_open(&source->cache, file->view.walk, file->view.dir, file->view.name,
                                    (session->options & HSR_OPT_COPY_LINKS) != 0);
         if (file->fd < 0) {
@@ -227,6 +232,25 @@ static void deal_file_start(struct hsr_source *source)
         share = HSR_MAX(share, (uint64_t)session->chunk * RANGE_CHUNKS_MIN);
         file->range = (share + session->chunk - 1) / session->chunk * session->chunk;
     }
+}
+
+/* The next run of data. blake3: a hole that is one too many, or too small to be worth one of the
+ * gaps that a target has memory for, is read as the zeros it is. 1: there is none. */
+static int deal_extent(struct hsr_session *session, struct hsr_source_file *file)
+{
+    uint64_t least = file->view.size / (HSR_TALLY_HOLES_MAX / 2);
+    uint64_t start = file->extent_end;
+    int rc = hsr_source_extent(&session->home->loop, file->fd, start, file->view.size,
+                               session->leaf, &file->next, &file->extent_end);
+
+    if (rc != 0 || file->next == start)
+        return rc;
+    if (session->digest == HSR_DIGEST_BLAKE3 && file->holes >= HSR_TALLY_HOLES_MAX / 2 &&
+        file->next - start < least)
+        file->next = start;
+    else
+        file->holes++;
+    return 0;
 }
 
 /* Is there something left to deal? Finds the next run of data when the last one is used up. */
@@ -250,8 +274,7 @@ static bool deal_file_extent(struct hsr_source *source, struct hsr_source_file *
         file->extent_end = file->view.size;
         return true;
     }
-    rc = hsr_source_extent(&session->home->loop, file->fd, file->extent_end, file->view.size,
-                           session->leaf, &file->next, &file->extent_end);
+    rc = deal_extent(session, file);
     if (rc != 0) {
         file->dealt = true;
         if (rc < 0)
@@ -271,15 +294,17 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
 
     if (!file->dealt || file->works > 0 || session->control == NULL)
         return;
+    if (!deal_file_zeros(source, file))
+        return;
     out = hsr_conn_begin(session->control, 64);
     if (out == NULL)
         return; /* its `writable` wakes us */
     if (file->rc == 0)
         file->rc = hsr_source_check(&session->home->loop, file->fd, &file->view.identity);
-    end = (struct hsr_file_end){
-        .code = file->rc, .size = file->view.size, .bytes = file->bytes, .sum = file->sum
-    };
-    size = hsr_file_end_encode(&end, out, 64);
+    end = (struct hsr_file_end){ .code = file->rc, .size = file->view.size, .bytes = file->bytes };
+    if (file->rc == 0)
+        end.code = file->rc = hsr_tally_final(&file->tally, file->view.size, end.digest);
+    size = hsr_file_end_encode(&end, session->digest_size, out, 64);
     hsr_assert(size > 0);
     hsr_conn_commit(session->control,
                     (struct hsr_frame){ .kind = HSR_FRAME_FILE_END,
@@ -290,8 +315,31 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
     hsr_source_entry_done(source, file->page, file->index, file->rc);
 }
 
+/* What no range covers counts as zeros. One file in a step of the home gets a slice of time. False:
+ * there is more. */
+static bool deal_file_zeros(struct hsr_source *source, struct hsr_source_file *file)
+{
+    struct hsr_session *session = source->session;
+    int rc;
+
+    if (file->rc < 0)
+        return true;
+    if (!source->zeros_done) {
+        source->zeros_done = session->digest == HSR_DIGEST_BLAKE3;
+        rc = hsr_tally_zeros(&file->tally, file->view.size, &session->home->loop,
+                             &session->tally_budget);
+        if (rc <= 0) {
+            file->rc = rc;
+            return true;
+        }
+    }
+    hsr_session_wake(session);
+    return false;
+}
+
 static void deal_file_close(struct hsr_source *source, struct hsr_source_file *file)
 {
+    hsr_tally_fini(&file->tally, &source->session->tally_budget);
     if (file->fd >= 0) {
         struct hsr_op op = { .kind = HSR_OP_CLOSE, .fd = file->fd };
 

@@ -3,6 +3,7 @@
 #define HSR_ENGINE_SOURCE_IMPL_H
 
 #include "transfer/engine/source.h"
+#include "transfer/engine/tally.h"
 #include "transfer/tree/fileio.h"
 
 #define SOURCE_PAGE_FULL (48u * 1024) /* bytes of entries after which a page leaves */
@@ -85,7 +86,8 @@ struct hsr_source_file {
     uint64_t next, extent_end; /* [next, extent_end) is to be dealt */
     uint64_t range;
     uint64_t bytes;
-    struct hsr_digest_sum sum;
+    uint32_t holes; /* left between what was dealt */
+    struct hsr_tally tally;
 };
 
 /* A bounded queue of entries. */
@@ -98,7 +100,7 @@ struct source_queue {
 struct source_check {
     uint8_t action; /* UNLESS: `digest` is theirs until ours is known; DIGEST */
     int32_t rc;
-    uint8_t digest[HSR_DIGEST_SIZE];
+    uint8_t digest[HSR_DIGEST_SIZE_MAX];
 };
 
 struct hsr_source_retry {
@@ -126,6 +128,7 @@ struct hsr_source {
     struct source_check *checks; /* SOURCE_QUEUE_SIZE, made when the first is asked for */
     uint64_t small_bytes;
     struct hsr_source_file files[HSR_FILES_MAX];
+    bool zeros_done; /* in this step: a file's holes were hashed for a slice of time */
     struct hsr_work *works;
     uint32_t work_count;
     struct hsr_list works_free;

@@ -171,17 +171,26 @@ void hsr_stream_chunk_free(struct hsr_chunk *chunk)
     chunk->state = HSR_CHUNK_FREE;
 }
 
-struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk)
+struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run)
 {
     struct hsr_stream *stream = chunk->stream;
     uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
-    struct hsr_digest_sum sum = hsr_digest_piece(chunk->buf->payload, chunk->size,
-                                                 chunk->frame.offset, stream->session->leaf);
+    struct hsr_digest_sum sum;
 
+    hsr_assert(run->end == chunk->frame.offset);
+    sum = hsr_digest_run_add(run, chunk->buf->payload, chunk->size);
     hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_TIME,
                   hsr_loop_clock(&stream->shard->loop) - start_ns);
     hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_BYTES, chunk->size);
     return sum;
+}
+
+struct hsr_digest_sum hsr_stream_check(const struct hsr_chunk *chunk)
+{
+    struct hsr_digest_run run;
+
+    hsr_digest_run_init(&run, HSR_DIGEST_XXH3, chunk->stream->session->leaf, chunk->frame.offset);
+    return hsr_stream_digest(chunk, &run);
 }
 
 enum hsr_figure hsr_stream_chunk_waits(const struct hsr_stream *stream)

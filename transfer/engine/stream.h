@@ -41,7 +41,7 @@ struct hsr_work {
     uint32_t page, index;
     uint64_t start, end, file_size;
     uint64_t bytes; /* result: sent */
-    struct hsr_digest_sum sum; /* result */
+    struct hsr_digest_run run; /* result: of what was read, which is hashed in order */
     uint64_t next; /* stream: next offset to read */
     uint32_t busy; /* stream: chunks in the pipeline */
     struct hsr_chunk *marked; /* stream: the empty end of a range that failed */
@@ -99,7 +99,8 @@ struct hsr_intake {
     struct hsr_turn_waiter waiter;
     uint64_t file_size;
     uint64_t bytes;
-    struct hsr_digest_sum sum;
+    uint64_t next; /* where the next frame belongs: a range has no gaps */
+    struct hsr_digest_run run; /* of what was hashed, in order */
     struct hsr_target_file *file; /* home's */
     struct hsr_chunk *chunk; /* pack */
     bool done; /* stream -> home: finished, not asking */
@@ -114,6 +115,7 @@ struct hsr_chunk {
     uint8_t state;
     uint32_t size; /* payload bytes */
     uint32_t done; /* of which read or written so far */
+    bool hashed; /* target: its payload was compared with its check */
     uint64_t offset;
     uint64_t since_ns; /* when it entered its state */
     struct hsr_frame frame;
@@ -225,8 +227,12 @@ void hsr_stream_received(struct hsr_link *link, int64_t received); /* the link's
 struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream);
 void hsr_stream_chunk_free(struct hsr_chunk *chunk);
 
-/** The sum of the chunk's payload, which lies at frame.offset; its time is counted. */
-struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk);
+/** Take the chunk's payload, which lies at frame.offset, into @run, which ends there: the check of
+ * the payload. Its time is counted. */
+struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run);
+
+/** The check of the chunk's payload alone, as benchmarks have it: xxh3. */
+struct hsr_digest_sum hsr_stream_check(const struct hsr_chunk *chunk);
 
 /** What the stream waits for when no chunk is to be had. */
 enum hsr_figure hsr_stream_chunk_waits(const struct hsr_stream *stream);

@@ -64,7 +64,9 @@ void hsr_stream_source_granted(struct hsr_msg *msg)
     work->next = work->start;
     work->bytes = 0;
     work->marked = NULL;
-    work->sum = (struct hsr_digest_sum){ 0 };
+    if (work->kind == HSR_WORK_RANGE)
+        hsr_digest_run_init(&work->run, (enum hsr_digest_kind)stream->session->digest,
+                            stream->session->leaf, work->start);
     hsr_list_push_tail(&stream->works, &work->node);
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
@@ -245,16 +247,15 @@ static void source_settle_reads(struct hsr_stream *stream)
             continue;
         if (chunk->work->rc < 0)
             source_cut(chunk);
-        else if (chunk->state == HSR_CHUNK_READING)
-            source_hash(chunk);
+        else if (chunk->state == HSR_CHUNK_READING && chunk->offset == chunk->work->run.end)
+            source_hash(chunk); /* those before it in the range were */
     }
 }
 
 static void source_hash(struct hsr_chunk *chunk)
 {
     hsr_assert(chunk->done == chunk->size);
-    chunk->frame.check = hsr_stream_digest(chunk);
-    hsr_digest_add(&chunk->work->sum, chunk->frame.check);
+    chunk->frame.check = hsr_stream_digest(chunk, &chunk->work->run);
     chunk->state = HSR_CHUNK_READY;
 }
 
@@ -295,7 +296,8 @@ static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
             return false;
         chunk->work = work;
         chunk->state = HSR_CHUNK_READING;
-        chunk->size = (uint32_t)hsr_pack_table_size(work->member_count);
+        chunk->size =
+            (uint32_t)hsr_pack_table_size(work->member_count, stream->session->digest_size);
         chunk->done = 0; /* members so far */
         work->busy++;
         work->next = work->start;
@@ -360,7 +362,7 @@ static int source_member(struct hsr_stream *stream, struct hsr_source_member *me
     ret_member->code = rc;
     if (rc == 0) {
         ret_member->size = (uint32_t)view.size;
-        hsr_digest_final(hsr_digest_piece(out, view.size, 0, stream->session->leaf), view.size,
+        hsr_digest_bytes((enum hsr_digest_kind)stream->session->digest, out, view.size,
                          stream->session->leaf, ret_member->digest);
     }
     return rc;
@@ -369,9 +371,10 @@ static int source_member(struct hsr_stream *stream, struct hsr_source_member *me
 static void source_pack_end(struct hsr_chunk *chunk)
 {
     struct hsr_work *work = chunk->work;
-    size_t table_size = hsr_pack_table_size(work->member_count);
+    uint32_t digest_size = work->session->digest_size;
+    size_t table_size = hsr_pack_table_size(work->member_count, digest_size);
 
-    hsr_pack_encode(work->table, work->member_count, chunk->buf->payload);
+    hsr_pack_encode(work->table, work->member_count, digest_size, chunk->buf->payload);
     chunk->frame = (struct hsr_frame){ .kind = HSR_FRAME_PACK,
                                        .size = chunk->size,
                                        .check.low = hsr_hash64(chunk->buf->payload, table_size) };

@@ -24,6 +24,9 @@ static bool target_begin_frame(struct hsr_stream *stream);
 static int target_arrived(struct hsr_stream *stream, struct hsr_chunk *chunk);
 static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk);
 static int target_pack(struct hsr_stream *stream, struct hsr_chunk *chunk);
+static struct hsr_intake *target_range_new(struct hsr_stream *stream,
+                                           const struct hsr_frame *frame);
+static int target_hash(struct hsr_chunk *chunk, struct hsr_intake *intake);
 static struct hsr_intake *target_intake_find(struct hsr_stream *stream, uint32_t page,
                                              uint32_t index);
 static struct hsr_intake *target_intake_new(struct hsr_stream *stream);
@@ -260,19 +263,16 @@ static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk)
 {
     const struct hsr_frame *frame = &chunk->frame;
     uint32_t leaf = stream->session->leaf;
-    struct hsr_digest_sum sum;
     struct hsr_intake *intake;
 
     hsr_require(frame->offset % leaf == 0, HSR_E_PROTOCOL);
-    sum = hsr_stream_digest(chunk);
-    hsr_require(hsr_digest_same(sum, frame->check), HSR_E_CHECK);
     intake = target_intake_find(stream, frame->page, frame->index);
-    if (intake == NULL) {
-        intake = target_intake_new(stream);
-        intake->page = frame->page;
-        intake->index = frame->index;
-        target_intake_send(intake);
-    }
+    if (intake == NULL)
+        intake = target_range_new(stream, frame);
+    hsr_require(frame->offset == intake->next, HSR_E_PROTOCOL);
+    intake->next += frame->size;
+    chunk->hashed = false;
+    hsr_require(target_hash(chunk, intake) >= 0, HSR_E_CHECK);
     hsr_require(!(intake->granted && intake->rc == 0) ||
                     (frame->offset + frame->size <= intake->file_size &&
                      (frame->size % leaf == 0 || frame->offset + frame->size == intake->file_size)),
@@ -281,7 +281,6 @@ static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk)
     chunk->done = 0;
     intake->busy++;
     intake->bytes += chunk->size;
-    hsr_digest_add(&intake->sum, sum);
     if (frame->flags & HSR_FRAME_RANGE_END)
         intake->ended = true;
     atomic_fetch_add_explicit(&stream->session->counts.bytes, chunk->size, memory_order_relaxed);
@@ -291,18 +290,49 @@ static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk)
     return 0;
 }
 
+/* The first frame of a range: the home is asked about it. */
+static struct hsr_intake *target_range_new(struct hsr_stream *stream, const struct hsr_frame *frame)
+{
+    struct hsr_intake *intake = target_intake_new(stream);
+
+    intake->page = frame->page;
+    intake->index = frame->index;
+    intake->next = frame->offset;
+    hsr_digest_run_init(&intake->run, (enum hsr_digest_kind)stream->session->digest,
+                        stream->session->leaf, frame->offset);
+    target_intake_send(intake);
+    return intake;
+}
+
+/* Hash a chunk when those before it in its range were, and compare. 1: not yet; HSR_E_CHECK. */
+static int target_hash(struct hsr_chunk *chunk, struct hsr_intake *intake)
+{
+    struct hsr_digest_run *run = &intake->run;
+    struct hsr_digest_sum sum = { 0 };
+
+    if (chunk->hashed)
+        return 0;
+    if (run->end != chunk->offset)
+        return 1;
+    if (chunk->size > 0)
+        sum = hsr_stream_digest(chunk, run);
+    chunk->hashed = true;
+    return hsr_digest_same(sum, chunk->frame.check) ? 0 : HSR_E_CHECK;
+}
+
 static int target_pack(struct hsr_stream *stream, struct hsr_chunk *chunk)
 {
+    uint32_t digest_size = stream->session->digest_size;
     struct hsr_span payload = { chunk->buf->payload, chunk->size };
     struct hsr_pack_member members[HSR_PACK_MEMBERS_MAX];
     struct hsr_intake *intake;
     size_t table_size;
     uint32_t count;
-    int rc = hsr_pack_decode(payload, members, &count);
+    int rc = hsr_pack_decode(payload, digest_size, members, &count);
 
     if (rc < 0)
         return rc;
-    table_size = hsr_pack_table_size(count);
+    table_size = hsr_pack_table_size(count, digest_size);
     hsr_require(hsr_hash64(payload.ptr, table_size) == chunk->frame.check.low, HSR_E_CHECK);
     if (chunk->items == NULL)
         chunk->items = calloc(HSR_PACK_MEMBERS_MAX, sizeof(*chunk->items));
@@ -425,6 +455,8 @@ static void target_write_waiting(struct hsr_stream *stream)
                 return;
         } else if (intake->rc < 0 || chunk->size == 0) {
             target_chunk_done(chunk);
+        } else if (!chunk->hashed) {
+            continue; /* one before it has no content yet */
         } else if (chunk->offset + chunk->size > intake->file_size ||
                    (chunk->size % stream->session->leaf != 0 &&
                     chunk->offset + chunk->size != intake->file_size)) {
@@ -525,17 +557,17 @@ static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
 {
     const uint8_t *bytes = chunk->buf->payload + chunk->item_offset;
     struct hsr_reader reader = hsr_reader_init(item->entry, item->entry_size);
-    uint32_t leaf = stream->session->leaf;
-    uint8_t digest[HSR_DIGEST_SIZE];
+    const struct hsr_session *session = stream->session;
+    uint8_t digest[HSR_DIGEST_SIZE_MAX];
     struct hsr_entry entry;
     int rc = hsr_entry_decode(&reader, &entry);
 
     hsr_assert(rc == 0); /* the home read it before */
     hsr_require(item->member.size == entry.size, HSR_E_CHANGED);
-    hsr_digest_final(hsr_digest_piece(bytes, item->member.size, 0, leaf), item->member.size, leaf,
+    hsr_digest_bytes((enum hsr_digest_kind)session->digest, bytes, item->member.size, session->leaf,
                      digest);
-    hsr_require(memcmp(digest, item->member.digest, sizeof(digest)) == 0, HSR_E_DIGEST);
-    if (stream->session->options & HSR_OPT_DISCARD)
+    hsr_require(memcmp(digest, item->member.digest, session->digest_size) == 0, HSR_E_DIGEST);
+    if (session->options & HSR_OPT_DISCARD)
         return 0;
     if (item->name != NULL)
         entry.name = (struct hsr_span){ (const uint8_t *)item->name, strlen(item->name) };

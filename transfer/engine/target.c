@@ -95,6 +95,7 @@ void hsr_target_step(struct hsr_session *session)
     hsr_target_decide(target);
     if (session->readers != NULL && session->state == HSR_SESSION_MOVING)
         hsr_readers_step(session);
+    hsr_target_files_sum(target);
     hsr_target_files_commit(target);
     hsr_target_huge_step(target);
     hsr_target_files_asked(target);
@@ -155,7 +156,7 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
         return target_same(target, page, frame->index);
     if (frame->kind == HSR_FRAME_DIGEST)
         return target_digest(target, page, frame->index, payload);
-    rc = hsr_file_end_decode(payload, &end);
+    rc = hsr_file_end_decode(payload, session->digest_size, &end);
     hsr_require(rc == 0, rc);
     return hsr_target_file_ended(target, page, (uint16_t)frame->index, &end);
 }
@@ -364,7 +365,7 @@ static void target_answer(struct hsr_target *target)
 static bool target_want_send(struct hsr_target *target, struct target_page *page)
 {
     struct hsr_conn *conn = target->session->control;
-    size_t room = 16u * 1024;
+    size_t room = 20u * 1024;
     struct hsr_list_writer list;
     uint8_t *out;
     int size;
@@ -378,7 +379,7 @@ static bool target_want_send(struct hsr_target *target, struct target_page *page
         return false;
     hsr_list_start(&list, out, room);
     for (uint16_t i = 0; i < page->want_count; i++) {
-        int rc = hsr_want_put(&list, &page->wants[i]);
+        int rc = hsr_want_put(&list, target->session->digest_size, &page->wants[i]);
 
         hsr_assert(rc == 0); /* 512 items fit */
     }
@@ -448,7 +449,7 @@ static int target_digest(struct hsr_target *target, struct target_page *page, ui
                          struct hsr_span payload)
 {
     struct hsr_digest_answer answer;
-    int rc = hsr_digest_answer_decode(payload, &answer);
+    int rc = hsr_digest_answer_decode(payload, target->session->digest_size, &answer);
 
     return rc < 0 ? rc : hsr_target_check_heard(target, page, index, &answer);
 }

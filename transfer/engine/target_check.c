@@ -16,8 +16,8 @@ struct target_check {
     bool told; /* the source has our digest */
     bool ours_known, theirs_known;
     int32_t ours_rc, theirs_rc;
-    uint8_t ours[HSR_DIGEST_SIZE];
-    uint8_t theirs[HSR_DIGEST_SIZE];
+    uint8_t ours[HSR_DIGEST_SIZE_MAX];
+    uint8_t theirs[HSR_DIGEST_SIZE_MAX];
 };
 
 static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file);

@@ -18,6 +18,7 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
                                          uint16_t index);
 static void file_io_choose(struct hsr_target *target, struct hsr_target_file *file);
 static int file_tail_write(struct hsr_session *session, struct hsr_target_file *file);
+static void file_finish(struct hsr_target *target, struct hsr_target_file *file);
 static void file_synced(struct hsr_op *op, int64_t res, unsigned flags);
 static void file_commit(struct hsr_target *target, struct hsr_target_file *file);
 static void file_committed(struct hsr_target *target, struct target_page *page, uint16_t index,
@@ -43,9 +44,10 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
         file->bytes += intake->bytes;
         file->io = intake->io;
         file->tail_set |= intake->tail_set;
-        hsr_digest_add(&file->sum, intake->sum);
         if (file->rc == 0)
             file->rc = intake->rc;
+        if (file->rc == 0)
+            file->rc = hsr_tally_add(&file->tally, &intake->run, &session->tally_budget);
         hsr_target_file_check(target, file);
     }
     hsr_stream_answer(intake);
@@ -262,6 +264,8 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     hsr_turn_init(&file->turn);
     hsr_target_entry_read(target, page, index, &file->entry);
     file->stage.fd = -1;
+    hsr_tally_init(&file->tally, (enum hsr_digest_kind)target->session->digest,
+                   target->session->leaf);
     if (!(target->session->options & HSR_OPT_DISCARD)) {
         file->rc = hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace,
                                   &file->stage);
@@ -338,10 +342,63 @@ void hsr_target_file_check(struct hsr_target *target, struct hsr_target_file *fi
     file->finishing = true;
     if (file->rc == 0 && end->code < 0)
         file->rc = end->code;
-    if (file->rc == 0 && (file->bytes != end->bytes || !hsr_digest_same(file->sum, end->sum)))
+    if (file->rc == 0 && file->bytes != end->bytes)
         file->rc = HSR_E_DIGEST;
     if (file->rc == 0 && end->size != file->entry.size)
         file->rc = HSR_E_CHANGED;
+    if (session->digest != HSR_DIGEST_BLAKE3) {
+        file_finish(target, file);
+        return;
+    }
+    file->summing = target->files_summing = true;
+    hsr_session_wake(session);
+}
+
+/* One file in a step of the home. */
+void hsr_target_files_sum(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+    bool summed = false, waiting = false;
+
+    if (!target->files_summing || session->state != HSR_SESSION_MOVING)
+        return;
+    for (struct hsr_list *node = target->files.next, *next; node != &target->files; node = next) {
+        struct hsr_target_file *file = hsr_container_of(node, struct hsr_target_file, node);
+        int rc = 1;
+
+        next = node->next;
+        if (!file->summing)
+            continue;
+        if (file->rc < 0)
+            rc = 0;
+        else if (!summed)
+            rc = hsr_tally_zeros(&file->tally, file->entry.size, &session->home->loop,
+                                 &session->tally_budget);
+        summed = true;
+        if (rc > 0) {
+            waiting = true;
+            continue;
+        }
+        file->summing = false;
+        if (rc < 0 && file->rc == 0)
+            file->rc = rc;
+        file_finish(target, file);
+    }
+    target->files_summing = waiting;
+    if (waiting)
+        hsr_session_wake(session);
+}
+
+/* Its digest is known: compare, sync, and give it its name. */
+static void file_finish(struct hsr_target *target, struct hsr_target_file *file)
+{
+    struct hsr_session *session = target->session;
+    uint8_t digest[HSR_DIGEST_SIZE_MAX];
+
+    if (file->rc == 0)
+        file->rc = hsr_tally_final(&file->tally, file->entry.size, digest);
+    if (file->rc == 0 && memcmp(digest, file->page->ends[file->index].digest, sizeof(digest)) != 0)
+        file->rc = HSR_E_DIGEST;
     if (file->rc == 0 && file->tail_set)
         file->rc = file_tail_write(session, file);
     if (file->rc == 0 && session->durability == HSR_DURABILITY_DURABLE && !session->call_io &&
@@ -438,6 +495,7 @@ static void file_free(struct hsr_target *target, struct hsr_target_file *file)
     hsr_assert(!file->huge.op.armed);
     if (file->stage.fd >= 0)
         hsr_stage_abort(&target->tree, &file->stage);
+    hsr_tally_fini(&file->tally, &target->session->tally_budget);
     hsr_list_remove(&file->node);
     target->file_count--;
     if (!hsr_list_empty(&target->asking) || target->holes_waiting)

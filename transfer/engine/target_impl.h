@@ -2,6 +2,7 @@
 #ifndef HSR_ENGINE_TARGET_IMPL_H
 #define HSR_ENGINE_TARGET_IMPL_H
 
+#include "transfer/engine/tally.h"
 #include "transfer/engine/target.h"
 
 /* Large files staged at once; each holds a descriptor. More than a source has in transit: the
@@ -130,11 +131,12 @@ struct hsr_target_file {
     bool tail_set;
     uint32_t borrows; /* ranges on streams */
     uint64_t bytes;
-    struct hsr_digest_sum sum;
+    struct hsr_tally tally;
     struct hsr_huge_plan huge;
     struct hsr_op op; /* fdatasync before the commit */
     bool synced;
     bool finishing;
+    bool summing; /* all has come, and holes are hashed */
 };
 
 struct hsr_target {
@@ -179,6 +181,7 @@ struct hsr_target {
     uint32_t clearing_key; /* the one `way` is for */
     struct hsr_prune *way; /* clears a tree that is in the way of an entry */
     bool owner_said;
+    bool files_summing; /* some file is */
     bool files_synced; /* a file's data is synced: it can be committed */
     bool huge_heard; /* a window of some file is ready */
     bool huge_refused; /* no more of them in this session */
@@ -244,6 +247,8 @@ int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, u
                           const struct hsr_file_end *end);
 /** Files that waited for others get their turn; all of them when the session closes. */
 void hsr_target_files_asked(struct hsr_target *target);
+/** Hash holes for a slice of time, as the digests of complete files need it. */
+void hsr_target_files_sum(struct hsr_target *target);
 /** Commit the files whose data has been synced. */
 void hsr_target_files_commit(struct hsr_target *target);
 void hsr_target_files_free(struct hsr_target *target);

@@ -17,15 +17,15 @@
 /* Feature bits of HELLO: both sides state what they can do, the intersection is in force. What is
  * received although it is not in force is a protocol error. */
 #define HSR_FEATURE_XXH3 (1ull << 0) /* the xxh3 tree digest */
-#define HSR_FEATURE_BLAKE3 (1ull << 1) /* reserved: a later version */
+#define HSR_FEATURE_BLAKE3 (1ull << 1) /* the blake3 digest */
 #define HSR_FEATURE_DELTA (1ull << 2) /* deltas against old versions, and writing in place */
 #define HSR_FEATURE_RESUME (1ull << 3) /* reserved */
 #define HSR_FEATURE_BENCH (1ull << 4) /* benchmarks: a server states it only if it allows them */
 #define HSR_FEATURE_STAGES (1ull << 5) /* the server sends STAGES: where its time went */
 #define HSR_FEATURE_COMPARE (1ull << 6) /* dry runs compare digests (WANT DIGEST, DIGEST) */
 #define HSR_FEATURES_OURS                                                                          \
-    (HSR_FEATURE_XXH3 | HSR_FEATURE_DELTA | HSR_FEATURE_BENCH | HSR_FEATURE_STAGES |               \
-     HSR_FEATURE_COMPARE)
+    (HSR_FEATURE_XXH3 | HSR_FEATURE_BLAKE3 | HSR_FEATURE_DELTA | HSR_FEATURE_BENCH |               \
+     HSR_FEATURE_STAGES | HSR_FEATURE_COMPARE)
 
 #define HSR_FRAME_HEADER_SIZE 56u
 #define HSR_CONTROL_PAYLOAD_MAX (192u * 1024) /* one page of entries with large xattrs */

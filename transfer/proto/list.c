@@ -55,7 +55,8 @@ int hsr_paths_next(struct hsr_list_reader *list, struct hsr_span *ret_path)
     return 1;
 }
 
-int hsr_want_next(struct hsr_list_reader *list, struct hsr_want_item *ret_item)
+int hsr_want_next(struct hsr_list_reader *list, uint32_t digest_size,
+                  struct hsr_want_item *ret_item)
 {
     struct hsr_want_item item = { 0 };
     int rc = list_more(list);
@@ -65,7 +66,7 @@ int hsr_want_next(struct hsr_list_reader *list, struct hsr_want_item *ret_item)
     item.index = hsr_get_u16(&list->reader);
     item.action = hsr_get_u8(&list->reader);
     if (item.action == HSR_WANT_UNLESS)
-        hsr_get_bytes(&list->reader, item.digest, HSR_DIGEST_SIZE);
+        hsr_get_bytes(&list->reader, item.digest, digest_size);
     hsr_require(!list->reader.failed, HSR_E_TRUNCATED);
     hsr_require(item.action >= HSR_WANT_WHOLE && item.action < HSR_WANT_ACTION_COUNT,
                 HSR_E_PROTOCOL);
@@ -130,7 +131,8 @@ int hsr_paths_put(struct hsr_list_writer *list, struct hsr_span path)
     return list_put_end(list, before);
 }
 
-int hsr_want_put(struct hsr_list_writer *list, const struct hsr_want_item *item)
+int hsr_want_put(struct hsr_list_writer *list, uint32_t digest_size,
+                 const struct hsr_want_item *item)
 {
     size_t before = list->writer.offset;
 
@@ -141,7 +143,7 @@ int hsr_want_put(struct hsr_list_writer *list, const struct hsr_want_item *item)
     hsr_put_u16(&list->writer, item->index);
     hsr_put_u8(&list->writer, item->action);
     if (item->action == HSR_WANT_UNLESS)
-        hsr_put_bytes(&list->writer, item->digest, HSR_DIGEST_SIZE);
+        hsr_put_bytes(&list->writer, item->digest, digest_size);
     return list_put_end(list, before);
 }
 
@@ -169,15 +171,16 @@ int hsr_list_finish(struct hsr_list_writer *list)
 
 /* ---- PACK ---- */
 
-void hsr_pack_encode(const struct hsr_pack_member *members, uint32_t count, uint8_t *out)
+void hsr_pack_encode(const struct hsr_pack_member *members, uint32_t count, uint32_t digest_size,
+                     uint8_t *out)
 {
-    struct hsr_writer w = hsr_writer_init(out, hsr_pack_table_size(count));
+    struct hsr_writer w = hsr_writer_init(out, hsr_pack_table_size(count, digest_size));
 
     hsr_assert(count >= 1 && count <= HSR_PACK_MEMBERS_MAX);
     hsr_put_u32(&w, count);
     hsr_put_u32(&w, 0);
     for (uint32_t i = 0; i < count; i++) {
-        static const uint8_t zeros[HSR_DIGEST_SIZE];
+        static const uint8_t zeros[HSR_DIGEST_SIZE_MAX];
         const struct hsr_pack_member *member = &members[i];
 
         hsr_assert(member->code == 0 || (wire_code_failed(member->code) && member->size == 0));
@@ -187,14 +190,15 @@ void hsr_pack_encode(const struct hsr_pack_member *members, uint32_t count, uint
         hsr_put_u16(&w, 0);
         wire_put_i32(&w, member->code);
         hsr_put_u32(&w, member->size);
-        hsr_put_bytes(&w, member->code == 0 ? member->digest : zeros, HSR_DIGEST_SIZE);
+        hsr_put_bytes(&w, member->code == 0 ? member->digest : zeros, digest_size);
     }
-    hsr_assert(!w.failed && w.offset == hsr_pack_table_size(count));
+    hsr_assert(!w.failed && w.offset == hsr_pack_table_size(count, digest_size));
 }
 
-static int pack_member_decode(struct hsr_reader *r, struct hsr_pack_member *ret_member)
+static int pack_member_decode(struct hsr_reader *r, uint32_t digest_size,
+                              struct hsr_pack_member *ret_member)
 {
-    static const uint8_t zeros[HSR_DIGEST_SIZE];
+    static const uint8_t zeros[HSR_DIGEST_SIZE_MAX];
     uint16_t reserved;
 
     *ret_member = (struct hsr_pack_member){ 0 };
@@ -203,7 +207,7 @@ static int pack_member_decode(struct hsr_reader *r, struct hsr_pack_member *ret_
     reserved = hsr_get_u16(r);
     ret_member->code = wire_get_i32(r);
     ret_member->size = hsr_get_u32(r);
-    hsr_get_bytes(r, ret_member->digest, HSR_DIGEST_SIZE);
+    hsr_get_bytes(r, ret_member->digest, digest_size);
     hsr_assert_hot(!r->failed); /* the table's size was checked before */
 
     hsr_require(reserved == 0, HSR_E_PROTOCOL);
@@ -213,11 +217,12 @@ static int pack_member_decode(struct hsr_reader *r, struct hsr_pack_member *ret_
         return 0;
     hsr_require(wire_code_failed(ret_member->code), HSR_E_PROTOCOL);
     hsr_require(ret_member->size == 0, HSR_E_PROTOCOL);
-    hsr_require(memcmp(ret_member->digest, zeros, HSR_DIGEST_SIZE) == 0, HSR_E_PROTOCOL);
+    hsr_require(memcmp(ret_member->digest, zeros, digest_size) == 0, HSR_E_PROTOCOL);
     return 0;
 }
 
-int hsr_pack_decode(struct hsr_span payload, struct hsr_pack_member *members, uint32_t *ret_count)
+int hsr_pack_decode(struct hsr_span payload, uint32_t digest_size, struct hsr_pack_member *members,
+                    uint32_t *ret_count)
 {
     struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
     uint64_t total = 0; /* at most 512 x 4 MiB: cannot overflow */
@@ -227,9 +232,9 @@ int hsr_pack_decode(struct hsr_span payload, struct hsr_pack_member *members, ui
     hsr_require(!r.failed, HSR_E_TRUNCATED);
     hsr_require(reserved == 0 && count >= 1, HSR_E_PROTOCOL);
     hsr_require(count <= HSR_PACK_MEMBERS_MAX, HSR_E_LIMIT);
-    hsr_require(hsr_pack_table_size(count) <= payload.size, HSR_E_TRUNCATED);
+    hsr_require(hsr_pack_table_size(count, digest_size) <= payload.size, HSR_E_TRUNCATED);
     for (uint32_t i = 0; i < count; i++) {
-        int rc = pack_member_decode(&r, &members[i]);
+        int rc = pack_member_decode(&r, digest_size, &members[i]);
         if (rc < 0)
             return rc;
         total += members[i].size;

@@ -120,7 +120,7 @@ static int open_check(const struct hsr_open *open)
     int rc;
 
     hsr_require(open->role == HSR_ROLE_SOURCE || open->role == HSR_ROLE_TARGET, HSR_E_PROTOCOL);
-    hsr_require(open->digest == HSR_DIGEST_XXH3, HSR_E_PROTOCOL);
+    hsr_require(hsr_digest_known(open->digest), HSR_E_PROTOCOL);
     hsr_require(open->durability >= HSR_DURABILITY_RECEIVED &&
                     open->durability <= HSR_DURABILITY_DURABLE,
                 HSR_E_PROTOCOL);
@@ -507,16 +507,19 @@ int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end)
 
 static int file_end_check(const struct hsr_file_end *end)
 {
+    static const uint8_t zeros[HSR_DIGEST_SIZE_MAX];
+
     hsr_require(end->size <= INT64_MAX && end->bytes <= INT64_MAX, HSR_E_LIMIT);
     if (end->code == 0)
         return 0;
     hsr_require(wire_code_failed(end->code), HSR_E_PROTOCOL);
     hsr_require(end->size == 0, HSR_E_PROTOCOL);
-    hsr_require(end->sum.low == 0 && end->sum.high == 0, HSR_E_PROTOCOL);
+    hsr_require(memcmp(end->digest, zeros, sizeof(zeros)) == 0, HSR_E_PROTOCOL);
     return 0;
 }
 
-int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size)
+int hsr_file_end_encode(const struct hsr_file_end *end, uint32_t digest_size, void *out,
+                        size_t size)
 {
     struct hsr_writer w = hsr_writer_init(out, size);
     struct hsr_file_end copy = *end;
@@ -531,42 +534,42 @@ int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size)
     hsr_put_u32(&w, 0);
     hsr_put_u64(&w, copy.size);
     hsr_put_u64(&w, copy.bytes);
-    hsr_put_u64(&w, copy.sum.low);
-    hsr_put_u64(&w, copy.sum.high);
+    hsr_put_bytes(&w, copy.digest, digest_size);
     return wire_size(&w);
 }
 
-int hsr_digest_answer_encode(const struct hsr_digest_answer *answer, void *out, size_t size)
+int hsr_digest_answer_encode(const struct hsr_digest_answer *answer, uint32_t digest_size,
+                             void *out, size_t size)
 {
-    static const uint8_t zeros[HSR_DIGEST_SIZE];
+    static const uint8_t zeros[HSR_DIGEST_SIZE_MAX];
     struct hsr_writer w = hsr_writer_init(out, size);
 
     hsr_require(answer->code == 0 || wire_code_failed(answer->code), HSR_E_PROTOCOL);
     wire_put_i32(&w, answer->code);
-    hsr_put_bytes(&w, answer->code == 0 ? answer->digest : zeros, HSR_DIGEST_SIZE);
+    hsr_put_bytes(&w, answer->code == 0 ? answer->digest : zeros, digest_size);
     return wire_size(&w);
 }
 
-int hsr_digest_answer_decode(struct hsr_span payload, struct hsr_digest_answer *ret_answer)
+int hsr_digest_answer_decode(struct hsr_span payload, uint32_t digest_size,
+                             struct hsr_digest_answer *ret_answer)
 {
-    static const uint8_t zeros[HSR_DIGEST_SIZE];
+    static const uint8_t zeros[HSR_DIGEST_SIZE_MAX];
     struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
     struct hsr_digest_answer answer = { 0 };
     int rc;
 
     answer.code = wire_get_i32(&r);
-    hsr_get_bytes(&r, answer.digest, HSR_DIGEST_SIZE);
+    hsr_get_bytes(&r, answer.digest, digest_size);
     rc = wire_end(&r);
     if (rc < 0)
         return rc;
     hsr_require(answer.code == 0 || wire_code_failed(answer.code), HSR_E_PROTOCOL);
-    hsr_require(answer.code == 0 || memcmp(answer.digest, zeros, HSR_DIGEST_SIZE) == 0,
-                HSR_E_PROTOCOL);
+    hsr_require(answer.code == 0 || memcmp(answer.digest, zeros, digest_size) == 0, HSR_E_PROTOCOL);
     *ret_answer = answer;
     return 0;
 }
 
-int hsr_file_end_decode(struct hsr_span payload, struct hsr_file_end *ret_end)
+int hsr_file_end_decode(struct hsr_span payload, uint32_t digest_size, struct hsr_file_end *ret_end)
 {
     struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
     struct hsr_file_end end = { 0 };
@@ -577,8 +580,7 @@ int hsr_file_end_decode(struct hsr_span payload, struct hsr_file_end *ret_end)
     reserved = hsr_get_u32(&r);
     end.size = hsr_get_u64(&r);
     end.bytes = hsr_get_u64(&r);
-    end.sum.low = hsr_get_u64(&r);
-    end.sum.high = hsr_get_u64(&r);
+    hsr_get_bytes(&r, end.digest, digest_size);
     rc = wire_end(&r);
     if (rc < 0)
         return rc;

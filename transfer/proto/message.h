@@ -149,10 +149,10 @@ struct hsr_walk_end {
 };
 
 struct hsr_file_end {
-    int32_t code; /* 0: sum and size are true; else why the source gave up (HSR_E_CHANGED...) */
+    int32_t code; /* 0: digest and size are true; else why the source gave up (HSR_E_CHANGED...) */
     uint64_t size; /* bytes of the file */
     uint64_t bytes; /* bytes sent in DATA frames (holes are not) */
-    struct hsr_digest_sum sum;
+    uint8_t digest[HSR_DIGEST_SIZE_MAX]; /* of the file */
 };
 
 enum hsr_want_action {
@@ -166,12 +166,12 @@ enum hsr_want_action {
 struct hsr_want_item {
     uint16_t index;
     uint8_t action;
-    uint8_t digest[HSR_DIGEST_SIZE]; /* UNLESS only */
+    uint8_t digest[HSR_DIGEST_SIZE_MAX]; /* UNLESS only */
 };
 
 struct hsr_digest_answer {
     int32_t code; /* 0, or why the source could not read it: then the digest is zero */
-    uint8_t digest[HSR_DIGEST_SIZE];
+    uint8_t digest[HSR_DIGEST_SIZE_MAX];
 };
 
 struct hsr_ack_item {
@@ -204,10 +204,17 @@ int hsr_done_encode(const struct hsr_done *done, void *out, size_t size);
 int hsr_done_decode(struct hsr_span payload, struct hsr_done *ret_done);
 int hsr_walk_end_encode(const struct hsr_walk_end *end, void *out, size_t size);
 int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end);
-int hsr_file_end_encode(const struct hsr_file_end *end, void *out, size_t size);
-int hsr_file_end_decode(struct hsr_span payload, struct hsr_file_end *ret_end);
-int hsr_digest_answer_encode(const struct hsr_digest_answer *answer, void *out, size_t size);
-int hsr_digest_answer_decode(struct hsr_span payload, struct hsr_digest_answer *ret_answer);
+
+/* Digests have the session's size on the wire: @digest_size bytes, 16 or 32. What is behind them in
+ * the structures is zero. */
+int hsr_file_end_encode(const struct hsr_file_end *end, uint32_t digest_size, void *out,
+                        size_t size);
+int hsr_file_end_decode(struct hsr_span payload, uint32_t digest_size,
+                        struct hsr_file_end *ret_end);
+int hsr_digest_answer_encode(const struct hsr_digest_answer *answer, uint32_t digest_size,
+                             void *out, size_t size);
+int hsr_digest_answer_decode(struct hsr_span payload, uint32_t digest_size,
+                             struct hsr_digest_answer *ret_answer);
 
 /* STAGES: where one side's time went since the session began. Every figure only grows, so that a
  * later one makes an earlier one superfluous and the difference of two describes the time between.
@@ -272,7 +279,8 @@ struct hsr_list_reader {
 int hsr_list_begin(struct hsr_list_reader *list, struct hsr_span payload, uint32_t count_max);
 /** 1: an item; 0: the end, and nothing trails; negative: malformed. */
 int hsr_paths_next(struct hsr_list_reader *list, struct hsr_span *ret_path);
-int hsr_want_next(struct hsr_list_reader *list, struct hsr_want_item *ret_item);
+int hsr_want_next(struct hsr_list_reader *list, uint32_t digest_size,
+                  struct hsr_want_item *ret_item);
 int hsr_ack_next(struct hsr_list_reader *list, struct hsr_ack_item *ret_item);
 
 /* writers: begin, put until it says HSR_E_LIMIT (then the item is not in), end returns the size */
@@ -282,33 +290,36 @@ struct hsr_list_writer {
 };
 void hsr_list_start(struct hsr_list_writer *list, void *out, size_t size);
 int hsr_paths_put(struct hsr_list_writer *list, struct hsr_span path);
-int hsr_want_put(struct hsr_list_writer *list, const struct hsr_want_item *item);
+int hsr_want_put(struct hsr_list_writer *list, uint32_t digest_size,
+                 const struct hsr_want_item *item);
 int hsr_ack_put(struct hsr_list_writer *list, const struct hsr_ack_item *item);
 int hsr_list_finish(struct hsr_list_writer *list);
 
 /* PACK: payload = member table, then the members' bytes one after the other, in table order. */
 #define HSR_PACK_HEAD_SIZE 8u /* u32 count, u32 zero */
-/* page u32, index u16, zero u16, code i32, size u32, digest 16 */
-#define HSR_PACK_MEMBER_SIZE 32u
+#define HSR_PACK_MEMBER_FIXED 16u /* page u32, index u16, zero u16, code i32, size u32; digest */
+#define HSR_PACK_MEMBER_SIZE_MAX (HSR_PACK_MEMBER_FIXED + HSR_DIGEST_SIZE_MAX)
 
 struct hsr_pack_member {
     uint32_t page;
     uint16_t index;
     int32_t code; /* 0, or why the source could not read it: then size is 0 */
     uint32_t size; /* bytes */
-    uint8_t digest[HSR_DIGEST_SIZE]; /* of the whole file, as hsr_digest_final gives it */
+    uint8_t digest[HSR_DIGEST_SIZE_MAX]; /* of the whole file, as hsr_digest_final gives it */
 };
 
-static inline size_t hsr_pack_table_size(uint32_t count)
+static inline size_t hsr_pack_table_size(uint32_t count, uint32_t digest_size)
 {
-    return HSR_PACK_HEAD_SIZE + (size_t)count * HSR_PACK_MEMBER_SIZE;
+    return HSR_PACK_HEAD_SIZE + (size_t)count * (HSR_PACK_MEMBER_FIXED + digest_size);
 }
 
 /** Write the table of @count members to @out (room: hsr_pack_table_size). */
-void hsr_pack_encode(const struct hsr_pack_member *members, uint32_t count, uint8_t *out);
+void hsr_pack_encode(const struct hsr_pack_member *members, uint32_t count, uint32_t digest_size,
+                     uint8_t *out);
 
 /** Check and read the table at the start of @payload; the sizes add up to the payload exactly.
  * @param members  room for HSR_PACK_MEMBERS_MAX */
-int hsr_pack_decode(struct hsr_span payload, struct hsr_pack_member *members, uint32_t *ret_count);
+int hsr_pack_decode(struct hsr_span payload, uint32_t digest_size, struct hsr_pack_member *members,
+                    uint32_t *ret_count);
 
 #endif
