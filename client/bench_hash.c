@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/bench_team.h"
+#include "hash/blake3_simd.h"
 #include "hash/simd.h"
 
 #define HASH_DEFAULT_NS (HSR_NS_PER_S / 2)
@@ -16,10 +17,11 @@ enum hash_algorithm { HASH_XXH3_64, HASH_XXH3_128, HASH_ZERO, HASH_ALGORITHM_COU
 
 static const char *const hash_names[HASH_ALGORITHM_COUNT] = { "xxh3-64", "xxh3-128", "zeros" };
 
-/* Behind the algorithms of all variants: the digest of files, as it is. */
+/* In this order: the digest of files as it is, the algorithms of XXH3's variants, BLAKE3's. */
 struct hash_kind {
-    const struct hsr_hash_variant *variant; /* NULL: the digest of a file */
+    const struct hsr_hash_variant *variant; /* NULL: the digest of a file, or BLAKE3 */
     enum hash_algorithm algorithm;
+    const struct hsr_blake3_variant *blake3; /* NULL: another */
 };
 
 struct hash_job {
@@ -39,13 +41,22 @@ static bool hash_kind_get(unsigned index, struct hash_kind *ret_kind)
     const struct hsr_hash_variant *variants[HSR_HASH_VARIANTS_MAX];
     size_t count = hsr_hash_variants(variants);
 
-    if (index > count * HASH_ALGORITHM_COUNT)
-        return false;
+    const struct hsr_blake3_variant *blake3[HSR_BLAKE3_VARIANTS_MAX];
+    size_t blake3_count = hsr_blake3_variants(blake3);
+
     *ret_kind = (struct hash_kind){ 0 };
-    if (index > 0) {
-        ret_kind->algorithm = (enum hash_algorithm)((index - 1) / count);
-        ret_kind->variant = variants[(index - 1) % count];
+    if (index == 0)
+        return true;
+    index--;
+    if (index < count * HASH_ALGORITHM_COUNT) {
+        ret_kind->algorithm = (enum hash_algorithm)(index / count);
+        ret_kind->variant = variants[index % count];
+        return true;
     }
+    index -= (unsigned)count * HASH_ALGORITHM_COUNT;
+    if (index >= blake3_count)
+        return false;
+    ret_kind->blake3 = blake3[index];
     return true;
 }
 
@@ -55,8 +66,10 @@ const char *hawser_bench_hash_name(uint32_t index, char *buf, size_t size)
 
     if (buf == NULL || size == 0 || !hash_kind_get(index, &kind))
         return NULL;
-    if (kind.variant == NULL)
-        (void)snprintf(buf, size, "digest %s", hsr_hash_simd()); /* cut when it does not fit */
+    if (kind.blake3 != NULL)
+        (void)snprintf(buf, size, "blake3 %s", kind.blake3->name); /* cut when it does not fit */
+    else if (kind.variant == NULL)
+        (void)snprintf(buf, size, "digest %s", hsr_hash_simd());
     else
         (void)snprintf(buf, size, "%s %s", hash_names[kind.algorithm], kind.variant->name);
     return buf;
@@ -83,6 +96,14 @@ static int hash_prepare(struct hsr_team_worker *base)
 
 static uint64_t hash_once(const struct hash_kind *kind, const void *bytes, size_t size)
 {
+    if (kind->blake3 != NULL) {
+        struct hsr_blake3_mode mode = hsr_blake3_plain;
+        uint64_t word;
+
+        mode.variant = kind->blake3;
+        hsr_blake3(&mode, bytes, size, (uint8_t *)&word, sizeof(word));
+        return word;
+    }
     if (kind->variant == NULL)
         return hsr_digest_piece(bytes, size, 0, HSR_DIGEST_LEAF_SIZE).low;
     switch (kind->algorithm) {

@@ -10,8 +10,8 @@
 #define ALIGN 64u /* a cache line, and the widest vector */
 
 static const struct hsr_micro_table *const tables[] = {
-    &hsr_micro_hash,   &hsr_micro_delta, &hsr_micro_proto,
-    &hsr_micro_filter, &hsr_micro_ring,  &hsr_micro_message,
+    &hsr_micro_hash,   &hsr_micro_blake3, &hsr_micro_delta,   &hsr_micro_proto,
+    &hsr_micro_filter, &hsr_micro_ring,   &hsr_micro_message,
 };
 
 const struct hsr_micro_row *hsr_micro_row(size_t index)

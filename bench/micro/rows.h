@@ -10,6 +10,7 @@ struct hsr_micro_table {
 };
 
 extern const struct hsr_micro_table hsr_micro_hash;
+extern const struct hsr_micro_table hsr_micro_blake3;
 extern const struct hsr_micro_table hsr_micro_delta;
 extern const struct hsr_micro_table hsr_micro_proto;
 extern const struct hsr_micro_table hsr_micro_filter;
