@@ -339,6 +339,25 @@ static uint64_t left_chunks(uint64_t chunks)
     return 1ull << (63 - __builtin_clzll(chunks - 1));
 }
 
+/* The two halves of a piece of at least two chunks that begins the input; or, if @ret_right is
+ * NULL, the value of any piece. */
+static void pieces_fold(const struct hsr_blake3_mode *mode, const uint8_t *bytes, size_t size,
+                        uint64_t start, struct hsr_blake3_value *ret_left,
+                        struct hsr_blake3_value *ret_right)
+{
+    struct hsr_blake3_value pieces[HSR_BLAKE3_PIECES_MAX];
+    uint8_t levels[HSR_BLAKE3_PIECES_MAX];
+    unsigned count = hsr_blake3_pieces(mode, bytes, size, start, pieces, levels);
+    unsigned least = ret_right != NULL ? 2 : 1;
+
+    hsr_assert(count >= least);
+    for (; count > least; count--)
+        hsr_blake3_parent(mode, &pieces[count - 2], &pieces[count - 1], &pieces[count - 2]);
+    *ret_left = pieces[0];
+    if (ret_right != NULL)
+        *ret_right = pieces[1];
+}
+
 /* The value of a node of the tree: any number of chunks. Recurses as deep as the tree is above
  * 64 KiB, so at most 48 times. */
 static void node_value(const struct hsr_blake3_mode *mode, const uint8_t *bytes, size_t size,
@@ -353,13 +372,7 @@ static void node_value(const struct hsr_blake3_mode *mode, const uint8_t *bytes,
                    start + left, &right);
         hsr_blake3_parent(mode, ret_value, &right, ret_value);
     } else {
-        struct hsr_blake3_value pieces[HSR_BLAKE3_PIECES_MAX];
-        uint8_t levels[HSR_BLAKE3_PIECES_MAX];
-        unsigned count = hsr_blake3_pieces(mode, bytes, size, start, pieces, levels);
-
-        while (--count > 0)
-            hsr_blake3_parent(mode, &pieces[count - 1], &pieces[count], &pieces[count - 1]);
-        *ret_value = pieces[0];
+        pieces_fold(mode, bytes, size, start, ret_value, NULL);
     }
 }
 
@@ -374,9 +387,13 @@ void hsr_blake3(const struct hsr_blake3_mode *mode, const void *bytes, size_t si
         hsr_blake3_root_chunk(mode, bytes, size, out, out_size);
         return;
     }
-    split = HSR_BLAKE3_CHUNK_SIZE *
-            left_chunks((size + HSR_BLAKE3_CHUNK_SIZE - 1) / HSR_BLAKE3_CHUNK_SIZE);
-    node_value(mode, at, split, 0, &left);
-    node_value(mode, at + split, size - split, split / HSR_BLAKE3_CHUNK_SIZE, &right);
+    if (size <= LEAF_SIZE) { /* all its chunks at once */
+        pieces_fold(mode, bytes, size, 0, &left, &right);
+    } else {
+        split = left_chunks((size + HSR_BLAKE3_CHUNK_SIZE - 1) / HSR_BLAKE3_CHUNK_SIZE);
+        node_value(mode, at, split * HSR_BLAKE3_CHUNK_SIZE, 0, &left);
+        node_value(mode, at + split * HSR_BLAKE3_CHUNK_SIZE, size - split * HSR_BLAKE3_CHUNK_SIZE,
+                   split, &right);
+    }
     hsr_blake3_root(mode, &left, &right, out, out_size);
 }
