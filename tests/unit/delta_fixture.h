@@ -22,6 +22,7 @@ struct delta_case {
     uint32_t budget; /* 0: HSR_MATCH_BUDGET */
     uint64_t window; /* in place: how far back a copy may reach; 0: everywhere */
     uint32_t sums_spoilt; /* every this many sums get a wrong strong hash; 0: none */
+    uint32_t searched; /* only so many blocks have true weak sums; 0: all */
 };
 
 struct delta_result {
@@ -55,7 +56,7 @@ static inline void delta_random(uint8_t *bytes, size_t size, uint64_t seed)
 /* Signature and index of a base. The index' memory is its `filter`. */
 static inline void delta_index_make(struct hsr_delta_index *index, const struct hsr_delta_key *key,
                                     const struct hsr_delta_plan *plan, const uint8_t *base,
-                                    uint32_t sums_spoilt)
+                                    uint32_t sums_spoilt, uint32_t searched)
 {
     uint8_t *sums = delta_alloc(hsr_delta_signature_size(plan));
     size_t size = hsr_delta_signature_size(plan), sum_size = hsr_delta_sum_size(plan);
@@ -66,6 +67,8 @@ static inline void delta_index_make(struct hsr_delta_index *index, const struct 
     if (sums_spoilt > 0)
         for (uint32_t i = 0; i < hsr_delta_blocks(plan); i += sums_spoilt)
             sums[i * sum_size + HSR_DELTA_WEAK_SIZE] ^= (uint8_t)(1 + i % 255);
+    for (uint32_t i = searched; searched > 0 && i < hsr_delta_blocks(plan); i++)
+        sums[i * sum_size + 1] ^= 1;
     hsr_delta_index_init(index, plan, delta_alloc(hsr_delta_index_size(plan)));
     rc = hsr_delta_index_put(index, 0, sums, half * sum_size);
     hsr_assert(rc == 0);
@@ -136,7 +139,7 @@ static inline struct delta_result delta_run(const struct delta_case *c)
 
     hsr_assert(rc == 0);
     hsr_delta_key_init(&key, delta_secret);
-    delta_index_make(&index, &key, &plan, c->base, c->sums_spoilt);
+    delta_index_make(&index, &key, &plan, c->base, c->sums_spoilt, c->searched);
     region.seam = delta_alloc(hsr_match_seam_size(&plan));
     region.items = delta_alloc(HSR_PATCH_ITEMS_MAX * sizeof(*region.items));
     for (size_t at = 0; at < c->fresh_size; at += region.size, number++) {

@@ -51,6 +51,8 @@ static void test_plan_keeps_within_its_limits(void)
 /* Sums of 2^-20 and better, by the same reckoning as promised: pairs of a position and a block. */
 static void test_plan_false_matches_are_rare(void)
 {
+    struct hsr_delta_plan huge;
+
     for (uint64_t size = 4096; size <= HSR_DELTA_BASE_MAX; size *= 2) {
         struct hsr_delta_plan plan = made(size, 0);
         double pairs = (double)size * hsr_delta_blocks(&plan);
@@ -61,8 +63,14 @@ static void test_plan_false_matches_are_rare(void)
             strong /= 256;
         CHECK(pairs * strong / 4294967296.0 <= limit);
         CHECK(runs * strong <= limit);
-        CHECK(plan.strong_size <= 7); /* and no more is paid than that takes */
+        CHECK(plan.strong_size == HSR_DELTA_STRONG_MIN ||
+              pairs * strong * 256 / 4294967296.0 > limit || runs * strong * 256 > limit);
     }
+    CHECK_EQ(hsr_delta_plan_make(1000, UINT64_MAX, 512, &huge), 0); /* as much as there can be */
+    CHECK_EQ(hsr_delta_plan_check(&huge), 0);
+    CHECK_EQ(hsr_delta_plan_make(HSR_GIB, HSR_GIB + 100, 0, &huge), 0);
+    CHECK_EQ(huge.block_size, 4096);
+    CHECK_EQ(huge.strong_size, 5);
 }
 
 static void test_plan_takes_the_asked_size_if_it_fits(void)

@@ -155,7 +155,7 @@ static void test_index_of_the_least_bases(void)
 
         hsr_delta_key_init(&key, delta_secret);
         delta_random(base, sizeof(base), i);
-        delta_index_make(&index, &key, &least, base, 0);
+        delta_index_make(&index, &key, &least, base, 0, 0);
         uint32_t weak;
         memcpy(&weak, hsr_delta_index_sum(&index, 0), sizeof(weak));
         CHECK_EQ(hsr_delta_index_find(&index, weak, hsr_delta_index_sum(&index, 0) + 4, 0),

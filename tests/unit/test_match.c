@@ -185,6 +185,35 @@ static void test_match_finds_the_short_last_block(void)
     CHECK_EQ(r.literal, 777);
 }
 
+/* Goal: behind new bytes the run goes on without a search. Method: the weak sums of all blocks but
+ * the first are wrong, so that nothing else is found by a search. */
+static void test_match_goes_on_behind_new_bytes(void)
+{
+    struct delta_case c = case_make(SIZE, SIZE + 100);
+    struct delta_result r;
+
+    c.searched = 1;
+    delta_random(base, SIZE, 16);
+    c.fresh_size = fresh_splice(0, 0, 100);
+    delta_random(fresh + 100 + 50 * 4096, 4096, 17); /* right behind the window */
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 100 + 4096);
+
+    c.fresh_size = fresh_splice(0, 0, 4096); /* two blocks at the end of a region, moved by one */
+    delta_random(fresh + REGION - 2 * 4096, 2 * 4096, 18);
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 3 * 4096);
+
+    memcpy(fresh, base, SIZE); /* and where nothing has moved */
+    delta_random(fresh + 50 * 4096, 4096, 19);
+    c.fresh_size = SIZE;
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 4096);
+}
+
 static void test_match_one_percent_costs_little_more_than_itself(void)
 {
     struct delta_case c = case_make(SIZE, SIZE);
@@ -319,6 +348,7 @@ int main(void)
     RUN(test_match_different_content_is_literal);
     RUN(test_match_moved_blocks_are_copies);
     RUN(test_match_finds_the_short_last_block);
+    RUN(test_match_goes_on_behind_new_bytes);
     RUN(test_match_one_percent_costs_little_more_than_itself);
     RUN(test_match_zeros_are_not_sent);
     RUN(test_match_in_place_never_reaches_back_too_far);

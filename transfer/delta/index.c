@@ -14,7 +14,7 @@
 #define BLOCK_BITS 20u
 #define BLOCK_MASK ((1u << BLOCK_BITS) - 1)
 #define TAG_MASK ((1u << (32 - BLOCK_BITS)) - 1)
-#define ENTRY_NONE UINT32_MAX
+#define ENTRY_NONE UINT32_MAX /* one sum of the last of 2^20 blocks looks so: it gets no entry */
 #define CLEAR_SIZE 64u /* bytes cleared for the price of a block */
 
 _Static_assert(HSR_DELTA_BLOCKS_MAX == 1u << BLOCK_BITS, "a block number fits into an entry");
@@ -163,8 +163,6 @@ static void index_insert(struct hsr_delta_index *index, uint32_t block)
     const uint32_t *bucket = index_bucket(index, weak);
     uint32_t entry = block | (weak & TAG_MASK) << BLOCK_BITS;
 
-    if (entry == ENTRY_NONE)
-        return; /* the one that looks like none: it is found as a successor only */
     for (uint32_t i = bucket[0]; i < bucket[1]; i++) {
         uint32_t other = index->entries[i];
 

@@ -112,7 +112,7 @@ static bool strong_equals(const struct hsr_match *match, uint32_t block, const u
 }
 
 /* Too many windows had a known weak sum and another content: somebody made them so. The rest of the
- * region is compared block by block, without the index, so that its cost stays linear. */
+ * region is looked at once a block and not rolled through, so that its cost stays linear. */
 static bool match_is_blunt(const struct hsr_match *match)
 {
     return match->false_count >=
@@ -163,8 +163,6 @@ static bool match_here(struct hsr_match *match, const uint8_t *window, bool roll
         match_found(match, match->at, HSR_PATCH_ZERO, 0, plan->block_size);
         return true;
     }
-    if (match_is_blunt(match))
-        return false;
     if (!rolling)
         match->state = hsr_weak_block(window, plan->block_size);
     block = hsr_delta_index_find(match->index, hsr_weak_sum(match->state), strong,

@@ -9,18 +9,13 @@
  * MiB of a large one. An edit costs about a block of literal bytes, so the best block size is 4 KiB
  * for large files (what differs there is mostly pages) and falls to 512 bytes for small ones. */
 #define EDITS_LEAST 4u
-#define EDIT_DISTANCE (2u * 1024 * 1024)
+#define EDIT_DISTANCE ((uint64_t)2 << 20)
 
 /* One file in 2^20 at most is sent again because two different blocks look the same. */
-#define CHANCE_BITS 20u
+#define CHANCE_LOG 20u
 
 /* A block may be tested against its likely successors without its weak sum: about three times. */
-#define TEST_BITS 2u
-
-static unsigned log2_ceil(uint64_t value)
-{
-    return value <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(value - 1);
-}
+#define TESTS 3u
 
 static uint64_t blocks_of(uint64_t size, uint32_t block_size)
 {
@@ -28,25 +23,26 @@ static uint64_t blocks_of(uint64_t size, uint32_t block_size)
 }
 
 /* Enough bits for the strong hash alone over all tests of a block with its expected successor, and
- * for both sums together over all positions and all blocks. */
+ * for both sums together over all pairs of a position and a block. Below 2^88 and 2^104. */
 static uint32_t strong_size(uint64_t base_size, uint64_t new_size, uint32_t block_size)
 {
-    unsigned position_bits = log2_ceil(HSR_MAX(base_size, new_size));
-    unsigned block_bits = log2_ceil(blocks_of(base_size, block_size));
-    unsigned run_bits = log2_ceil(blocks_of(HSR_MAX(base_size, new_size), block_size)) + TEST_BITS;
-    unsigned weak_bits = 8 * HSR_DELTA_WEAK_SIZE;
-    unsigned bits = run_bits + CHANCE_BITS;
+    uint64_t size = HSR_MAX(base_size, new_size);
+    unsigned __int128 tests = (unsigned __int128)TESTS * blocks_of(size, block_size) << CHANCE_LOG;
+    unsigned __int128 pairs = (unsigned __int128)size * blocks_of(base_size, block_size)
+                              << CHANCE_LOG;
+    uint32_t strong = HSR_DELTA_STRONG_MIN;
 
-    if (position_bits + block_bits + CHANCE_BITS > bits + weak_bits)
-        bits = position_bits + block_bits + CHANCE_BITS - weak_bits;
-    return HSR_MIN(HSR_MAX((bits + 7) / 8, HSR_DELTA_STRONG_MIN), HSR_DELTA_STRONG_MAX);
+    while (strong < HSR_DELTA_STRONG_MAX - HSR_DELTA_WEAK_SIZE &&
+           ((tests - 1) >> 8 * strong > 0 || (pairs - 1) >> 8 * (strong + HSR_DELTA_WEAK_SIZE) > 0))
+        strong++;
+    return strong;
 }
 
 static uint64_t plan_cost(const struct hsr_delta_plan *plan)
 {
-    uint64_t edits = EDITS_LEAST + plan->base_size / EDIT_DISTANCE;
+    uint64_t edits = EDITS_LEAST * EDIT_DISTANCE + plan->base_size; /* times the distance */
 
-    return hsr_delta_signature_size(plan) + edits * plan->block_size;
+    return hsr_delta_signature_size(plan) + edits * plan->block_size / EDIT_DISTANCE;
 }
 
 static bool block_size_fits(uint64_t base_size, uint32_t block_size)

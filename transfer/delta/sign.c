@@ -4,27 +4,19 @@
 #include <string.h>
 
 #include "base/base.h"
-#include "hash/digest.h"
 #include "transfer/delta/weak.h"
 
 void hsr_delta_key_init(struct hsr_delta_key *key, const uint8_t secret[HSR_DELTA_KEY_SIZE])
 {
-    memcpy(key->secret, secret, HSR_DELTA_KEY_SIZE);
+    hsr_strong_init(&key->strong, HSR_DIGEST_XXH3, secret);
 }
 
 void hsr_delta_strong(const struct hsr_delta_key *key, const void *bytes, size_t size,
                       uint8_t out[HSR_DELTA_STRONG_MAX])
 {
-    uint8_t message[HSR_DELTA_STRONG_MAX + HSR_DELTA_KEY_SIZE];
-    struct hsr_writer w = hsr_writer_init(message, sizeof(message));
-    struct hsr_digest_sum hash = hsr_hash128(bytes, size);
+    struct hsr_digest_sum hash = hsr_strong_block(&key->strong, bytes, size);
+    struct hsr_writer w = hsr_writer_init(out, HSR_DELTA_STRONG_MAX);
 
-    hsr_put_u64(&w, hash.low);
-    hsr_put_u64(&w, hash.high);
-    hsr_put_bytes(&w, key->secret, HSR_DELTA_KEY_SIZE);
-    hsr_assert_hot(!w.failed);
-    hash = hsr_hash128(message, sizeof(message));
-    w = hsr_writer_init(out, HSR_DELTA_STRONG_MAX);
     hsr_put_u64(&w, hash.low);
     hsr_put_u64(&w, hash.high);
 }

@@ -7,13 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hash/strong.h"
 #include "transfer/delta/plan.h"
 
-#define HSR_DELTA_KEY_SIZE 32u /* bytes of the session's secret */
+#define HSR_DELTA_KEY_SIZE HSR_STRONG_KEY_SIZE /* bytes of the session's secret */
 
-/* The key of the strong hash, ready for use; read only after its init, so shards may share it. */
+/* The key of the strong hash, ready for use; read only after its init, so shards may share it. The
+ * hash is the keyed XXH3-128 whatever the file's digest is: a false match is found by that, and a
+ * slower hash here would find none that is left. */
 struct hsr_delta_key {
-    uint8_t secret[HSR_DELTA_KEY_SIZE];
+    struct hsr_strong strong;
 };
 
 /** Nobody who does not know the secret can prepare two blocks with equal strong hashes. */
