@@ -152,21 +152,19 @@ static int plan_shape(const struct hsr_plan_request *request, const struct hsr_p
 static void plan_consumers(const struct hsr_plan_request *request, struct hsr_plan *plan)
 {
     /* a stream: its chunks, the members of a pack each may hold, what it lends and was lent */
-    uint64_t stream =
-        sizeof(struct hsr_stream) + sizeof(struct hsr_dircache) +
-        plan->depth *
-            (sizeof(struct hsr_chunk) + HSR_PACK_MEMBERS_MAX * sizeof(struct hsr_pack_item)) +
-        (plan->depth + 2) * sizeof(struct hsr_intake) +
-        WORKS_MAX *
-            (sizeof(struct hsr_work) + HSR_PACK_MEMBERS_MAX * (sizeof(struct hsr_source_member) +
-                                                               sizeof(struct hsr_pack_member)));
+    uint64_t stream = sizeof(struct hsr_stream) + sizeof(struct hsr_dircache) +
+                      plan->depth * (sizeof(struct hsr_chunk) + HSR_CHUNK_TABLE_SIZE) +
+                      (plan->depth + 2) * sizeof(struct hsr_intake) +
+                      WORKS_MAX * (sizeof(struct hsr_work) +
+                                   HSR_PACK_MEMBERS_MAX * (sizeof(struct hsr_source_member) +
+                                                           sizeof(struct hsr_pack_member)));
 
     /* a connection: one buffer in, two out; and it is a stream's, or lists, or controls a session
      */
     plan->connection_bytes = sizeof(struct hsr_conn) + 3 * (uint64_t)HSR_CONN_BUFFER_SIZE +
                              HSR_MAX(stream, LISTING_BYTES);
     /* a session: pages in flight, the walk, filter rules, large files in transit and their ends,
-     * and a hand and a reader on each shard */
+     * a target's old versions, and a hand and a reader on each shard */
     plan->session_bytes =
         sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES + RULES_BYTES +
         HSR_FILES_MAX * (HSR_KIB + 4 * HSR_TALLY_NODES * sizeof(struct hsr_digest_node)) +
@@ -174,7 +172,7 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
         hsr_crew_size(plan->shards) *
             (sizeof(struct hsr_hand) + HSR_MAX(hsr_source_hand_bytes(), hsr_target_hand_bytes()) +
              hsr_reader_hand_bytes()) +
-        hsr_readers_bytes();
+        hsr_readers_bytes() + hsr_target_bases_bytes();
     /* hard links seen, and names to keep when deleting: a share of the whole, per session */
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);
     plan->links_bytes = HSR_MIN(HSR_MAX(plan->links_bytes, LINKS_MIN), LINKS_MAX);

@@ -156,6 +156,8 @@ struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream)
         return NULL;
     chunk->size = 0;
     chunk->done = 0;
+    chunk->at = 0;
+    chunk->phase = 0;
     chunk->work = NULL;
     chunk->intake = NULL;
     chunk->frame = (struct hsr_frame){ 0 };
@@ -200,7 +202,7 @@ enum hsr_figure hsr_stream_chunk_waits(const struct hsr_stream *stream)
     for (uint32_t i = 0; i < stream->chunk_count; i++) {
         const struct hsr_chunk *chunk = &stream->chunks[i];
 
-        if (chunk->state == HSR_CHUNK_WRITING)
+        if (chunk->state == HSR_CHUNK_WRITING || chunk->state == HSR_CHUNK_MAKING)
             return HSR_FIGURE_WAIT_DISK;
         if (chunk->state == HSR_CHUNK_WAITING && chunk->intake->granted)
             return HSR_FIGURE_WAIT_DISK; /* for its turn: another stream writes to this file */

@@ -8,6 +8,7 @@
 #ifndef HSR_ENGINE_STREAM_H
 #define HSR_ENGINE_STREAM_H
 
+#include "transfer/delta/patch.h"
 #include "transfer/engine/session.h"
 #include "transfer/engine/turn.h"
 #include "transfer/tree/dir.h"
@@ -59,6 +60,7 @@ enum hsr_chunk_state {
     HSR_CHUNK_LINGERING, /* source: sent, but the kernel still holds the memory (zero copy) */
     HSR_CHUNK_RECEIVING, /* target */
     HSR_CHUNK_WAITING, /* target: verified, waits for the home's grant */
+    HSR_CHUNK_MAKING, /* target: a patch; the old version is being read */
     HSR_CHUNK_WRITING,
     HSR_CHUNK_STATE_COUNT
 };
@@ -76,6 +78,7 @@ struct hsr_pack_item {
 };
 
 struct hsr_target_file;
+struct hsr_window;
 
 /* A range on its way in, or a pack: what a target's stream lends to the home and gets back. */
 struct hsr_intake {
@@ -97,14 +100,29 @@ struct hsr_intake {
     bool tail_set; /* it was filled */
     struct hsr_turn *turn; /* tmpfs: write by plain calls, when it is our turn; else NULL */
     struct hsr_turn_waiter waiter;
+    int basis_fd; /* the old version that patches copy from; -1: none may come */
+    bool basis_call; /* it is read at memory speed */
+    bool rewrite; /* fd holds the old version: what stays the same is not written */
+    bool stale; /* the delta failed */
+    uint64_t basis_size;
+    struct hsr_window *window; /* in place: what was written over; the file's */
     uint64_t file_size;
     uint64_t bytes;
     uint64_t next; /* where the next frame belongs: a range has no gaps */
     struct hsr_digest_run run; /* of what was hashed, in order */
+    uint64_t copied; /* of them, by patches from the old version */
     struct hsr_target_file *file; /* home's */
     struct hsr_chunk *chunk; /* pack */
     bool done; /* stream -> home: finished, not asking */
 };
+
+/* What of a chunk need not be written is told by blocks of this size. */
+#define HSR_CHUNK_BLOCK 4096u
+#define HSR_CHUNK_BLOCKS (HSR_CHUNK_SIZE_MAX / HSR_CHUNK_BLOCK)
+
+#define HSR_CHUNK_TABLE_SIZE                                                                       \
+    HSR_MAX(HSR_PACK_MEMBERS_MAX * sizeof(struct hsr_pack_item),                                   \
+            HSR_PATCH_ITEMS_MAX * sizeof(struct hsr_patch_item))
 
 struct hsr_chunk {
     struct hsr_op op;
@@ -121,9 +139,25 @@ struct hsr_chunk {
     struct hsr_frame frame;
     struct hsr_work *work; /* source */
     struct hsr_intake *intake; /* target */
-    struct hsr_pack_item *items; /* target: HSR_PACK_MEMBERS_MAX, made on first use */
+    /* target, HSR_CHUNK_TABLE_SIZE bytes, made on first use: HSR_PACK_MEMBERS_MAX of a PACK, or
+     * HSR_PATCH_ITEMS_MAX of a PATCH */
+    union {
+        struct hsr_pack_item *items;
+        struct hsr_patch_item *patch_items;
+    };
     uint32_t item_count, item_next;
     uint64_t item_offset;
+    /* target, PATCH: stream_patch.c */
+    uint32_t at; /* where the payload lies in the buffer */
+    uint8_t phase;
+    struct hsr_span patch; /* the payload, without its head */
+    uint32_t patch_count, patch_next, patch_done; /* items; bytes of the one at hand */
+    uint32_t made; /* bytes of the region */
+    const uint8_t *literal; /* the next ones */
+    uint8_t *read_buf; /* a read of the old version */
+    uint32_t read_size, read_done;
+    uint64_t read_offset;
+    uint64_t changed[HSR_CHUNK_BLOCKS / 64]; /* blocks that differ from what the file holds */
 };
 
 struct hsr_bench_stream;

@@ -57,6 +57,8 @@ int hsr_target_create(struct hsr_session *session)
             return -ENOMEM;
     }
     rc = target_crew(target);
+    if (rc == 0)
+        rc = hsr_target_bases_create(target);
     if (rc < 0)
         return rc;
     return session->client ? target_send_paths(session) : 0;
@@ -104,6 +106,8 @@ void hsr_target_step(struct hsr_session *session)
     if (session->state != HSR_SESSION_MOVING)
         return;
     target_answer(target);
+    hsr_target_bases_step(target);
+    target_answer(target); /* what is wanted whole after all */
     target_finish(target);
 }
 
@@ -111,6 +115,7 @@ void hsr_target_closing(struct hsr_session *session)
 {
     hsr_assert(session->state == HSR_SESSION_CLOSING);
     hsr_target_files_asked(session->target);
+    (void)hsr_crew_close(&session->target->signers); /* hsr_target_idle() asks */
 }
 
 enum hsr_figure hsr_target_waits(const struct hsr_session *session)
@@ -172,7 +177,7 @@ bool hsr_target_idle(const struct hsr_session *session)
         if (file->op.armed || file->huge.op.armed)
             return false;
     }
-    return !target->sync_op.armed;
+    return !target->sync_op.armed && target->signers.open == 0;
 }
 
 void hsr_target_destroy(struct hsr_session *session)
@@ -180,6 +185,7 @@ void hsr_target_destroy(struct hsr_session *session)
     struct hsr_target *target = session->target;
 
     hsr_target_files_free(target);
+    hsr_target_bases_destroy(target);
     hsr_target_dirs_free(target);
     if (target->way != NULL)
         hsr_prune_destroy(target->way);
@@ -229,6 +235,7 @@ void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint
 
     hsr_assert(entry->state != TARGET_SETTLED);
     hsr_assert(page->pending > 0);
+    hsr_target_basis_drop(target, page, index);
     entry->state = TARGET_SETTLED;
     entry->code = code;
     page->pending--;
@@ -355,7 +362,7 @@ static void target_answer(struct hsr_target *target)
 
         if (!page->used || !page->decided)
             continue;
-        if (!page->want_sent && !target_want_send(target, page))
+        if ((!page->want_sent || page->want_count > 0) && !target_want_send(target, page))
             return;
         if (page->pending == 0 && !target_ack_send(target, page))
             return;
@@ -388,6 +395,7 @@ static bool target_want_send(struct hsr_target *target, struct target_page *page
     hsr_conn_commit(conn, (struct hsr_frame){ .kind = HSR_FRAME_WANT, .page = page->page },
                     (size_t)size);
     page->want_sent = true;
+    page->want_count = 0;
     return true;
 }
 

@@ -21,5 +21,7 @@ bool hsr_target_idle(const struct hsr_session *session);
 void hsr_target_destroy(struct hsr_session *session);
 /** Bytes that one hand of a target needs, for the plan. */
 size_t hsr_target_hand_bytes(void);
+/** Bytes for the old versions of a target's files. */
+size_t hsr_target_bases_bytes(void);
 
 #endif

@@ -271,7 +271,9 @@ static void decide_changed(struct hsr_target *target, struct target_page *page,
                            const struct target_verdict *verdict, const struct hsr_entry *entry)
 {
     struct target_dir *dir = page->entries[verdict->index].dir;
-    struct hsr_want_item item = { .index = verdict->index, .action = HSR_WANT_WHOLE };
+    bool delta = verdict->basis && target->deltas_on;
+    struct hsr_want_item item = { .index = verdict->index,
+                                  .action = delta ? HSR_WANT_DELTA : HSR_WANT_WHOLE };
 
     if (verdict->in_way) {
         page->entries[verdict->index].state = TARGET_CLEARING;
@@ -293,6 +295,8 @@ static void decide_changed(struct hsr_target *target, struct target_page *page,
         break;
     case TARGET_COMPARED:
         hsr_target_want(page, verdict->index, &item);
+        if (delta)
+            hsr_target_basis_want(target, page, verdict->index);
         break;
     default:
         hsr_unreachable("what a hand did");

@@ -8,12 +8,22 @@
 
 #include "base/base.h"
 #include "transfer/engine/target_impl.h"
+#include "transfer/engine/window.h"
 
 static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake);
 static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item);
 static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake);
 static bool file_range_asked(struct hsr_target *target, struct hsr_intake *intake);
 static bool file_holes_asked(struct hsr_target *target);
+static void file_grant(struct hsr_target *target, struct hsr_target_file *file,
+                       struct hsr_intake *intake);
+static int file_open(struct hsr_target *target, struct hsr_target_file *file,
+                     const struct target_entry *entry);
+static int file_open_in_place(struct hsr_target *target, struct hsr_target_file *file,
+                              const struct target_entry *entry, bool sparse);
+static bool file_is_stale(struct hsr_session *session, const struct hsr_target_file *file,
+                          const struct hsr_file_end *end);
+static void file_again(struct hsr_target *target, struct hsr_target_file *file);
 static struct hsr_target_file *file_make(struct hsr_target *target, struct target_page *page,
                                          uint16_t index);
 static void file_io_choose(struct hsr_target *target, struct hsr_target_file *file);
@@ -44,6 +54,8 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
         file->bytes += intake->bytes;
         file->io = intake->io;
         file->tail_set |= intake->tail_set;
+        file->stale |= intake->stale;
+        target->session->progress.delta.copied += intake->copied;
         if (file->rc == 0)
             file->rc = intake->rc;
         if (file->rc == 0)
@@ -70,6 +82,7 @@ int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, u
     }
     hsr_require(page->ends[index].code == 1, HSR_E_PROTOCOL);
     page->ends[index] = *end;
+    hsr_target_basis_ended(target, entry);
     file = entry->file;
     if (file == NULL && end->bytes == 0 && end->code < 0) {
         entry->state = TARGET_BUSY;
@@ -233,18 +246,40 @@ static bool file_range_asked(struct hsr_target *target, struct hsr_intake *intak
             hsr_session_end(session, -ENOMEM, "no memory for a file");
         }
     }
-    if (file != NULL) {
-        file->borrows++;
-        intake->file = file;
-        intake->fd = file->stage.fd;
-        intake->rc = file->rc;
-        intake->file_size = file->entry.size;
-        intake->sparse = (file->entry.flags & HSR_ENTRY_SPARSE) != 0;
-        intake->io = file->io;
-        intake->tail = file->tail;
-        intake->turn = session->call_io ? &file->turn : NULL;
-    }
+    if (file != NULL)
+        file_grant(target, file, intake);
     return true;
+}
+
+/* What a stream has to know of a file to write a range of it. */
+static void file_grant(struct hsr_target *target, struct hsr_target_file *file,
+                       struct hsr_intake *intake)
+{
+    struct hsr_session *session = target->session;
+
+    file->borrows++;
+    intake->file = file;
+    intake->fd = file->fd;
+    intake->rc = file->rc;
+    intake->file_size = file->entry.size;
+    intake->sparse = (file->entry.flags & HSR_ENTRY_SPARSE) != 0;
+    intake->rewrite = file->rewrite;
+    intake->io = file->io;
+    intake->tail = file->tail;
+    intake->turn = session->call_io ? &file->turn : NULL;
+    if (file->basis == NULL)
+        return;
+    intake->basis_fd = file->basis->basis.fd;
+    intake->basis_size = file->basis->plan.base_size;
+    intake->basis_call = session->call_io;
+    intake->window = file->window;
+    if (file->writer == NULL)
+        file->writer = intake->stream;
+    if (file->window != NULL && file->writer != intake->stream) {
+        intake->rc = HSR_E_PROTOCOL;
+        intake->window = NULL; /* it belongs to the other stream's thread */
+        hsr_session_end(session, HSR_E_PROTOCOL, "a file changed in place by two streams");
+    }
 }
 
 static struct hsr_target_file *file_make(struct hsr_target *target, struct target_page *page,
@@ -263,15 +298,15 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     hsr_list_init(&file->node);
     hsr_turn_init(&file->turn);
     hsr_target_entry_read(target, page, index, &file->entry);
-    file->stage.fd = -1;
     hsr_tally_init(&file->tally, (enum hsr_digest_kind)target->session->digest,
                    target->session->leaf);
+    file->stage.fd = file->place.fd = file->fd = -1;
+    if (entry->delta)
+        file->basis = entry->basis;
     if (!(target->session->options & HSR_OPT_DISCARD)) {
-        file->rc = hsr_stage_open(&target->tree, &entry->dir->dir, &file->entry, entry->replace,
-                                  &file->stage);
-        if (file->rc < 0)
-            file->stage.fd = -1;
-        else
+        file->rc = file_open(target, file, entry);
+        file->fd = file->stage.fd >= 0 ? file->stage.fd : file->place.fd;
+        if (file->rc == 0 && file->window == NULL)
             file_io_choose(target, file);
         if (file->rc == 0)
             file->rc = hsr_target_huge_begin(target, file);
@@ -283,14 +318,63 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     return file;
 }
 
+/* Where its content goes: a stage; with a basis one that begins as its clone, where the file system
+ * can; with --inplace the file that has the name. */
+static int file_open(struct hsr_target *target, struct hsr_target_file *file,
+                     const struct target_entry *entry)
+{
+    struct hsr_tree *tree = &target->tree;
+    struct hsr_entry plan = file->entry;
+    bool sparse = (plan.flags & HSR_ENTRY_SPARSE) != 0;
+    bool clone = file->basis != NULL && !sparse && !tree->no_clone;
+    int rc;
+
+    if ((target->session->options & HSR_OPT_INPLACE) && entry->replace &&
+        file_open_in_place(target, file, entry, sparse) == 0)
+        return 0;
+    if (clone)
+        plan.flags |= HSR_ENTRY_SPARSE; /* its length, and no blocks of its own */
+    rc = hsr_stage_open(tree, &entry->dir->dir, &plan, entry->replace, &file->stage);
+    if (rc < 0)
+        file->stage.fd = -1;
+    if (rc < 0 || !clone)
+        return rc;
+    rc = hsr_basis_clone(tree, &file->basis->basis, file->stage.fd, plan.size);
+    file->rewrite = rc == 0;
+    return rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+/* What cannot be opened for writing is replaced after all. */
+static int file_open_in_place(struct hsr_target *target, struct hsr_target_file *file,
+                              const struct target_entry *entry, bool sparse)
+{
+    struct hsr_loop *loop = &target->session->home->loop;
+    int rc;
+
+    if (file->basis != NULL) {
+        file->window = hsr_window_create(file->basis->plan.base_size);
+        if (file->window == NULL)
+            return -ENOMEM;
+        file->place = file->basis->basis; /* its descriptor stays the basis's own */
+        file->rewrite = true;
+        file->io = (struct hsr_fileio){ .call = target->session->call_io };
+        return 0;
+    }
+    rc = hsr_basis_open(&target->tree, &entry->dir->dir, file->entry.name, true, &file->place);
+    if (rc == 0 && sparse)
+        rc = hsr_basis_cut(loop, &file->place, file->entry.size, true);
+    if (rc < 0)
+        hsr_basis_close(loop, &file->place);
+    return rc;
+}
+
 /* Direct where that pays and there is memory for the end of the file; else through the cache. */
 static void file_io_choose(struct hsr_target *target, struct hsr_target_file *file)
 {
     struct hsr_session *session = target->session;
     struct hsr_loop *loop = &session->home->loop;
 
-    file->io =
-        hsr_fileio_target(loop, file->stage.fd, file->entry.size, hsr_session_fileio(session));
+    file->io = hsr_fileio_target(loop, file->fd, file->entry.size, hsr_session_fileio(session));
     if (file->io.align == 0 || file->entry.size % file->io.align == 0)
         return;
     if (target->tail_count < HSR_FILES_DIRECT_MAX)
@@ -298,7 +382,7 @@ static void file_io_choose(struct hsr_target *target, struct hsr_target_file *fi
     if (file->tail != NULL)
         target->tail_count++;
     else
-        file->rc = hsr_fileio_undirect(loop, file->stage.fd, &file->io);
+        file->rc = hsr_fileio_undirect(loop, file->fd, &file->io);
 }
 
 /* What follows the last whole block goes through the page cache: a write of a part of a block
@@ -309,12 +393,12 @@ static int file_tail_write(struct hsr_session *session, struct hsr_target_file *
     uint64_t offset = file->entry.size - size;
     struct hsr_loop *loop = &session->home->loop;
     uint32_t done = 0;
-    int rc = hsr_fileio_undirect(loop, file->stage.fd, &file->io);
+    int rc = hsr_fileio_undirect(loop, file->fd, &file->io);
 
     rc = rc < 0 ? rc : 1;
     while (rc > 0) {
         struct hsr_op op = {
-            .kind = HSR_OP_WRITE, .fd = file->stage.fd, .buf = file->tail, .buf_index = -1
+            .kind = HSR_OP_WRITE, .fd = file->fd, .buf = file->tail, .buf_index = -1
         };
 
         int64_t res;
@@ -339,6 +423,10 @@ void hsr_target_file_check(struct hsr_target *target, struct hsr_target_file *fi
     end = &file->page->ends[file->index];
     if (end->code == 1 || file->bytes < end->bytes)
         return;
+    if (file->basis != NULL && end->code == 0 && file_is_stale(session, file, end)) {
+        file_again(target, file);
+        return;
+    }
     file->finishing = true;
     if (file->rc == 0 && end->code < 0)
         file->rc = end->code;
@@ -399,13 +487,19 @@ static void file_finish(struct hsr_target *target, struct hsr_target_file *file)
         file->rc = hsr_tally_final(&file->tally, file->entry.size, digest);
     if (file->rc == 0 && memcmp(digest, file->page->ends[file->index].digest, sizeof(digest)) != 0)
         file->rc = HSR_E_DIGEST;
+    if (file->rc == HSR_E_DIGEST && file->basis != NULL) {
+        file_again(target, file); /* two blocks with the same sums */
+        return;
+    }
     if (file->rc == 0 && file->tail_set)
         file->rc = file_tail_write(session, file);
+    if (file->rc == 0 && file->place.fd >= 0)
+        file->rc = hsr_basis_cut(&session->home->loop, &file->place, file->entry.size, false);
     if (file->rc == 0 && session->durability == HSR_DURABILITY_DURABLE && !session->call_io &&
         !(session->options & HSR_OPT_DISCARD)) {
         file->op = (struct hsr_op){ .kind = HSR_OP_FSYNC,
                                     .done = file_synced,
-                                    .fd = file->stage.fd,
+                                    .fd = file->fd,
                                     .data_only = true,
                                     .buf_index = -1 };
         hsr_loop_submit(&session->home->loop, &file->op);
@@ -413,6 +507,36 @@ static void file_finish(struct hsr_target *target, struct hsr_target_file *file)
         return;
     }
     file_commit(target, file);
+}
+
+/* Did the delta fail? Its basis changed, or something in it is not what the source saw. */
+static bool file_is_stale(struct hsr_session *session, const struct hsr_target_file *file,
+                          const struct hsr_file_end *end)
+{
+    if (file->rc < 0 && !file->stale)
+        return false; /* it failed for a reason of its own */
+    if (file->stale || file->bytes != end->bytes)
+        return true;
+    if (file->rewrite && file->bytes != file->entry.size)
+        return true; /* what nobody sent is not zeros */
+    return file->window == NULL && hsr_basis_check(&session->home->loop, &file->basis->basis) < 0;
+}
+
+/* Want all of it. */
+static void file_again(struct hsr_target *target, struct hsr_target_file *file)
+{
+    struct hsr_want_item item = { .index = file->index, .action = HSR_WANT_WHOLE };
+    struct target_page *page = file->page;
+    struct target_entry *entry = &page->entries[file->index];
+
+    target->session->progress.delta.fallbacks++;
+    page->ends[file->index].code = 1; /* another one will come */
+    entry->file = NULL;
+    entry->delta = false;
+    file_free(target, file);
+    hsr_target_basis_drop(target, page, item.index);
+    hsr_target_want(page, item.index, &item);
+    hsr_session_wake(target->session);
 }
 
 static void file_synced(struct hsr_op *op, int64_t res, unsigned flags)
@@ -455,13 +579,18 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
     int rc = file->rc;
 
     if (rc == 0 && !(target->session->options & HSR_OPT_DISCARD)) {
-        rc = hsr_stage_commit(&target->tree, &file->stage, &file->entry, false);
+        if (file->place.fd >= 0)
+            rc = hsr_basis_finish(&target->tree, &file->place, &file->entry);
+        else
+            rc = hsr_stage_commit(&target->tree, &file->stage, &file->entry, false);
         file->stage.fd = -1;
         hsr_target_warn(target, dir, &file->entry, target->tree.warning.code,
                         target->tree.warning.op);
         target->tree.warning.code = 0;
     }
     page->entries[index].file = NULL;
+    if (rc == 0 && file->basis != NULL)
+        target->session->progress.delta.files++;
     if (rc < 0)
         hsr_target_settle(target, page, index, rc, op);
     else
@@ -496,6 +625,8 @@ static void file_free(struct hsr_target *target, struct hsr_target_file *file)
     if (file->stage.fd >= 0)
         hsr_stage_abort(&target->tree, &file->stage);
     hsr_tally_fini(&file->tally, &target->session->tally_budget);
+    if (file->place.fd >= 0 && file->basis == NULL)
+        hsr_basis_close(&target->session->home->loop, &file->place);
     hsr_list_remove(&file->node);
     target->file_count--;
     if (!hsr_list_empty(&target->asking) || target->holes_waiting)
@@ -503,6 +634,7 @@ static void file_free(struct hsr_target *target, struct hsr_target_file *file)
     if (file->tail != NULL)
         target->tail_count--;
     free(file->tail);
+    free(file->window);
     hsr_turn_fini(&file->turn);
     free(file);
 }

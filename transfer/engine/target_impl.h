@@ -2,8 +2,11 @@
 #ifndef HSR_ENGINE_TARGET_IMPL_H
 #define HSR_ENGINE_TARGET_IMPL_H
 
+#include "transfer/engine/sign.h"
 #include "transfer/engine/tally.h"
 #include "transfer/engine/target.h"
+#include "transfer/proto/delta.h"
+#include "transfer/tree/basis.h"
 
 /* Large files staged at once; each holds a descriptor. More than a source has in transit: the
  * others are being synced, and when those are this many, further ones wait. */
@@ -14,6 +17,14 @@
 #define TARGET_LINKS_FAILED 256u /* first names that failed; beyond that no link is made at all */
 #define TARGET_SLICE 64u /* entries judged by one hand at a time: 140 us of work */
 #define TARGET_SLICES_PER_HAND 3u /* as many as it takes, and the one that is being filled */
+/* An old version is not worth a signature below this: the file travels whole. */
+#define TARGET_BASIS_MIN ((uint64_t)16384)
+/* Old versions open at once, until the source has sent the file: each holds a descriptor. */
+#define TARGET_BASES_MAX HSR_FILES_MAX
+/* Of one of these a hand makes the sums: 1 ms if it is cached. */
+#define TARGET_PIECE_BYTES (4 * HSR_MIB)
+#define TARGET_PIECE_SUMS (32 * HSR_KIB)
+#define TARGET_PIECES_PER_HAND 4u /* as many as it takes, and one on its way to the source */
 
 enum target_entry_state {
     TARGET_LISTED, /* not decided yet */
@@ -57,6 +68,9 @@ struct target_entry {
     int32_t code;
     uint32_t link_id;
     uint32_t link_chain; /* next key + 1 in its bucket */
+    bool delta; /* wanted by DELTA: patches may come */
+    bool queued; /* for its signature */
+    struct target_basis *basis; /* its old version, from the opening on; else NULL */
     struct hsr_target_file *file;
 };
 
@@ -78,6 +92,31 @@ struct target_page {
     struct hsr_want_item wants[HSR_PAGE_ENTRIES_MAX];
 };
 
+/* The old version of a file that is wanted by DELTA (target_basis.c). */
+struct target_basis {
+    struct hsr_list node; /* target->signing, while sums are missing at the source */
+    struct hsr_basis basis;
+    struct target_page *page;
+    uint16_t index;
+    struct hsr_delta_plan plan;
+    uint64_t dealt; /* up to here the base was given to hands */
+    uint32_t sent; /* blocks whose sums were sent */
+    struct hsr_list pieces; /* target_piece.node, in order: lent, or waiting to be sent */
+    int rc; /* why it cannot be read */
+    bool counted; /* the source has, or will have, its sums in memory */
+    bool dropped; /* freed when its last piece is back */
+};
+
+/* A part of a signature: a hand makes it, the home sends it. */
+struct target_piece {
+    struct hsr_crew_task task;
+    struct hsr_list node; /* target->pieces_free, or its base's */
+    struct target_basis *basis;
+    struct hsr_sign sign;
+    bool begun, done;
+    uint8_t sums[TARGET_PIECE_SUMS];
+};
+
 /* What a hand finds out about an entry, and what it has done already. */
 enum target_deed {
     TARGET_COMPARED, /* nothing */
@@ -90,6 +129,7 @@ struct target_verdict {
     uint16_t index; /* in the page */
     bool fresh; /* nothing can have the name: it was not looked for */
     bool in_way; /* a directory has the name and goes first */
+    bool basis; /* a delta may pay: the name is a regular file of some size */
     uint8_t deed; /* enum target_deed */
     int32_t compare; /* enum hsr_compare, or -errno */
     int32_t rc; /* of the deed */
@@ -122,7 +162,14 @@ struct hsr_target_file {
     struct hsr_session *session;
     struct target_page *page;
     uint16_t index;
-    struct hsr_stage stage;
+    struct hsr_stage stage; /* fd -1: written in place */
+    struct hsr_basis place; /* the file itself, written in place; fd -1: a stage is */
+    int fd; /* of one of them; borrowed */
+    struct target_basis *basis; /* patches are made from it; NULL: none */
+    bool rewrite; /* `fd` holds the old version: what is the same need not be written */
+    bool stale; /* the delta failed: the file is wanted whole */
+    struct hsr_window *window; /* in place with a delta; owned */
+    struct hsr_stream *writer; /* with a window: the only stream that may write */
     struct hsr_turn turn; /* tmpfs: one stream writes at a time */
     struct hsr_entry entry; /* spans borrow from the page */
     int rc;
@@ -180,6 +227,17 @@ struct hsr_target {
     uint32_t clearing; /* entries in that state, on all pages */
     uint32_t clearing_key; /* the one `way` is for */
     struct hsr_prune *way; /* clears a tree that is in the way of an entry */
+    /* deltas */
+    bool deltas_on; /* the session may, and there is memory */
+    uint32_t *deltas; /* ring of keys of entries wanted by DELTA, not opened yet */
+    uint32_t deltas_head, deltas_count;
+    struct hsr_list signing; /* target_basis.node: oldest first */
+    struct hsr_crew signers;
+    struct target_piece *pieces;
+    struct hsr_list pieces_free;
+    struct hsr_delta_key delta_key;
+    uint32_t bases; /* counted ones */
+    uint64_t bases_blocks; /* of these */
     bool owner_said;
     bool files_summing; /* some file is */
     bool files_synced; /* a file's data is synced: it can be committed */
@@ -228,6 +286,19 @@ int hsr_target_check_heard(struct hsr_target *target, struct target_page *page, 
 extern const struct hsr_crew_ops hsr_target_crew;
 /** The verdicts of a slice are there (target_decide.c). Home thread. */
 void hsr_target_judged(struct hsr_session *session, struct hsr_crew_task *task);
+
+/* target_basis.c: signatures of old versions */
+extern const struct hsr_crew_ops hsr_target_signers;
+int hsr_target_bases_create(struct hsr_target *target);
+/** An entry was wanted by DELTA: its signature will be made when its turn comes. */
+void hsr_target_basis_want(struct hsr_target *target, struct target_page *page, uint16_t index);
+/** Open, lend, send; bounded by what there is room for. */
+void hsr_target_bases_step(struct hsr_target *target);
+/** The source has sent the file: it needs no sums any more. */
+void hsr_target_basis_ended(struct hsr_target *target, struct target_entry *entry);
+/** The entry needs its old version no more; harmless without one. */
+void hsr_target_basis_drop(struct hsr_target *target, struct target_page *page, uint16_t index);
+void hsr_target_bases_destroy(struct hsr_target *target);
 
 /* target_dir.c */
 struct target_dir *hsr_target_dir_find(struct hsr_target *target, uint32_t id);

@@ -95,6 +95,16 @@ static void judge_one(struct judge *judge, struct target_slice *slice,
     judge->tree.warning.code = 0;
 }
 
+/* May what has the name be worth a signature? Small files travel in packs. */
+static bool judge_basis(const struct hsr_tree *tree, const struct hsr_entry *entry,
+                        const struct hsr_existing *existing, int compare)
+{
+    return (tree->options & HSR_OPT_DELTA) && compare == HSR_COMPARE_CONTENT &&
+           !((tree->options & HSR_OPT_INPLACE) && (entry->flags & HSR_ENTRY_SPARSE)) &&
+           entry->type == HSR_ENTRY_FILE && entry->size > HSR_PACK_FILE_MAX &&
+           existing->size >= TARGET_BASIS_MIN;
+}
+
 static void judge_by_kind(struct judge *judge, const struct hsr_dir *dir,
                           const struct hsr_entry *entry, const struct hsr_existing *existing,
                           struct target_verdict *verdict)
@@ -122,6 +132,7 @@ static void judge_by_kind(struct judge *judge, const struct hsr_dir *dir,
         verdict->in_way = true;
         return;
     }
+    verdict->basis = judge_basis(tree, entry, existing, verdict->compare);
     if (entry->type != HSR_ENTRY_FILE || entry->size == 0) {
         verdict->deed = TARGET_MADE;
         verdict->rc = hsr_tree_make(tree, dir, entry, (enum hsr_compare)verdict->compare);

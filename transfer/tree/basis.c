@@ -4,7 +4,15 @@
 #include <errno.h>
 
 #include "transfer/tree/at.h"
+#include "transfer/tree/meta.h"
 #include "transfer/tree/walk_impl.h"
+
+static int basis_resize(struct hsr_loop *loop, int fd, uint64_t size)
+{
+    struct hsr_op op = { .kind = HSR_OP_FTRUNCATE, .fd = fd, .offset = size, .buf_index = -1 };
+
+    return (int)hsr_loop_call(loop, &op);
+}
 
 int hsr_basis_open(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_span name,
                    bool write, struct hsr_basis *ret_basis)
@@ -68,8 +76,27 @@ int hsr_basis_clone(struct hsr_tree *tree, const struct hsr_basis *basis, int fd
         tree->no_clone = true;
     if (rc == -EXDEV || rc == -EINVAL || tree->no_clone)
         return -EOPNOTSUPP;
+    return rc < 0 ? rc : basis_resize(tree->loop, fd, size);
+}
+
+int hsr_basis_cut(struct hsr_loop *loop, const struct hsr_basis *basis, uint64_t size, bool clear)
+{
+    int rc = clear ? basis_resize(loop, basis->fd, 0) : 0;
+
+    return rc < 0 ? rc : basis_resize(loop, basis->fd, size);
+}
+
+int hsr_basis_finish(struct hsr_tree *tree, const struct hsr_basis *basis,
+                     const struct hsr_entry *entry)
+{
+    struct hsr_meta_now now = { 0 };
+    struct statx stx;
+    int rc = hsr_at_statx(tree->loop, basis->fd, "", &stx);
+
     if (rc < 0)
         return rc;
-    op = (struct hsr_op){ .kind = HSR_OP_FTRUNCATE, .fd = fd, .offset = size, .buf_index = -1 };
-    return (int)hsr_loop_call(tree->loop, &op);
+    hsr_meta_now_statx(&now, &stx);
+    now.mtime_stale = true;
+    rc = hsr_meta_apply(tree, basis->fd, /* path_fd= */ false, entry, &now);
+    return rc < 0 ? rc : 0;
 }

@@ -29,4 +29,13 @@ void hsr_basis_close(struct hsr_loop *loop, struct hsr_basis *basis);
  * remembers the file system); -errno */
 int hsr_basis_clone(struct hsr_tree *tree, const struct hsr_basis *basis, int fd, uint64_t size);
 
+/** Before a basis that was opened for writing is written: make it @size bytes long if it is longer;
+ * @clear: all of its content goes first (holes will be holes). 0 or -errno. */
+int hsr_basis_cut(struct hsr_loop *loop, const struct hsr_basis *basis, uint64_t size, bool clear);
+
+/** A basis that was written in place is complete: the metadata that @entry asks for. 0 or -errno.
+ */
+int hsr_basis_finish(struct hsr_tree *tree, const struct hsr_basis *basis,
+                     const struct hsr_entry *entry);
+
 #endif

@@ -1,0 +1,430 @@
+/* Signatures of old versions, at the target's home: entries wanted by DELTA wait in a queue; as the
+ * source has room for their sums they are opened, cut into pieces, of which hands on all shards
+ * make the sums, and these go out in order.
+ *
+ *   entry:  wanted -> (queue) -> open: dealt, sent -> ended (the source has sent the file) ->
+ * closed piece:  free -> lent -> done -> sent -> free
+ *
+ * What cannot be opened, read or planned is wanted whole instead. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+#include "transfer/engine/delta.h"
+#include "transfer/engine/target_impl.h"
+#include "transfer/engine/window.h"
+
+#define KEYS_MAX (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)
+
+static uint64_t basis_hands_bytes(const struct hsr_target *target);
+static void basis_unqueue(struct hsr_target *target, uint32_t key);
+static bool bases_open(struct hsr_target *target);
+static int basis_open(struct hsr_target *target, struct target_page *page, uint16_t index,
+                      struct target_basis *basis);
+static void basis_whole(struct hsr_target *target, struct target_page *page, uint16_t index);
+static bool bases_deal(struct hsr_target *target);
+static void basis_lend(struct hsr_target *target, struct target_basis *basis,
+                       struct hsr_hand *hand);
+static bool basis_send(struct hsr_target *target, struct target_basis *basis);
+static bool basis_send_piece(struct hsr_target *target, struct target_basis *basis,
+                             struct target_piece *piece);
+static void basis_free(struct hsr_target *target, struct target_basis *basis);
+static int signer_begin(struct hsr_hand *hand);
+static void signer_end(struct hsr_hand *hand);
+static bool signer_step(struct hsr_hand *hand, struct hsr_crew_task *task);
+static bool signer_busy(const struct hsr_hand *hand);
+static void signer_back(struct hsr_session *session, struct hsr_crew_task *task);
+
+const struct hsr_crew_ops hsr_target_signers = { .name = "target signatures",
+                                                 .begin = signer_begin,
+                                                 .step = signer_step,
+                                                 .busy = signer_busy,
+                                                 .back = signer_back,
+                                                 .end = signer_end };
+
+int hsr_target_bases_create(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+    uint8_t secret[HSR_DELTA_KEY_SIZE];
+    uint32_t count;
+    int rc;
+
+    hsr_list_init(&target->signing);
+    hsr_list_init(&target->pieces_free);
+    if (!(session->options & HSR_OPT_DELTA))
+        return 0;
+    hsr_delta_key(session->token, secret);
+    hsr_delta_key_init(&target->delta_key, secret);
+    rc = hsr_crew_create(&target->signers, session, &hsr_target_signers);
+    if (rc < 0)
+        return rc;
+    if (!hsr_delta_room_take(session->engine, basis_hands_bytes(target)))
+        return 0; /* the other sessions have it all: no deltas here */
+    target->deltas_on = true;
+    count = TARGET_PIECES_PER_HAND * target->signers.hand_count;
+    target->deltas = calloc(KEYS_MAX, sizeof(*target->deltas));
+    target->pieces = calloc(count, sizeof(*target->pieces));
+    if (target->deltas == NULL || target->pieces == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        hsr_list_init(&target->pieces[i].node);
+        hsr_list_push_tail(&target->pieces_free, &target->pieces[i].node);
+    }
+    return 0;
+}
+
+size_t hsr_target_bases_bytes(void)
+{
+    return KEYS_MAX * sizeof(uint32_t) + TARGET_BASES_MAX * sizeof(struct target_basis) +
+           HSR_FILES_MAX * sizeof(struct hsr_window);
+}
+
+/* From the memory for deltas. */
+static uint64_t basis_hands_bytes(const struct hsr_target *target)
+{
+    return target->signers.hand_count *
+           (HSR_SIGN_MEMORY + TARGET_PIECES_PER_HAND * sizeof(struct target_piece));
+}
+
+void hsr_target_basis_want(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    uint32_t at = (target->deltas_head + target->deltas_count) % KEYS_MAX;
+
+    hsr_assert(target->deltas_count < KEYS_MAX); /* an entry is in it once */
+    page->entries[index].delta = page->entries[index].queued = true;
+    target->deltas[at] = (uint32_t)(page - target->pages) << 16 | index;
+    target->deltas_count++;
+}
+
+void hsr_target_bases_step(struct hsr_target *target)
+{
+    struct hsr_list *node, *next;
+
+    if (!target->deltas_on)
+        return;
+    while (target->session->state == HSR_SESSION_MOVING) {
+        bool moved = bases_deal(target);
+
+        for (node = target->signing.next; node != &target->signing; node = next) {
+            next = node->next;
+            if (!basis_send(target, hsr_container_of(node, struct target_basis, node)))
+                return; /* no room: `writable` wakes us */
+        }
+        if (!bases_open(target) && !moved)
+            return;
+    }
+}
+
+void hsr_target_basis_ended(struct hsr_target *target, struct target_entry *entry)
+{
+    struct target_basis *basis = entry->basis;
+
+    if (basis == NULL || !basis->counted)
+        return;
+    hsr_assert(target->bases > 0);
+    basis->counted = false;
+    target->bases--;
+    target->bases_blocks -= hsr_delta_blocks(&basis->plan);
+    hsr_session_wake(target->session);
+}
+
+void hsr_target_basis_drop(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    struct target_entry *entry = &page->entries[index];
+    struct target_basis *basis = entry->basis;
+
+    if (entry->queued)
+        basis_unqueue(target, (uint32_t)(page - target->pages) << 16 | index);
+    entry->queued = false;
+    if (basis == NULL)
+        return;
+    hsr_target_basis_ended(target, entry);
+    entry->basis = NULL;
+    hsr_list_remove(&basis->node);
+    basis->dropped = true;
+    basis_free(target, basis);
+}
+
+/* The source gave the file up before its turn came. */
+static void basis_unqueue(struct hsr_target *target, uint32_t key)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < target->deltas_count; i++) {
+        uint32_t other = target->deltas[(target->deltas_head + i) % KEYS_MAX];
+
+        target->deltas[(target->deltas_head + kept) % KEYS_MAX] = other;
+        kept += other != key;
+    }
+    hsr_assert(kept == target->deltas_count - 1);
+    target->deltas_count = kept;
+}
+
+void hsr_target_bases_destroy(struct hsr_target *target)
+{
+    for (uint32_t i = 0; target->pages != NULL && i < HSR_PAGES_MAX; i++)
+        for (uint16_t k = 0; target->pages[i].used && k < target->pages[i].count; k++) {
+            struct target_basis *basis = target->pages[i].entries[k].basis;
+
+            if (basis != NULL)
+                hsr_list_init(&basis->pieces); /* every hand is back */
+            hsr_target_basis_drop(target, &target->pages[i], k);
+        }
+    if (target->deltas_on)
+        hsr_delta_room_give(target->session->engine, basis_hands_bytes(target));
+    hsr_crew_free(&target->signers);
+    free(target->pieces);
+    free(target->deltas);
+}
+
+/* Open the next old version, if the source has room for its sums. False: none was. */
+static bool bases_open(struct hsr_target *target)
+{
+    struct target_basis *basis;
+    struct target_page *page;
+    uint16_t index;
+    uint32_t key;
+    int rc = 0;
+
+    if (target->deltas_count == 0 || target->bases >= TARGET_BASES_MAX)
+        return false;
+    key = target->deltas[target->deltas_head];
+    page = &target->pages[key >> 16];
+    if (!page->want_sent)
+        return false; /* what fails is wanted whole, by a further WANT */
+    index = (uint16_t)(key & 0xffff);
+    hsr_assert(page->entries[index].basis == NULL && page->entries[index].queued);
+    basis = calloc(1, sizeof(*basis));
+    rc = basis == NULL ? -ENOMEM : basis_open(target, page, index, basis);
+    if (rc == -EAGAIN) {
+        free(basis);
+        return false;
+    }
+    target->deltas_head = (target->deltas_head + 1) % KEYS_MAX;
+    target->deltas_count--;
+    page->entries[index].queued = false;
+    if (rc < 0) {
+        free(basis);
+        basis_whole(target, page, index);
+        return true;
+    }
+    page->entries[index].basis = basis;
+    basis->counted = true;
+    target->bases++;
+    target->bases_blocks += hsr_delta_blocks(&basis->plan);
+    hsr_list_push_tail(&target->signing, &basis->node);
+    return true;
+}
+
+/* -EAGAIN: there is no room for it now. */
+static int basis_open(struct hsr_target *target, struct target_page *page, uint16_t index,
+                      struct target_basis *basis)
+{
+    struct hsr_session *session = target->session;
+    bool in_place = (session->options & HSR_OPT_INPLACE) != 0;
+    struct hsr_entry entry;
+    int rc;
+
+    hsr_target_entry_read(target, page, index, &entry);
+    basis->page = page;
+    basis->index = index;
+    hsr_list_init(&basis->node);
+    hsr_list_init(&basis->pieces);
+    rc = hsr_basis_open(&target->tree, &page->entries[index].dir->dir, entry.name, in_place,
+                        &basis->basis);
+    if (rc < 0)
+        return rc == -EAGAIN ? -EIO : rc;
+    rc = hsr_delta_plan_make(basis->basis.identity.size, entry.size,
+                             session->block_log > 0 ? 1u << session->block_log : 0, &basis->plan);
+    if (rc == 0 && basis->plan.block_size > session->chunk)
+        rc = HSR_E_LIMIT; /* a block must fit into a chunk */
+    if (rc == 0 && target->bases > 0 &&
+        target->bases_blocks + hsr_delta_blocks(&basis->plan) > HSR_SIG_BLOCKS_MAX)
+        rc = -EAGAIN;
+    if (rc == 0 && in_place &&
+        !hsr_delta_room_take(session->engine, hsr_window_bytes(basis->plan.base_size)))
+        rc = target->bases > 0 ? -EAGAIN : HSR_E_MEMORY_BOUND; /* one that ends wakes us, or none */
+    if (rc < 0)
+        hsr_basis_close(&session->home->loop, &basis->basis);
+    return rc;
+}
+
+/* There will be no delta: the source may send all of it. */
+static void basis_whole(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    struct hsr_want_item item = { .index = index, .action = HSR_WANT_WHOLE };
+
+    target->session->progress.delta.fallbacks++;
+    page->entries[index].delta = false;
+    hsr_target_basis_drop(target, page, index);
+    hsr_target_want(page, item.index, &item);
+    hsr_session_wake(target->session);
+}
+
+/* Give the hands what they can take. False: nothing was. */
+static bool bases_deal(struct hsr_target *target)
+{
+    struct hsr_list *node = target->signing.next;
+    bool moved = false;
+
+    while (node != &target->signing && !hsr_list_empty(&target->pieces_free)) {
+        struct target_basis *basis = hsr_container_of(node, struct target_basis, node);
+        struct hsr_hand *hand;
+
+        if (basis->rc < 0 || basis->dealt == basis->plan.base_size) {
+            node = node->next;
+            continue;
+        }
+        hand = hsr_crew_hand(&target->signers);
+        if (hand == NULL)
+            break;
+        basis_lend(target, basis, hand);
+        moved = true;
+    }
+    return moved;
+}
+
+static void basis_lend(struct hsr_target *target, struct target_basis *basis, struct hsr_hand *hand)
+{
+    struct target_piece *piece =
+        hsr_container_of(hsr_list_pop_head(&target->pieces_free), struct target_piece, node);
+    uint64_t blocks = HSR_MIN(TARGET_PIECE_BYTES / basis->plan.block_size,
+                              TARGET_PIECE_SUMS / hsr_delta_sum_size(&basis->plan));
+    uint64_t size = blocks * basis->plan.block_size;
+
+    hsr_assert(blocks > 0);
+    piece->basis = basis;
+    piece->begun = piece->done = false;
+    piece->sign = (struct hsr_sign){ .fd = basis->basis.fd,
+                                     .io = { .call = target->session->call_io },
+                                     .plan = basis->plan,
+                                     .key = &target->delta_key,
+                                     .offset = basis->dealt,
+                                     .sums = piece->sums };
+    basis->dealt = HSR_MIN(basis->dealt + size, basis->plan.base_size);
+    piece->sign.end = basis->dealt;
+    hsr_list_push_tail(&basis->pieces, &piece->node);
+    hsr_crew_lend(hand, &piece->task);
+}
+
+/* Send the pieces that are next; false: there is no room. */
+static bool basis_send(struct hsr_target *target, struct target_basis *basis)
+{
+    if (!basis->page->want_sent)
+        return true;
+    while (!hsr_list_empty(&basis->pieces)) {
+        struct target_piece *piece =
+            hsr_container_of(basis->pieces.next, struct target_piece, node);
+
+        if (!piece->done)
+            return true;
+        if (basis->rc == 0 && !basis_send_piece(target, basis, piece))
+            return false;
+        hsr_list_remove(&piece->node);
+        hsr_list_push_tail(&target->pieces_free, &piece->node);
+    }
+    if (basis->rc < 0)
+        basis_whole(target, basis->page, basis->index);
+    else if (basis->sent == hsr_delta_blocks(&basis->plan))
+        hsr_list_remove(&basis->node);
+    return true;
+}
+
+static bool basis_send_piece(struct hsr_target *target, struct target_basis *basis,
+                             struct target_piece *piece)
+{
+    struct hsr_conn *conn = target->session->control;
+    size_t sums_size = (size_t)piece->sign.blocks * hsr_delta_sum_size(&basis->plan);
+    size_t room = HSR_SIG_HEAD_SIZE + sums_size;
+    struct hsr_sig sig = { .base_size = basis->plan.base_size,
+                           .block_log = (uint8_t)__builtin_ctz(basis->plan.block_size),
+                           .strong_size = (uint8_t)basis->plan.strong_size,
+                           .count = piece->sign.blocks,
+                           .sums = { piece->sums, sums_size } };
+    uint8_t *out = conn != NULL ? hsr_conn_begin(conn, room) : NULL;
+    int size;
+
+    if (out == NULL)
+        return false;
+    size = hsr_sig_encode(&sig, basis->sent, out, room);
+    hsr_assert(size > 0);
+    hsr_conn_commit(conn,
+                    (struct hsr_frame){ .kind = HSR_FRAME_SIG,
+                                        .page = basis->page->page,
+                                        .index = basis->index,
+                                        .offset = basis->sent },
+                    (size_t)size);
+    basis->sent += sig.count;
+    target->session->progress.delta.signature += sums_size;
+    return true;
+}
+
+/* Pieces that are lent hold its descriptor. */
+static void basis_free(struct hsr_target *target, struct target_basis *basis)
+{
+    hsr_assert(basis->dropped);
+    while (!hsr_list_empty(&basis->pieces)) {
+        struct target_piece *piece =
+            hsr_container_of(basis->pieces.next, struct target_piece, node);
+
+        if (!piece->done)
+            return; /* signer_back() comes here again */
+        hsr_list_remove(&piece->node);
+        hsr_list_push_tail(&target->pieces_free, &piece->node);
+    }
+    hsr_basis_close(&target->session->home->loop, &basis->basis);
+    if (target->session->options & HSR_OPT_INPLACE)
+        hsr_delta_room_give(target->session->engine, hsr_window_bytes(basis->plan.base_size));
+    free(basis);
+}
+
+/* ---- at a hand ---- */
+
+static int signer_begin(struct hsr_hand *hand)
+{
+    hand->own = aligned_alloc(HSR_FILEIO_ALIGN_MAX, HSR_SIGN_MEMORY);
+    return hand->own != NULL ? 0 : -ENOMEM;
+}
+
+static void signer_end(struct hsr_hand *hand)
+{
+    free(hand->own);
+}
+
+static bool signer_step(struct hsr_hand *hand, struct hsr_crew_task *task)
+{
+    struct target_piece *piece = hsr_container_of(task, struct target_piece, task);
+    struct hsr_loop *loop = &hand->shard->loop;
+    enum hsr_sign_result result;
+
+    if (!piece->begun)
+        hsr_sign_begin(&piece->sign, loop, &hand->task, hand->own);
+    piece->begun = true;
+    do {
+        result = hsr_sign_step(&piece->sign, 0);
+    } while (result == HSR_SIGN_MORE && !hsr_loop_pressed(loop));
+    hand->parked = result == HSR_SIGN_WAITS;
+    return result == HSR_SIGN_DONE;
+}
+
+static bool signer_busy(const struct hsr_hand *hand)
+{
+    struct target_piece *piece;
+
+    if (hsr_list_empty(&hand->tasks))
+        return false;
+    piece = hsr_container_of(hand->tasks.next, struct target_piece, task.node);
+    return piece->begun && !hsr_sign_stop(&piece->sign);
+}
+
+static void signer_back(struct hsr_session *session, struct hsr_crew_task *task)
+{
+    struct target_piece *piece = hsr_container_of(task, struct target_piece, task);
+    struct target_basis *basis = piece->basis;
+
+    piece->done = true;
+    if (basis->rc == 0)
+        basis->rc = piece->sign.rc;
+    if (basis->dropped)
+        basis_free(session->target, basis);
+}
