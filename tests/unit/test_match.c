@@ -212,6 +212,12 @@ static void test_match_goes_on_behind_new_bytes(void)
     r = delta_run(&c);
     CHECK(r.same);
     CHECK_EQ(r.literal, 4096);
+
+    delta_random(fresh, 4096, 20); /* there before anything was found */
+    memcpy(fresh + 50 * 4096, base + 50 * 4096, 4096);
+    r = delta_run(&c);
+    CHECK(r.same);
+    CHECK_EQ(r.literal, 4096);
 }
 
 static void test_match_one_percent_costs_little_more_than_itself(void)
