@@ -223,6 +223,32 @@ int hawser_push(hawser_client *client, const char *const *sources, size_t source
     return call_end(&call, rc, ret_stats);
 }
 
+int hawser_verify(hawser_client *client, const char *const *sources, size_t source_count,
+                  const char *url, const hawser_transfer_opts *opts, hawser_stats *ret_stats)
+{
+    struct call call;
+    int rc;
+
+    if (ret_stats != NULL)
+        *ret_stats = (hawser_stats){ 0 };
+    hsr_require(client != NULL, HSR_E_USAGE);
+    if (sources == NULL || source_count == 0 || url == NULL)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "verify needs a source and a URL");
+    rc = call_begin(&call, client, HSR_ROLE_SOURCE, &url, 1, opts);
+    call.spec.options &= ~(HSR_OPT_DISCARD | HSR_OPT_SIZE_ONLY | HSR_OPT_IGNORE_EXISTING |
+                           HSR_OPT_DELTA | HSR_OPT_INPLACE);
+    call.spec.options |= HSR_OPT_VERIFY | HSR_OPT_DRY_RUN | HSR_OPT_CHECKSUM | HSR_OPT_NAMES;
+    if (call.opts.files == NULL) /* of a list nothing is too much */
+        call.spec.options |= HSR_OPT_DELETE;
+    call.spec.delete_max = UINT64_MAX;
+    call.spec.block_log = 0;
+    if (rc == 0)
+        rc = push_run(&call, sources, source_count);
+    call.stats.differences =
+        call.stats.files + call.stats.created + call.stats.touched + call.stats.deleted;
+    return call_end(&call, rc, ret_stats);
+}
+
 /* ---- pull ---- */
 
 int hsr_client_probe(struct hawser_client *client, const hawser_url *url, uint32_t *ret_mode)

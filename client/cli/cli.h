@@ -25,7 +25,8 @@ enum cli_command {
     CLI_PULL = 2,
     CLI_LS = 4,
     CLI_STAT = 8,
-    CLI_DOCTOR = 16
+    CLI_DOCTOR = 16,
+    CLI_VERIFY = 32
 }; /* bits: an option belongs to several */
 
 enum cli_progress { CLI_PROGRESS_AUTO, CLI_PROGRESS_ON, CLI_PROGRESS_OFF };
@@ -123,6 +124,9 @@ const char *cli_hint(int code);
 int cli_exit_code(const struct cli_output *output, int code);
 
 const char *cli_note_name(enum hawser_note note);
+
+/** The same in words of verify: "missing", "extra", "differs", "metadata". */
+const char *cli_difference_name(enum hawser_note note);
 const char *cli_durability_name(enum hawser_durability durability);
 const char *cli_digest_name(enum hawser_digest digest);
 
@@ -131,6 +135,7 @@ const char *cli_digest_name(enum hawser_digest digest);
 void cli_json_start(const struct cli_options *options, const hawser_client *client);
 void cli_json_progress(const hawser_progress *progress);
 void cli_json_note(const hawser_event *event);
+void cli_json_difference(const hawser_event *event);
 void cli_json_error(const char *path, int code, const char *message);
 void cli_json_summary(const struct cli_options *options, const hawser_stats *stats, int code,
                       int exit_code);

@@ -166,7 +166,10 @@ void cli_json_start(const struct cli_options *options, const hawser_client *clie
 
     hawser_engine_info(client, info, sizeof(info));
     put_text(object, "version", hawser_version());
-    put_text(object, "command", options->command == CLI_PUSH ? "push" : "pull");
+    put_text(object, "command",
+             options->command == CLI_VERIFY ? "verify"
+             : options->command == CLI_PUSH ? "push"
+                                            : "pull");
     for (size_t i = 0; i < options->arg_count; i++) {
         bool exact;
 
@@ -225,6 +228,24 @@ void cli_json_progress(const hawser_progress *progress)
     line_end(object);
 }
 
+void cli_json_difference(const hawser_event *event)
+{
+    struct json_object *object = line_new("difference");
+    struct json_object *differs = json_object_new_array();
+
+    put_text(object, "event", cli_difference_name(event->note));
+    put_raw(object, "path", event->path);
+    for (const char *at = event->text; *at != '\0';) {
+        size_t size = strcspn(at, ",");
+
+        json_object_array_add(differs, json_object_new_string_len(at, (int)size));
+        at += size;
+        at += strspn(at, ", ");
+    }
+    put(object, "differs", differs);
+    line_end(object);
+}
+
 void cli_json_note(const hawser_event *event)
 {
     bool failed = event->note == HAWSER_NOTE_FAILED;
@@ -280,10 +301,14 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));
     put_stages(object, stats->limit, stats->stages);
+    if (options->command == CLI_VERIFY)
+        put_count(object, "differences", stats->differences);
     put_text(object, "digest", cli_digest_name(options->transfer.digest));
     put_text(object, "durability", cli_durability_name(stats->durability));
     if (stats->congestion[0] != '\0')
         put_text(object, "congestion", stats->congestion);
+    if (options->command == CLI_VERIFY)
+        put_count(object, "differences", stats->differences);
     put(object, "dry_run", json_object_new_boolean(options->transfer.dry_run));
     if (options->transfer.discard)
         put(object, "discard", json_object_new_boolean(true));

@@ -1,5 +1,5 @@
-/* hawser: push, pull, ls, stat, doctor, bench. Everything it does goes through libhawser's public
- * API. */
+/* hawser: push, pull, verify, ls, stat, doctor, bench. Everything it does goes through libhawser's
+ * public API. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +31,9 @@ static int transfer(struct cli_options *options, struct cli_output *output, haws
     if (options->command == CLI_PUSH)
         rc = hawser_push(client, options->args, last, options->args[last], &options->transfer,
                          &stats);
+    else if (options->command == CLI_VERIFY)
+        rc = hawser_verify(client, options->args, last, options->args[last], &options->transfer,
+                           &stats);
     else
         rc = hawser_pull(client, options->args, last, options->args[last], &options->transfer,
                          &stats);
@@ -43,6 +46,8 @@ static int transfer(struct cli_options *options, struct cli_output *output, haws
     /* A usage error or a refused connection did nothing that could be summed up. */
     if (options->json || rc == 0 || rc == HAWSER_E_PARTIAL || stats.entries_seen > 0)
         cli_output_summary(output, &stats, rc);
+    if (rc == 0 && stats.differences > 0)
+        return CLI_EXIT_PARTIAL;
     return cli_exit_code(output, rc);
 }
 
@@ -115,9 +120,9 @@ int main(int argc, char **argv)
     if (options.command == CLI_DOCTOR) /* looks at limits as they were given, needs no client */
         return output_end(cli_doctor(&options, &output));
     descriptors_raise();
-    if (options.command == CLI_PUSH || options.command == CLI_PULL)
+    if (options.command & (CLI_PUSH | CLI_PULL | CLI_VERIFY))
         options.client.near_path =
-            options.args[options.command == CLI_PUSH ? 0 : options.arg_count - 1];
+            options.args[options.command == CLI_PULL ? options.arg_count - 1 : 0];
     rc = trace_open(&options, words, sizeof(words));
     if (rc == 0)
         rc = hawser_client_open(&options.client, &client, words, sizeof(words));
@@ -130,7 +135,7 @@ int main(int argc, char **argv)
         hawser_engine_info(client, words, sizeof(words));
         fprintf(stderr, "hawser %s: %s\n", hawser_version(), words);
     }
-    if (options.command == CLI_PUSH || options.command == CLI_PULL)
+    if (options.command & (CLI_PUSH | CLI_PULL | CLI_VERIFY))
         code = transfer(&options, &output, client);
     else
         code = look(&options, &output, client);

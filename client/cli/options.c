@@ -17,7 +17,8 @@
 
 #define MOVE (CLI_PUSH | CLI_PULL)
 #define LOOK (CLI_LS | CLI_STAT)
-#define ALL (MOVE | LOOK)
+#define COMPARE (MOVE | CLI_VERIFY)
+#define ALL (COMPARE | LOOK)
 #define EVERY (ALL | CLI_DOCTOR)
 
 enum option_id {
@@ -77,12 +78,12 @@ static const struct option_row rows[] = {
     { OPTION_CHECKSUM, "checksum", NULL, MOVE, "compare digests where size and time agree" },
     { OPTION_DELETE, "delete", NULL, MOVE, "remove what the source does not have" },
     { OPTION_MAX_DELETE, "max-delete", "N", MOVE, "with --delete: remove at most N entries" },
-    { OPTION_EXCLUDE, "exclude", "PATTERN", MOVE, "leave out what matches" },
-    { OPTION_INCLUDE, "include", "PATTERN", MOVE, "keep what matches; the first match decides" },
-    { OPTION_EXCLUDE_FROM, "exclude-from", "FILE", MOVE, "patterns, one a line; - is stdin" },
-    { OPTION_INCLUDE_FROM, "include-from", "FILE", MOVE, "the same for --include" },
-    { OPTION_FILES_FROM, "files-from", "FILE", MOVE, "move only the paths listed; - is stdin" },
-    { OPTION_FROM0, "from0", NULL, MOVE, "items of those files end with NUL" },
+    { OPTION_EXCLUDE, "exclude", "PATTERN", COMPARE, "leave out what matches" },
+    { OPTION_INCLUDE, "include", "PATTERN", COMPARE, "keep what matches; the first match decides" },
+    { OPTION_EXCLUDE_FROM, "exclude-from", "FILE", COMPARE, "patterns, one a line; - is stdin" },
+    { OPTION_INCLUDE_FROM, "include-from", "FILE", COMPARE, "the same for --include" },
+    { OPTION_FILES_FROM, "files-from", "FILE", COMPARE, "move only the paths listed; - is stdin" },
+    { OPTION_FROM0, "from0", NULL, COMPARE, "items of those files end with NUL" },
     { OPTION_SIZE_ONLY, "size-only", NULL, MOVE, "the same size is the same file" },
     { OPTION_IGNORE_EXISTING, "ignore-existing", NULL, MOVE, "leave existing files as they are" },
     { OPTION_BWLIMIT, "bwlimit", "RATE", MOVE, "bytes a second; plain numbers are KiB/s" },
@@ -92,20 +93,20 @@ static const struct option_row rows[] = {
     { OPTION_CONGESTION, "congestion", "NAME", MOVE, "TCP's congestion control; auto, system" },
     { OPTION_MEMORY, "memory", "SIZE", ALL, "for all buffers and tables together" },
     { OPTION_SHARDS, "shards", "N|auto", ALL, "threads with a ring each; auto: one a core" },
-    { OPTION_DIGEST, "digest", "KIND", MOVE, "xxh3 (default) or blake3" },
+    { OPTION_DIGEST, "digest", "KIND", COMPARE, "xxh3 (default) or blake3" },
     { OPTION_DURABILITY, "durability", "LEVEL", MOVE, "received, written or durable (default)" },
-    { OPTION_IO, "io", "MODE", MOVE, "disk: auto (default), direct or buffered" },
+    { OPTION_IO, "io", "MODE", COMPARE, "disk: auto (default), direct or buffered" },
     { OPTION_ZERO_COPY, "zero-copy", "MODE", MOVE, "sending: off (default), auto or on" },
     { OPTION_JSON, "json", NULL, EVERY, "one JSON object a line on stdout; doctor: one" },
-    { OPTION_PROGRESS, "progress", NULL, MOVE, "show progress even without a terminal" },
-    { OPTION_NO_PROGRESS, "no-progress", NULL, MOVE, "never show progress" },
-    { OPTION_NO_OWNER, "no-owner", NULL, MOVE, "do not keep owner and group" },
-    { OPTION_NO_TIMES, "no-times", NULL, MOVE, "do not keep modification times" },
-    { OPTION_NO_XATTRS, "no-xattrs", NULL, MOVE, "do not keep extended attributes and ACLs" },
-    { OPTION_NO_HARD_LINKS, "no-hard-links", NULL, MOVE, "hard links become files" },
-    { OPTION_COPY_LINKS, "copy-links", NULL, MOVE, "move what symlinks point to" },
+    { OPTION_PROGRESS, "progress", NULL, COMPARE, "show progress even without a terminal" },
+    { OPTION_NO_PROGRESS, "no-progress", NULL, COMPARE, "never show progress" },
+    { OPTION_NO_OWNER, "no-owner", NULL, COMPARE, "do not keep owner and group" },
+    { OPTION_NO_TIMES, "no-times", NULL, COMPARE, "do not keep modification times" },
+    { OPTION_NO_XATTRS, "no-xattrs", NULL, COMPARE, "do not keep extended attributes and ACLs" },
+    { OPTION_NO_HARD_LINKS, "no-hard-links", NULL, COMPARE, "hard links become files" },
+    { OPTION_COPY_LINKS, "copy-links", NULL, COMPARE, "move what symlinks point to" },
     { OPTION_TIMEOUT, "timeout", "SECONDS", ALL, "silence of the server that ends the run" },
-    { OPTION_TRACE, "trace", "FILE", MOVE, "at the end: what the threads did last" },
+    { OPTION_TRACE, "trace", "FILE", COMPARE, "at the end: what the threads did last" },
     { OPTION_HELP, "help", NULL, EVERY, "print this" },
     { OPTION_VERSION, "version", NULL, EVERY, "print the version" },
 };
@@ -120,6 +121,7 @@ static const struct {
 } commands[] = {
     { "push", CLI_PUSH, "SRC... hawser://HOST[:PORT]/EXPORT[/PATH]", "Copy to a server" },
     { "pull", CLI_PULL, "hawser://HOST[:PORT]/EXPORT[/PATH]... DEST", "Copy from a server" },
+    { "verify", CLI_VERIFY, "SRC... hawser://HOST[:PORT]/EXPORT[/PATH]", "Compare with a server" },
     { "ls", CLI_LS, "hawser://HOST[:PORT]/EXPORT[/PATH]", "List a directory of a server" },
     { "stat", CLI_STAT, "hawser://HOST[:PORT]/EXPORT[/PATH]", "Everything about one path" },
     { "doctor", CLI_DOCTOR, "[PATH]...", "Say what of this machine to change" },
@@ -478,7 +480,8 @@ static int options_read(int argc, char **argv, unsigned index, struct cli_option
         if ((row->commands & options->command) == 0)
             return index < COMMAND_COUNT
                        ? cli_usage("%s takes no --%s", commands[index].name, row->name)
-                       : cli_usage("the command comes first: push, pull, ls, stat or doctor");
+                       : cli_usage(
+                             "the command comes first: push, pull, verify, ls, stat or doctor");
         rc = option_apply(row, optarg, options);
     }
     return rc;
@@ -497,7 +500,7 @@ static int url_check(const char *text)
 /* The words that are no options, as the command wants them. */
 static int args_check(const struct cli_options *options, unsigned index)
 {
-    bool move = (options->command & MOVE) != 0, look = (options->command & LOOK) != 0;
+    bool move = (options->command & COMPARE) != 0, look = (options->command & LOOK) != 0;
     int rc = -1;
 
     if ((move && options->arg_count < 2) || (look && options->arg_count != 1))
@@ -505,7 +508,8 @@ static int args_check(const struct cli_options *options, unsigned index)
                          commands[index].args);
     for (size_t i = 0; rc == -1 && i < options->arg_count; i++) {
         bool last = i + 1 == options->arg_count;
-        bool is_url = options->command == CLI_PUSH ? last : look || (move && !last);
+        bool from_here = options->command == CLI_PUSH || options->command == CLI_VERIFY;
+        bool is_url = from_here ? last : look || (move && !last);
         const char *text = options->args[i];
 
         if (*text == '\0')
@@ -514,7 +518,7 @@ static int args_check(const struct cli_options *options, unsigned index)
             rc = url_check(text);
         else if (strncmp(text, "hawser://", 9) == 0)
             rc = cli_usage("%s: %s", text,
-                           options->command == CLI_PUSH   ? "only the last word of push is a URL"
+                           from_here                      ? "only the last word is a URL"
                            : options->command == CLI_PULL ? "the last word of pull is a local path"
                                                           : "doctor looks at this machine");
     }
@@ -534,7 +538,7 @@ static int options_finish(struct cli_options *options, unsigned index)
     if (options->files_from != NULL) {
         if (options->arg_count != 2)
             return cli_usage("--files-from goes with one %s",
-                             options->command == CLI_PUSH ? "source directory" : "URL");
+                             options->command == CLI_PULL ? "URL" : "source directory");
         error = cli_lines_read(options->files_from, options->from0, !options->from0, files_line,
                                options);
         if (error != 0)
@@ -563,15 +567,17 @@ int cli_options_parse(int argc, char **argv, struct cli_options *ret_options)
     int rc;
 
     if (argc < 2)
-        return cli_usage("which command? push, pull, ls, stat, doctor or bench");
+        return cli_usage("which command? push, pull, verify, ls, stat, doctor or bench");
     while (index < COMMAND_COUNT && strcmp(argv[1], commands[index].name) != 0)
         index++;
     if (index == COMMAND_COUNT) {
         if (argv[1][0] != '-')
             return cli_usage(
-                "%s: no such command; there are push, pull, ls, stat, doctor and bench", argv[1]);
+                "%s: no such command; there are push, pull, verify, ls, stat, doctor and bench",
+                argv[1]);
         rc = options_read(argc, argv, index, &options);
-        return rc != -1 ? rc : cli_usage("which command? push, pull, ls, stat, doctor or bench");
+        return rc != -1 ? rc
+                        : cli_usage("which command? push, pull, verify, ls, stat, doctor or bench");
     }
     options.command = commands[index].command;
     rc = options_read(argc - 1, argv + 1, index, &options);

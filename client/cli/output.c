@@ -43,6 +43,20 @@ const char *cli_note_name(enum hawser_note note)
     return "note"; /* of a newer library */
 }
 
+const char *cli_difference_name(enum hawser_note note)
+{
+    switch (note) {
+    case HAWSER_NOTE_CREATED:
+        return "missing";
+    case HAWSER_NOTE_DELETED:
+        return "extra";
+    case HAWSER_NOTE_TOUCHED:
+        return "metadata";
+    default:
+        return "differs";
+    }
+}
+
 const char *cli_durability_name(enum hawser_durability durability)
 {
     switch (durability) {
@@ -229,6 +243,23 @@ static void note_words(const hawser_event *event, const char *kind)
     fputc('\n', stderr);
 }
 
+/* "missing PATH", "differs PATH: content, mtime" */
+static void difference_show(struct cli_output *output, const hawser_event *event)
+{
+    char text[256];
+
+    if (output->options->json) {
+        cli_json_difference(event);
+        return;
+    }
+    live_clear(output);
+    if (output->options->quiet)
+        return;
+    hawser_escape(event->text, strnlen(event->text, sizeof(text) / 4 - 1), text, sizeof(text));
+    printf("%s %s%s%s\n", cli_difference_name(event->note),
+           *event->path != '\0' ? safe(event->path) : ".", *text != '\0' ? ": " : "", text);
+}
+
 static void note_show(struct cli_output *output, const hawser_event *event)
 {
     const struct cli_options *options = output->options;
@@ -242,6 +273,10 @@ static void note_show(struct cli_output *output, const hawser_event *event)
         }
         if (hawser_error_class(event->code) == HAWSER_CLASS_INTEGRITY)
             output->damaged = true;
+    }
+    if (options->command == CLI_VERIFY && event->note >= HAWSER_NOTE_CREATED) {
+        difference_show(output, event);
+        return;
     }
     if (options->json)
         cli_json_note(event);
@@ -288,6 +323,23 @@ static void summary_count(const char *what, uint64_t count)
         printf(", %s %s", cli_count_print(count, text, sizeof(text)), what);
 }
 
+/* What verify has to say. */
+static void verify_summary(const struct cli_options *options, const hawser_stats *stats, int code)
+{
+    char differences[32], names[32], bytes[32], failed[32];
+    double seconds = (double)stats->elapsed_ns / 1e9;
+
+    if (code != 0)
+        printf(code == HAWSER_E_PARTIAL ? "not complete: " : "ended early: ");
+    printf("%s difference%s, %s names here, %s in files, %.2f s, digest %s, %s failed\n",
+           cli_count_print(stats->differences, differences, sizeof(differences)),
+           stats->differences == 1 ? "" : "s",
+           cli_count_print(stats->entries_seen, names, sizeof(names)),
+           cli_bytes_print((double)stats->bytes_seen, bytes, sizeof(bytes)), seconds,
+           cli_digest_name(options->transfer.digest),
+           cli_count_print(stats->failed, failed, sizeof(failed)));
+}
+
 static bool nothing_done(const hawser_stats *stats)
 {
     return stats->files == 0 && stats->created == 0 && stats->touched == 0 && stats->deleted == 0;
@@ -320,19 +372,25 @@ static void summary_stages(const hawser_stats *stats)
 void cli_output_summary(struct cli_output *output, const hawser_stats *stats, int code)
 {
     const struct cli_options *options = output->options;
+    bool differs = code == 0 && stats->differences > 0;
     double seconds = (double)stats->elapsed_ns / 1e9;
     char files[32], bytes[32], wire[32], rate[32], failed[32], seen[32];
 
     live_clear(output);
     fflush(stderr);
     if (options->json) {
-        cli_json_summary(options, stats, code, cli_exit_code(output, code));
+        cli_json_summary(options, stats, code,
+                         differs ? CLI_EXIT_PARTIAL : cli_exit_code(output, code));
         return;
     }
     if (options->quiet)
         return;
     if (options->verbose > 0)
         summary_stages(stats);
+    if (options->command == CLI_VERIFY) {
+        verify_summary(options, stats, code);
+        return;
+    }
     if (options->transfer.discard)
         printf("discarded, nothing was kept: ");
     else if (options->transfer.dry_run)

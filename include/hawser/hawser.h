@@ -346,6 +346,7 @@ typedef struct hawser_stats {
     uint64_t unchanged; /* needed nothing */
     uint64_t deleted;
     uint64_t failed; /* entries that failed; each was named in an event */
+    uint64_t differences; /* hawser_verify(): names that differ, are missing, or are too many */
     uint64_t entries_seen;
     uint64_t files_seen;
     uint64_t bytes_seen;
@@ -399,6 +400,22 @@ HAWSER_API int hawser_push(hawser_client *client, const char *const *sources, si
 HAWSER_API int hawser_pull(hawser_client *client, const char *const *urls, size_t url_count,
                            const char *target, const hawser_transfer_opts *opts,
                            hawser_stats *ret_stats);
+
+/** Compare trees here with one on a server, by digest: nothing moves, nothing changes, and an
+ * export that may only be read will do. Each difference is an event: HAWSER_NOTE_CREATED: the
+ * server has no such name; HAWSER_NOTE_DELETED: only the server has it; HAWSER_NOTE_UPDATED:
+ * content or type differ; HAWSER_NOTE_TOUCHED: only metadata. `text` says of the last two what:
+ * some of "content", "type", "size", "mode", "owner", "mtime", "xattrs", "link", with ", " between
+ * them.
+ *
+ * @param opts       as for hawser_push(); what is about moving is ignored, so are `checksum`,
+ *                   `dry_run`, `delete_extraneous` and `names`, which are implied
+ * @param ret_stats  `differences`; `unchanged` is what is the same
+ * @return as hawser_push(): 0 also if there are differences; HAWSER_E_PARTIAL: something could not
+ * be compared; HAWSER_E_VERSION: the server cannot. Blocks. Since 0.1. */
+HAWSER_API int hawser_verify(hawser_client *client, const char *const *sources, size_t source_count,
+                             const char *url, const hawser_transfer_opts *opts,
+                             hawser_stats *ret_stats);
 
 /* ---- looking ---- */
 

@@ -129,7 +129,7 @@ static struct hsr_open open_good(void)
                               .digest = HSR_DIGEST_XXH3,
                               .durability = HSR_DURABILITY_WRITTEN,
                               .block_log = 12,
-                              .options = HSR_OPTS_ALL & ~HSR_OPT_DISCARD,
+                              .options = HSR_OPTS_ALL & ~(HSR_OPT_DISCARD | HSR_OPT_VERIFY),
                               .streams = 8,
                               .depth = 4,
                               .chunk = 65536,
@@ -151,7 +151,7 @@ static void test_message_open(void)
     CHECK_POKED(open, &open, 0, 3, HSR_E_PROTOCOL);
     CHECK_POKED(open, &open, 0, HSR_ROLE_SOURCE, HSR_E_PROTOCOL); /* but paths is 3 */
     CHECK_POKED(open, &open, 1, 0, HSR_E_PROTOCOL);
-    CHECK_POKED(open, &open, 1, 3, HSR_E_PROTOCOL); /* blake3 is not in version 1 */
+    CHECK_POKED(open, &open, 1, 3, HSR_E_PROTOCOL);
     CHECK_POKED(open, &open, 2, 0, HSR_E_PROTOCOL);
     CHECK_POKED(open, &open, 2, 4, HSR_E_PROTOCOL);
     CHECK_POKED(open, &open, 3, 8, HSR_E_LIMIT); /* blocks of 256 bytes */
@@ -174,6 +174,12 @@ static void test_message_open(void)
     open.role = HSR_ROLE_SOURCE;
     open.paths = 0;
     CHECK(hsr_open_encode(&open, out, sizeof(out)) > 0);
+    open.options = HSR_OPT_VERIFY | HSR_OPT_DRY_RUN | HSR_OPT_CHECKSUM; /* the same, comparing */
+    CHECK_PAYLOAD(open, &open);
+    CHECK_REFUSED(open, open, options, HSR_OPT_VERIFY | HSR_OPT_DRY_RUN, HSR_E_PROTOCOL);
+    CHECK_REFUSED(open, open, options, HSR_OPT_VERIFY | HSR_OPT_CHECKSUM, HSR_E_PROTOCOL);
+    CHECK_REFUSED(open, open, options, open.options | HSR_OPT_DISCARD, HSR_E_PROTOCOL);
+    CHECK_REFUSED(open, open, role, HSR_ROLE_TARGET, HSR_E_PROTOCOL);
     open.options = HSR_OPT_DISCARD;
     CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_PROTOCOL);
     open = open_good();

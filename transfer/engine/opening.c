@@ -34,6 +34,20 @@ static void opening_digest(struct hsr_session *session, uint8_t kind)
     session->tally_budget = HSR_TALLY_BUDGET;
 }
 
+/* Is all that is asked for in force? */
+static bool opening_agreed(const struct hsr_open *open, uint64_t features)
+{
+    uint64_t needed = 0;
+
+    if (open->options & HSR_OPT_VERIFY)
+        needed |= HSR_FEATURE_COMPARE;
+    if (open->options & (HSR_OPT_DELTA | HSR_OPT_INPLACE))
+        needed |= HSR_FEATURE_DELTA;
+    if (open->digest == HSR_DIGEST_BLAKE3)
+        needed |= HSR_FEATURE_BLAKE3;
+    return (features & needed) == needed;
+}
+
 int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
 {
     struct hsr_shard *shard = conn->shard;
@@ -41,14 +55,10 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     struct hsr_session *session;
     int rc;
 
-    hsr_require(open->digest != HSR_DIGEST_BLAKE3 || (conn->features & HSR_FEATURE_BLAKE3),
-                HSR_E_PROTOCOL);
+    hsr_require(opening_agreed(open, conn->features), HSR_E_PROTOCOL);
     hsr_require(!atomic_load(&shard->engine->draining), HSR_E_SHUTDOWN);
     hsr_require(atomic_load(&shard->engine->sessions) < config->plan.sessions, HSR_E_BUSY);
     hsr_require(!(open->options & HSR_OPT_DISCARD) || config->bench, HSR_E_DENIED);
-    hsr_require(!(open->options & (HSR_OPT_DELTA | HSR_OPT_INPLACE)) ||
-                    (conn->features & HSR_FEATURE_DELTA) != 0,
-                HSR_E_PROTOCOL);
     session = hsr_session_create(shard, false);
     if (session == NULL)
         return -ENOMEM;
@@ -86,9 +96,10 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     if (rc == 0 && open->rules.size > 0)
         rc = hsr_filter_create(open->rules, &session->filter);
     if (rc == 0)
-        rc = config->authorize(config->context, (const struct sockaddr *)&conn->address,
-                               open->export_name, session->role == HSR_ROLE_TARGET,
-                               &session->root_fd);
+        rc = config->authorize(
+            config->context, (const struct sockaddr *)&conn->address, open->export_name,
+            session->role == HSR_ROLE_TARGET && !(session->options & HSR_OPT_VERIFY),
+            &session->root_fd);
     if (rc == 0)
         rc = opening_root(session, open->path);
     if (rc == 0)
@@ -324,6 +335,7 @@ static int opening_send_open(struct hsr_session *session)
 {
     const struct hsr_job_spec *spec = &session->spec;
     bool blake3 = (session->features & HSR_FEATURE_BLAKE3) != 0;
+    bool compare = (session->features & HSR_FEATURE_COMPARE) != 0;
     struct hsr_open open = {
         .role = spec->role,
         .digest = spec->digest,
@@ -345,6 +357,7 @@ static int opening_send_open(struct hsr_session *session)
     int size;
 
     hsr_require(spec->digest != HSR_DIGEST_BLAKE3 || blake3, HSR_E_VERSION);
+    hsr_require(!(spec->options & HSR_OPT_VERIFY) || compare, HSR_E_VERSION);
     hsr_assert(out != NULL); /* only HELLO was queued before */
     size = hsr_open_encode(&open, out, HSR_CONTROL_PAYLOAD_MAX);
     if (size < 0)

@@ -612,6 +612,9 @@ static void reader_hash(struct hsr_hand *hand, struct read_job *job)
     start_ns = hsr_loop_clock(&hand->shard->loop);
     (void)hsr_digest_run_add(reader_run(reader, job), piece->bytes, piece->size); /* no frame */
     reader->hash_ns += hsr_loop_clock(&hand->shard->loop) - start_ns;
+    if (hand->crew->session->options & HSR_OPT_DRY_RUN) /* that is what such a run moves */
+        atomic_fetch_add_explicit(&hand->crew->session->counts.bytes, piece->size,
+                                  memory_order_relaxed);
     atomic_fetch_add_explicit(&reader->readers->hash_bytes, piece->size, memory_order_relaxed);
 }
 

@@ -37,6 +37,7 @@ int hsr_target_create(struct hsr_session *session)
     session->target = target;
     target->session = session;
     hsr_list_init(&target->slices_free);
+    hsr_list_init(&target->judged);
     hsr_list_init(&target->endings);
     hsr_list_init(&target->files);
     hsr_list_init(&target->asking);
@@ -96,7 +97,7 @@ void hsr_target_step(struct hsr_session *session)
     }
     hsr_target_decide(target);
     if (session->readers != NULL && session->state == HSR_SESSION_MOVING)
-        hsr_readers_step(session);
+        hsr_target_check_step(target);
     hsr_target_files_sum(target);
     hsr_target_files_commit(target);
     hsr_target_huge_step(target);
@@ -198,6 +199,7 @@ void hsr_target_destroy(struct hsr_session *session)
     free(target->pages);
     free(target->linking);
     free(target->reading);
+    free(target->compared);
     free(target->slices);
     free(target);
     session->target = NULL;
@@ -279,6 +281,27 @@ void hsr_target_tell(struct hsr_target *target, const struct target_dir *dir,
         return;
     (void)hsr_dir_path(&dir->dir, entry->name, path, sizeof(path));
     hsr_session_note(session, event, 0, "", path, entry->size);
+}
+
+void hsr_target_differs(struct hsr_target *target, const struct target_dir *dir,
+                        const struct hsr_entry *entry, enum hsr_note_event event, unsigned differs)
+{
+    struct hsr_session *session = target->session;
+    char path[HSR_ERROR_PATH_SIZE], text[HSR_DIFFERS_TEXT_SIZE];
+
+    if (!(session->options & HSR_OPT_NAMES))
+        return;
+    hsr_differs_text(differs, text);
+    (void)hsr_dir_path(&dir->dir, entry->name, path, sizeof(path));
+    hsr_session_note(session, event, 0, text, path, entry->size);
+}
+
+bool hsr_target_may_tell(const struct hsr_target *target)
+{
+    const struct hsr_session *session = target->session;
+
+    return session->client || !(session->options & HSR_OPT_DRY_RUN) || session->control == NULL ||
+           hsr_conn_begin(session->control, HSR_CONTROL_PAYLOAD_MAX) != NULL;
 }
 
 void hsr_target_warn(struct hsr_target *target, const struct target_dir *dir,

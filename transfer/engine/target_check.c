@@ -22,6 +22,7 @@ struct target_check {
 
 static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file);
 static void check_done(struct hsr_session *session, const struct hsr_read_file *file);
+static void check_compare(struct hsr_target *target, struct target_page *page, uint16_t index);
 static void check_both(struct hsr_target *target, struct target_page *page, uint16_t index);
 
 static const struct hsr_reader_ops check_reader = { .next = check_next, .done = check_done };
@@ -36,7 +37,10 @@ int hsr_target_check_add(struct hsr_target *target, struct target_page *page, ui
         page->checks = calloc(HSR_PAGE_ENTRIES_MAX, sizeof(*page->checks));
     if (target->reading == NULL)
         target->reading = calloc(HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX, sizeof(uint32_t));
-    hsr_require(page->checks != NULL && target->reading != NULL, -ENOMEM);
+    if (target->compared == NULL)
+        target->compared = calloc(HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX, sizeof(uint32_t));
+    hsr_require(page->checks != NULL && target->reading != NULL && target->compared != NULL,
+                -ENOMEM);
     if (session->readers == NULL)
         rc = hsr_readers_create(session, &check_reader);
     if (rc < 0)
@@ -64,8 +68,18 @@ int hsr_target_check_heard(struct hsr_target *target, struct target_page *page, 
     check->theirs_known = true;
     check->theirs_rc = answer->code;
     memcpy(check->theirs, answer->digest, sizeof(check->theirs));
-    check_both(target, page, (uint16_t)index);
+    check_compare(target, page, (uint16_t)index);
     return 0;
+}
+
+void hsr_target_check_step(struct hsr_target *target)
+{
+    hsr_readers_step(target->session);
+    while (target->compared_count > 0 && hsr_target_may_tell(target)) {
+        uint32_t key = target->compared[--target->compared_count];
+
+        check_both(target, &target->pages[key >> 16], (uint16_t)(key & 0xffff));
+    }
 }
 
 bool hsr_target_check_told(const struct target_page *page, uint32_t index)
@@ -109,7 +123,7 @@ static void check_done(struct hsr_session *session, const struct hsr_read_file *
         check->ours_known = true;
         check->ours_rc = file->rc;
         memcpy(check->ours, file->digest, sizeof(check->ours));
-        check_both(target, page, index);
+        check_compare(target, page, index);
         return;
     }
     if (file->rc == 0) { /* else it is replaced like any other */
@@ -121,23 +135,36 @@ static void check_done(struct hsr_session *session, const struct hsr_read_file *
     hsr_target_page_check(target, page);
 }
 
-/* Both sides have read it, or could not. */
+/* When both sides have read it, or could not: to be settled. */
+static void check_compare(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    if (!page->checks[index].ours_known || !page->checks[index].theirs_known)
+        return;
+    target->compared[target->compared_count++] = (uint32_t)(page - target->pages) << 16 | index;
+    hsr_session_wake(target->session);
+}
+
 static void check_both(struct hsr_target *target, struct target_page *page, uint16_t index)
 {
     const struct target_check *check = &page->checks[index];
+    struct target_entry *slot = &page->entries[index];
+    int compare = HSR_COMPARE_SAME;
     struct hsr_entry entry;
 
-    if (!check->ours_known || !check->theirs_known)
-        return;
     if (check->theirs_rc < 0) { /* the source tells why */
         hsr_target_settle(target, page, index, check->theirs_rc, NULL);
         return;
     }
+    if (check->ours_rc < 0 && (target->session->options & HSR_OPT_VERIFY)) {
+        hsr_target_settle(target, page, index, check->ours_rc, "read");
+        return;
+    }
+    if (check->ours_rc < 0 || memcmp(check->ours, check->theirs, sizeof(check->ours)) != 0) {
+        slot->differs |= HSR_DIFFERS_CONTENT;
+        compare = HSR_COMPARE_CONTENT;
+    } else if (slot->differs != 0) {
+        compare = HSR_COMPARE_METADATA;
+    }
     hsr_target_entry_read(target, page, index, &entry);
-    if (check->ours_rc < 0 || memcmp(check->ours, check->theirs, sizeof(check->ours)) != 0)
-        page->entries[index].differs |= HSR_DIFFERS_CONTENT;
-    hsr_target_dry(target, page, index, &entry,
-                   page->entries[index].differs & HSR_DIFFERS_CONTENT ? HSR_COMPARE_CONTENT
-                   : page->entries[index].differs != 0                ? HSR_COMPARE_METADATA
-                                                                      : HSR_COMPARE_SAME);
+    hsr_target_dry(target, page, index, &entry, compare);
 }

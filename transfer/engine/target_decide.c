@@ -10,6 +10,7 @@
 
 #define DECIDE_SLICE 64u /* entries begun before others get a turn: 5 us; 25 with mkdir */
 
+static void decide_verdicts(struct hsr_target *target);
 static bool decide_slice_open(struct hsr_target *target, struct target_page *page);
 static void decide_slice_lend(struct hsr_target *target);
 static bool decide_entry(struct hsr_target *target, struct target_page *page, uint16_t index);
@@ -26,6 +27,8 @@ static void decide_made(struct hsr_target *target, struct target_page *page, uin
                         const struct hsr_entry *entry, int compare, int rc);
 static void decide_link(struct hsr_target *target, struct target_page *page, uint16_t index,
                         const struct hsr_entry *entry);
+static void decide_link_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
+                            const struct hsr_entry *entry);
 static bool decide_link_ready(const struct hsr_target *target, uint32_t link_id);
 static void decide_owner(struct hsr_target *target, const struct hsr_entry *entry);
 
@@ -35,6 +38,7 @@ void hsr_target_decide(struct hsr_target *target)
     unsigned steps = 0;
 
     decide_clear(target);
+    decide_verdicts(target);
     while (session->state == HSR_SESSION_MOVING && target->decide_next != target->page_next) {
         struct target_page *page = &target->pages[target->decide_next % HSR_PAGES_MAX];
 
@@ -43,6 +47,8 @@ void hsr_target_decide(struct hsr_target *target)
                 hsr_session_wake(session); /* streams and hands of this shard get their turn */
                 return;
             }
+            if (!hsr_target_may_tell(target))
+                return; /* its `writable` wakes us */
             if (target->filling == NULL && !decide_slice_open(target, page))
                 return; /* all hands have enough: what comes back wakes us */
             if (!decide_entry(target, page, page->next))
@@ -59,14 +65,33 @@ void hsr_target_judged(struct hsr_session *session, struct hsr_crew_task *task)
 {
     struct target_slice *slice = hsr_container_of(task, struct target_slice, task);
     struct hsr_target *target = session->target;
-    struct target_page *page = slice->page;
 
-    hsr_assert(page->slices > 0 && slice->next == slice->count);
-    page->slices--;
-    for (uint16_t i = 0; i < slice->count && session->state == HSR_SESSION_MOVING; i++)
-        decide_judged(target, page, &slice->verdicts[i]);
-    hsr_list_push_tail(&target->slices_free, &slice->task.node);
-    hsr_target_page_check(target, page);
+    hsr_assert(slice->page->slices > 0 && slice->next == slice->count);
+    slice->next = 0; /* now: how many were taken */
+    hsr_list_push_tail(&target->judged, &slice->task.node);
+    decide_verdicts(target);
+}
+
+/* Take the verdicts that came back, as far as what is to be told of them has room. */
+static void decide_verdicts(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+
+    while (!hsr_list_empty(&target->judged)) {
+        struct target_slice *slice =
+            hsr_container_of(target->judged.next, struct target_slice, task.node);
+        struct target_page *page = slice->page;
+
+        while (slice->next < slice->count && session->state == HSR_SESSION_MOVING) {
+            if (!hsr_target_may_tell(target))
+                return;
+            decide_judged(target, page, &slice->verdicts[slice->next++]);
+        }
+        page->slices--;
+        hsr_list_remove(&slice->task.node);
+        hsr_list_push_tail(&target->slices_free, &slice->task.node);
+        hsr_target_page_check(target, page);
+    }
 }
 
 static bool decide_slice_open(struct hsr_target *target, struct target_page *page)
@@ -77,7 +102,8 @@ static bool decide_slice_open(struct hsr_target *target, struct target_page *pag
     if (target->hand == NULL)
         return false;
     node = hsr_list_pop_head(&target->slices_free);
-    hsr_assert(node != NULL); /* there is one more than the hands take */
+    if (node == NULL)
+        return false; /* verdicts wait for room to tell of them */
     target->filling = hsr_container_of(node, struct target_slice, task.node);
     target->filling->page = page;
     target->filling->count = target->filling->next = 0;
@@ -122,10 +148,12 @@ void hsr_target_links(struct hsr_target *target)
         struct hsr_entry entry;
 
         hsr_target_entry_read(target, page, index, &entry);
-        if (decide_link_ready(target, entry.link_id))
+        if (decide_link_ready(target, entry.link_id) && hsr_target_may_tell(target)) {
             decide_link(target, page, index, &entry);
-        else
+        } else {
+            target->links_moved |= decide_link_ready(target, entry.link_id); /* no room to tell */
             target->linking[kept++] = key;
+        }
     }
     target->linking_count = kept;
 }
@@ -389,12 +417,13 @@ void hsr_target_dry(struct hsr_target *target, struct target_page *page, uint16_
 {
     struct hsr_session *session = target->session;
     struct target_dir *dir = page->entries[index].dir;
+    uint16_t differs = page->entries[index].differs;
 
     if (compare == HSR_COMPARE_SAME) {
         session->totals.skipped++;
     } else if (compare == HSR_COMPARE_METADATA) {
         session->totals.touched++;
-        hsr_target_tell(target, dir, entry, HSR_NOTE_TOUCHED);
+        hsr_target_differs(target, dir, entry, HSR_NOTE_TOUCHED, differs);
     } else {
         if (entry->type == HSR_ENTRY_FILE && entry->size > 0 &&
             !(entry->flags & HSR_ENTRY_LINK_NEXT)) { /* a further name moves nothing */
@@ -403,8 +432,11 @@ void hsr_target_dry(struct hsr_target *target, struct target_page *page, uint16_
         } else {
             session->totals.created++;
         }
-        hsr_target_tell(target, dir, entry,
-                        compare == HSR_COMPARE_ABSENT ? HSR_NOTE_CREATED : HSR_NOTE_UPDATED);
+        dir->changed = true;
+        if (compare == HSR_COMPARE_ABSENT)
+            hsr_target_differs(target, dir, entry, HSR_NOTE_CREATED, 0);
+        else
+            hsr_target_differs(target, dir, entry, HSR_NOTE_UPDATED, differs);
     }
     hsr_target_settle(target, page, index, 0, NULL);
 }
@@ -424,6 +456,32 @@ static void decide_made(struct hsr_target *target, struct target_page *page, uin
     hsr_target_settle(target, page, index, rc, "create");
 }
 
+/* Is a further name one of the same file here, too? */
+static void decide_link_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
+                            const struct hsr_entry *entry)
+{
+    const struct target_dir *dir = page->entries[index].dir;
+    int compare = HSR_COMPARE_ABSENT;
+    struct hsr_existing existing = { 0 };
+    bool same = false;
+
+    if (!dir->fresh && !dir->phantom)
+        compare = hsr_tree_compare(&target->tree, &dir->dir, entry, &existing);
+    if (compare < 0) {
+        hsr_target_settle(target, page, index, compare, "stat");
+        return;
+    }
+    /* What is wrong with the file itself was told with its first name. */
+    if (compare != HSR_COMPARE_ABSENT && compare != HSR_COMPARE_OTHER_KIND) {
+        if (hsr_tree_link(&target->tree, &dir->dir, entry, &same) < 0)
+            same = false; /* the first name is not there, or is something else */
+        compare = same ? HSR_COMPARE_SAME : HSR_COMPARE_CONTENT;
+        existing.differs = same ? 0 : HSR_DIFFERS_LINK;
+    }
+    page->entries[index].differs = existing.differs;
+    hsr_target_dry(target, page, index, entry, compare);
+}
+
 /* A further name: the first is there, or will never be. */
 static void decide_link(struct hsr_target *target, struct target_page *page, uint16_t index,
                         const struct hsr_entry *entry)
@@ -438,11 +496,7 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
             target->links_failed_count == TARGET_LINKS_FAILED)
             rc = -ENOENT;
     if (session->options & HSR_OPT_DRY_RUN) {
-        int compare = dir->fresh || dir->phantom ? HSR_COMPARE_ABSENT
-                                                 : hsr_tree_compare(&target->tree, &dir->dir, entry,
-                                                                    &(struct hsr_existing){ 0 });
-
-        hsr_target_dry(target, page, index, entry, compare < 0 ? HSR_COMPARE_ABSENT : compare);
+        decide_link_dry(target, page, index, entry);
         return;
     }
     if ((session->options & HSR_OPT_IGNORE_EXISTING) && !dir->fresh &&

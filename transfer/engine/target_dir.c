@@ -17,6 +17,8 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
                       const struct hsr_entry *entry);
 static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir, int code);
 static void dir_finish(struct hsr_target *target, struct target_dir *dir);
+static int dir_finish_dry(struct hsr_target *target, struct target_dir *dir,
+                          const struct target_dir *parent, struct hsr_entry *entry);
 static void dir_root_keep(struct hsr_target *target);
 static void dir_settle_end(struct hsr_target *target, struct target_dir *dir, int code);
 
@@ -112,7 +114,7 @@ void hsr_target_dirs_finish(struct hsr_target *target)
         struct target_dir *dir = hsr_container_of(target->endings.next, struct target_dir, node);
         struct hsr_entry entry;
 
-        if (target->session->state != HSR_SESSION_MOVING)
+        if (target->session->state != HSR_SESSION_MOVING || !hsr_target_may_tell(target))
             return;
         if (slice++ >= DIR_PRUNE_STEPS && hsr_loop_pressed(&target->session->home->loop)) {
             hsr_session_wake(target->session);
@@ -308,6 +310,8 @@ static void dir_finish(struct hsr_target *target, struct target_dir *dir)
         }
         target->changed |= changed;
     }
+    if (dir->dead == 0 && !dir->phantom && (session->options & HSR_OPT_DRY_RUN))
+        rc = dir_finish_dry(target, dir, parent, &entry);
     if (parent == NULL)
         dir_root_keep(target);
     hsr_nameset_clear(&dir->keep, &target->names_budget);
@@ -319,6 +323,22 @@ static void dir_finish(struct hsr_target *target, struct target_dir *dir)
         dir_free(target, dir);
         hsr_target_dir_less(target, parent);
     }
+}
+
+/* Its metadata is compared: by verify always, else where nothing in it would be made. */
+static int dir_finish_dry(struct hsr_target *target, struct target_dir *dir,
+                          const struct target_dir *parent, struct hsr_entry *entry)
+{
+    struct hsr_session *session = target->session;
+    int rc = hsr_tree_dir_compare(&target->tree, &dir->dir, entry);
+
+    if (rc <= 0 || (dir->changed && !(session->options & HSR_OPT_VERIFY)))
+        return HSR_MIN(rc, 0);
+    entry->name = (struct hsr_span){ (const uint8_t *)dir->dir.name, dir->dir.name_size };
+    session->totals.touched++;
+    hsr_target_differs(target, parent != NULL ? parent : dir, entry, HSR_NOTE_TOUCHED,
+                       (unsigned)rc);
+    return 0;
 }
 
 /* Remember how the root is to look; out of memory only costs the second setting. */

@@ -194,6 +194,7 @@ struct hsr_target {
     uint32_t decide_next; /* and of the one whose entries are being begun */
     struct target_slice *slices;
     struct hsr_list slices_free;
+    struct hsr_list judged; /* slices that came back, oldest first */
     struct target_slice *filling; /* of the page being begun; NULL: none */
     struct hsr_hand *hand; /* that will get it */
     bool walk_ended;
@@ -224,6 +225,8 @@ struct hsr_target {
     bool delete_stopped;
     uint32_t *reading; /* keys of entries to be read: a ring, made when the first is */
     uint32_t reading_head, reading_count;
+    uint32_t *compared; /* dry runs: keys of entries that both sides have read */
+    uint32_t compared_count;
     uint32_t clearing; /* entries in that state, on all pages */
     uint32_t clearing_key; /* the one `way` is for */
     struct hsr_prune *way; /* clears a tree that is in the way of an entry */
@@ -258,6 +261,12 @@ void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint
 /** A note about one entry, with NAMES; and the totals. */
 void hsr_target_tell(struct hsr_target *target, const struct target_dir *dir,
                      const struct hsr_entry *entry, enum hsr_note_event event);
+/** A dry run: the same, with what differs (HSR_DIFFERS_x). */
+void hsr_target_differs(struct hsr_target *target, const struct target_dir *dir,
+                        const struct hsr_entry *entry, enum hsr_note_event event, unsigned differs);
+/** Is there room to tell of some names? A dry run is there to tell, so it waits; its `writable`
+ * wakes the session. */
+bool hsr_target_may_tell(const struct hsr_target *target);
 /** Say what tree->warning holds, and clear it. */
 void hsr_target_warn(struct hsr_target *target, const struct target_dir *dir,
                      const struct hsr_entry *entry, int code, const char *op);
@@ -276,6 +285,8 @@ void hsr_target_dry(struct hsr_target *target, struct target_page *page, uint16_
 /* target_check.c: --checksum */
 /** Have ours read, so that digests can be compared. 0, -ENOMEM. */
 int hsr_target_check_add(struct hsr_target *target, struct target_page *page, uint16_t index);
+/** Read on, and settle what was compared. */
+void hsr_target_check_step(struct hsr_target *target);
 /** Does the source have our digest, so that it may say SAME? */
 bool hsr_target_check_told(const struct target_page *page, uint32_t index);
 /** DIGEST came. */

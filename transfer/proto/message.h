@@ -56,7 +56,9 @@ enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
 /* with feature DELTA */
 #define HSR_OPT_DELTA (1u << 14) /* the target may ask for deltas against what it has */
 #define HSR_OPT_INPLACE (1u << 15) /* files are written where they lie, in ascending order */
-#define HSR_OPTS_ALL ((1u << 16) - 1)
+/* With DRY_RUN and CHECKSUM: the trees are compared, and reading is all that it needs. */
+#define HSR_OPT_VERIFY (1u << 16)
+#define HSR_OPTS_ALL ((1u << 17) - 1)
 
 enum hsr_durability {
     HSR_DURABILITY_RECEIVED = 1,

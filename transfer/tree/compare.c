@@ -40,8 +40,10 @@ int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
                                            .dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
                                            .ino = stx.stx_ino,
                                            .mode = stx.stx_mode };
-    if ((stx.stx_mode & S_IFMT) != kind)
+    if ((stx.stx_mode & S_IFMT) != kind) {
+        ret_existing->differs = HSR_DIFFERS_KIND;
         return HSR_COMPARE_OTHER_KIND;
+    }
     if (kind == S_IFDIR)
         return HSR_COMPARE_SAME; /* its metadata is compared when it is finished */
 
@@ -56,7 +58,9 @@ int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
     ret_existing->differs = (uint16_t)rc;
     if (content == HSR_COMPARE_SAME)
         return rc == 0 ? HSR_COMPARE_SAME : HSR_COMPARE_METADATA;
-    if (entry->type == HSR_ENTRY_FILE && stx.stx_size != entry->size)
+    if (entry->type != HSR_ENTRY_FILE)
+        ret_existing->differs |= HSR_DIFFERS_CONTENT;
+    else if (stx.stx_size != entry->size)
         ret_existing->differs |= HSR_DIFFERS_SIZE;
     return HSR_COMPARE_CONTENT;
 }
@@ -129,4 +133,40 @@ static int compare_link(struct hsr_tree *tree, int dir_fd, const char *name,
     if ((uint64_t)res != entry->target.size || memcmp(target, entry->target.ptr, (size_t)res) != 0)
         return HSR_COMPARE_CONTENT;
     return HSR_COMPARE_SAME;
+}
+
+int hsr_tree_dir_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
+                         const struct hsr_entry *entry)
+{
+    struct statx stx;
+    int fd, rc;
+
+    hsr_require(entry->type == HSR_ENTRY_DIR_END, HSR_E_KIND);
+    if (entry->flags & HSR_ENTRY_IMPLIED)
+        return 0;
+    fd = hsr_dircache_get(&tree->cache, dir);
+    if (fd < 0)
+        return fd;
+    rc = hsr_at_statx(tree->loop, fd, "", &stx);
+    return rc < 0 ? rc : compare_metadata(tree, fd, "", entry, &stx);
+}
+
+void hsr_differs_text(unsigned differs, char buf[HSR_DIFFERS_TEXT_SIZE])
+{
+    static const char *const words[] = { "content", "type",  "size",   "mode",
+                                         "owner",   "mtime", "xattrs", "link" };
+    size_t size = 0;
+
+    buf[0] = '\0';
+    for (unsigned i = 0; i < HSR_ARRAY_COUNT(words); i++) {
+        if ((differs & (1u << i)) == 0)
+            continue;
+        if (size > 0) {
+            memcpy(buf + size, ", ", 2);
+            size += 2;
+        }
+        hsr_assert(size + strlen(words[i]) + 3 < HSR_DIFFERS_TEXT_SIZE);
+        memcpy(buf + size, words[i], strlen(words[i]) + 1);
+        size += strlen(words[i]);
+    }
 }

@@ -273,6 +273,11 @@ int hsr_tree_link(struct hsr_tree *tree, const struct hsr_dir *dir, const struct
     }
     if (rc < 0 && rc != -ENOENT)
         goto out;
+    if (tree->options & HSR_OPT_DRY_RUN) {
+        *ret_same = false;
+        rc = 0;
+        goto out;
+    }
     if (rc == -ENOENT) {
         rc = hsr_at_link(tree->loop, first_fd, first, dir_fd, name);
         if (rc == -EEXIST)

@@ -111,7 +111,8 @@ uint16_t hsr_meta_differs(const struct hsr_tree *tree, const struct hsr_entry *e
 {
     unsigned differs = 0;
 
-    if (tree->root && !(tree->options & HSR_OPT_NO_OWNER) &&
+    /* To compare it does not matter who could set it. */
+    if ((tree->root || (tree->options & HSR_OPT_VERIFY)) && !(tree->options & HSR_OPT_NO_OWNER) &&
         (now->uid != entry->uid || now->gid != entry->gid))
         differs |= HSR_DIFFERS_OWNER;
     if (entry->type != HSR_ENTRY_SYMLINK &&

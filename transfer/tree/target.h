@@ -62,6 +62,10 @@ enum hsr_compare {
 #define HSR_DIFFERS_TIME (1u << 5)
 #define HSR_DIFFERS_XATTRS (1u << 6)
 #define HSR_DIFFERS_LINK (1u << 7) /* it is not the same file as another name of it */
+#define HSR_DIFFERS_TEXT_SIZE 64u
+
+/** "content, mode, mtime": the words for HSR_DIFFERS_x bits. */
+void hsr_differs_text(unsigned differs, char buf[HSR_DIFFERS_TEXT_SIZE]);
 
 struct hsr_existing {
     uint16_t differs; /* HSR_DIFFERS_x; of metadata also where content differs, with CHECKSUM or
@@ -89,6 +93,10 @@ int hsr_tree_mkdir(struct hsr_tree *tree, const struct hsr_dir *parent,
 /** Final metadata of directory @dir, from its DIR_END entry. *ret_changed: something differed. */
 int hsr_tree_dir_finish(struct hsr_tree *tree, const struct hsr_dir *dir,
                         const struct hsr_entry *entry, bool *ret_changed);
+
+/** What of directory @dir's metadata differs from its DIR_END entry: HSR_DIFFERS_x, or -errno. */
+int hsr_tree_dir_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
+                         const struct hsr_entry *entry);
 
 /** Make a symlink, FIFO, device or empty regular file with all metadata; what has the name is
  * replaced in one rename (a directory in the way: only when empty, or with OPT_DELETE its tree is
