@@ -104,8 +104,12 @@ static uint64_t hash_once(const struct hash_kind *kind, const void *bytes, size_
         hsr_blake3(&mode, bytes, size, (uint8_t *)&word, sizeof(word));
         return word;
     }
-    if (kind->variant == NULL)
-        return hsr_digest_piece(bytes, size, 0, HSR_DIGEST_LEAF_SIZE).low;
+    if (kind->variant == NULL) {
+        struct hsr_digest_run run;
+
+        hsr_digest_run_init(&run, HSR_DIGEST_XXH3, HSR_DIGEST_LEAF_SIZE, 0);
+        return hsr_digest_run_add(&run, bytes, size).low;
+    }
     switch (kind->algorithm) {
     case HASH_XXH3_64:
         return kind->variant->hash64(bytes, size);

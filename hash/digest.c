@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/span.h"
+#include "hash/digest_xxh3.h"
 #include "hash/simd.h"
 
 #define LEAF_MESSAGE_SIZE 24u /* hash of the leaf, index */
@@ -108,8 +109,8 @@ static unsigned digest_rounds(void)
 #define digest_rounds() 1u
 #endif
 
-struct hsr_digest_sum hsr_digest_piece(const void *bytes, size_t size, uint64_t offset,
-                                       uint32_t leaf_size)
+struct hsr_digest_sum hsr_digest_xxh3_leaves(const void *bytes, size_t size, uint64_t offset,
+                                             uint32_t leaf_size)
 {
     const struct hsr_hash_variant *variant = variant_get();
     const uint8_t *at = bytes;
@@ -141,8 +142,8 @@ struct hsr_digest_sum hsr_digest_piece(const void *bytes, size_t size, uint64_t 
     return sum;
 }
 
-void hsr_digest_final(struct hsr_digest_sum sum, uint64_t file_size, uint32_t leaf_size,
-                      uint8_t out[HSR_DIGEST_SIZE])
+void hsr_digest_xxh3_final(struct hsr_digest_sum sum, uint64_t file_size, uint32_t leaf_size,
+                           uint8_t out[HSR_DIGEST_XXH3_SIZE])
 {
     uint8_t message[FINAL_MESSAGE_SIZE];
     struct hsr_writer w = hsr_writer_init(message, sizeof(message));
@@ -156,17 +157,9 @@ void hsr_digest_final(struct hsr_digest_sum sum, uint64_t file_size, uint32_t le
 
     /* Wire order is little endian, low half first, here as everywhere. */
     hash = hsr_hash128(message, sizeof(message));
-    w = hsr_writer_init(out, HSR_DIGEST_SIZE);
+    w = hsr_writer_init(out, HSR_DIGEST_XXH3_SIZE);
     hsr_put_u64(&w, hash.low);
     hsr_put_u64(&w, hash.high);
-}
-
-void hsr_digest_text(const uint8_t digest[HSR_DIGEST_SIZE], char out[HSR_DIGEST_TEXT_SIZE])
-{
-    char hex[HSR_DIGEST_HEX_SIZE];
-
-    hsr_digest_hex(digest, HSR_DIGEST_SIZE, hex);
-    memcpy(out, hex, HSR_DIGEST_TEXT_SIZE);
 }
 
 bool hsr_digest_known(unsigned kind)
@@ -177,7 +170,7 @@ bool hsr_digest_known(unsigned kind)
 size_t hsr_digest_size(enum hsr_digest_kind kind)
 {
     hsr_assert(hsr_digest_known(kind));
-    return kind == HSR_DIGEST_XXH3 ? HSR_DIGEST_SIZE : HSR_BLAKE3_SIZE;
+    return kind == HSR_DIGEST_XXH3 ? HSR_DIGEST_XXH3_SIZE : HSR_BLAKE3_SIZE;
 }
 
 const char *hsr_digest_name(enum hsr_digest_kind kind)
@@ -221,7 +214,8 @@ void hsr_digest_bytes(enum hsr_digest_kind kind, const void *bytes, size_t size,
                       uint8_t *out)
 {
     if (kind == HSR_DIGEST_XXH3)
-        hsr_digest_final(hsr_digest_piece(bytes, size, 0, leaf_size), size, leaf_size, out);
+        hsr_digest_xxh3_final(hsr_digest_xxh3_leaves(bytes, size, 0, leaf_size), size, leaf_size,
+                              out);
     else
         hsr_blake3(&hsr_blake3_plain, bytes, size, out, HSR_BLAKE3_SIZE);
 }

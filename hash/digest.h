@@ -30,9 +30,6 @@ enum hsr_digest_kind { HSR_DIGEST_XXH3 = 1, HSR_DIGEST_BLAKE3 = 2 }; /* as on th
 #define HSR_DIGEST_SIZE_MAX 32u /* bytes of a file's digest of any kind */
 #define HSR_DIGEST_HEX_SIZE (2 * HSR_DIGEST_SIZE_MAX + 1) /* lower-case hex and NUL */
 
-#define HSR_DIGEST_SIZE 16u /* bytes of a file's xxh3 digest */
-#define HSR_DIGEST_TEXT_SIZE 33u /* lower-case hex and NUL */
-
 /** A sum of leaf contributions: 128 bits, little endian halves. */
 struct hsr_digest_sum {
     uint64_t low;
@@ -48,22 +45,10 @@ struct hsr_digest_sum hsr_hash128(const void *bytes, size_t size);
 /** The same with a secret of 192 random bytes in place of the well-known one. */
 struct hsr_digest_sum hsr_hash128_secret(const void *bytes, size_t size, const uint8_t *secret);
 
-/** Add the leaves in @bytes, which lie at @offset of the file. @offset is a multiple of
- * @leaf_size; only the file's last leaf may be short, so @size is a multiple too unless it ends
- * the file. Returns the sum of these leaves alone. */
-struct hsr_digest_sum hsr_digest_piece(const void *bytes, size_t size, uint64_t offset,
-                                       uint32_t leaf_size);
-
 /** a += b; any order, any grouping. */
 void hsr_digest_add(struct hsr_digest_sum *a, struct hsr_digest_sum b);
 
 bool hsr_digest_same(struct hsr_digest_sum a, struct hsr_digest_sum b);
-
-/** The file's digest from the sum of all its leaves. */
-void hsr_digest_final(struct hsr_digest_sum sum, uint64_t file_size, uint32_t leaf_size,
-                      uint8_t out[HSR_DIGEST_SIZE]);
-
-void hsr_digest_text(const uint8_t digest[HSR_DIGEST_SIZE], char out[HSR_DIGEST_TEXT_SIZE]);
 
 /** Does this version know @kind? */
 bool hsr_digest_known(unsigned kind);

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/span.h"
 #include "hash/digest.h"
+#include "hash/digest_xxh3.h"
 
 #define RUN_LEAVES 16u /* whose values are computed at once */
 
@@ -43,7 +44,7 @@ struct hsr_digest_sum hsr_digest_run_add(struct hsr_digest_run *run, const void 
 
     hsr_assert(run->end % run->leaf_size == 0); /* nothing follows a short leaf */
     if (run->kind == HSR_DIGEST_XXH3)
-        sum = hsr_digest_piece(bytes, size, run->end, run->leaf_size);
+        sum = hsr_digest_xxh3_leaves(bytes, size, run->end, run->leaf_size);
     else
         run_add_blake3(run, bytes, size, &sum);
     run->end += size;

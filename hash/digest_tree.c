@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "hash/digest.h"
+#include "hash/digest_xxh3.h"
 
 static int tree_put(struct hsr_digest_tree *tree, uint64_t start, unsigned level,
                     const struct hsr_blake3_value *value);
@@ -133,7 +134,7 @@ int hsr_digest_tree_final(const struct hsr_digest_tree *tree, uint64_t size, uin
     uint64_t at = 0;
 
     if (tree->kind == HSR_DIGEST_XXH3) {
-        hsr_digest_final(tree->sum, size, tree->leaf_size, out);
+        hsr_digest_xxh3_final(tree->sum, size, tree->leaf_size, out);
         return 0;
     }
     for (uint32_t i = 0; i < tree->node_count; i++) {

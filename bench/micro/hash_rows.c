@@ -87,18 +87,23 @@ static void piece_run(void *ctx, uint64_t times)
 {
     const struct hash_state *state = ctx;
 
-    while (times-- > 0)
-        hsr_micro_keep(hsr_digest_piece(state->bytes, state->size, 0, HSR_DIGEST_LEAF_SIZE).low);
+    while (times-- > 0) {
+        struct hsr_digest_run run;
+
+        hsr_digest_run_init(&run, HSR_DIGEST_XXH3, HSR_DIGEST_LEAF_SIZE, 0);
+        hsr_micro_keep(hsr_digest_run_add(&run, state->bytes, state->size).low);
+    }
 }
 
 static void final_run(void *ctx, uint64_t times)
 {
-    struct hsr_digest_sum sum = { 1, 2 };
-    uint8_t out[HSR_DIGEST_SIZE];
+    struct hsr_digest_tree tree;
+    uint8_t out[HSR_DIGEST_SIZE_MAX];
 
     (void)ctx;
+    hsr_digest_tree_init(&tree, HSR_DIGEST_XXH3, HSR_DIGEST_LEAF_SIZE, NULL, 0);
     while (times-- > 0) {
-        hsr_digest_final(sum, times, HSR_DIGEST_LEAF_SIZE, out);
+        hsr_micro_keep((uint64_t)hsr_digest_tree_final(&tree, times, out));
         hsr_micro_clobber(out);
     }
 }
@@ -121,7 +126,7 @@ static void final_run(void *ctx, uint64_t times)
 /* the digest as the engine takes it, with the best variant */
 #define PIECE(size_name, bytes_count, is_counted)                                                  \
     {                                                                                              \
-        .name = "digest_piece/" size_name, .open = hash_open, .run = piece_run,                    \
+        .name = "digest_run/xxh3/" size_name, .open = hash_open, .run = piece_run,                 \
         .close = hash_close, .size = (bytes_count), .bytes = (bytes_count),                        \
         .counted = (is_counted)                                                                    \
     }
@@ -139,7 +144,7 @@ static const struct hsr_micro_row rows[] = {
     PIECE("256K", 262144, false),
     PIECE("1M", 1 << 20, false),
     PIECE("4M", 4 << 20, false),
-    { .name = "digest_final",
+    { .name = "digest_tree/xxh3/final",
       .open = hash_open,
       .run = final_run,
       .close = hash_close,

@@ -19,12 +19,20 @@ static uint8_t *random_bytes(size_t size, uint64_t seed)
     return bytes;
 }
 
-static void digest_of(const uint8_t *bytes, size_t size, char text[HSR_DIGEST_TEXT_SIZE])
+static void digest_of(const uint8_t *bytes, size_t size, char text[HSR_DIGEST_HEX_SIZE])
 {
-    uint8_t digest[HSR_DIGEST_SIZE];
+    uint8_t digest[HSR_DIGEST_SIZE_MAX];
 
-    hsr_digest_final(hsr_digest_piece(bytes, size, 0, LEAF), size, LEAF, digest);
-    hsr_digest_text(digest, text);
+    hsr_digest_bytes(HSR_DIGEST_XXH3, bytes, size, LEAF, digest);
+    hsr_digest_hex(digest, hsr_digest_size(HSR_DIGEST_XXH3), text);
+}
+
+static struct hsr_digest_sum piece_sum(const uint8_t *bytes, size_t size, uint64_t offset)
+{
+    struct hsr_digest_run run;
+
+    hsr_digest_run_init(&run, HSR_DIGEST_XXH3, LEAF, offset);
+    return hsr_digest_run_add(&run, bytes, size);
 }
 
 /* XXH3 as the rest of the world computes it: a peer on another machine must agree. */
@@ -87,7 +95,7 @@ static void test_digest_order_does_not_matter(void)
 {
     const size_t size = 37 * LEAF + 123; /* a short last leaf */
     uint8_t *bytes = random_bytes(size, 2);
-    struct hsr_digest_sum whole = hsr_digest_piece(bytes, size, 0, LEAF);
+    struct hsr_digest_sum whole = piece_sum(bytes, size, 0);
     struct hsr_prng prng = hsr_prng_init(3);
 
     for (int round = 0; round < 50; round++) {
@@ -97,7 +105,7 @@ static void test_digest_order_does_not_matter(void)
             uint64_t run = 1 + hsr_prng_below(&prng, leaf);
             uint64_t start = (leaf - run) * LEAF;
             size_t end = leaf == 38 ? size : leaf * LEAF;
-            hsr_digest_add(&sum, hsr_digest_piece(bytes + start, end - start, start, LEAF));
+            hsr_digest_add(&sum, piece_sum(bytes + start, end - start, start));
             leaf -= run;
         }
         CHECK(hsr_digest_same(sum, whole));
@@ -110,7 +118,7 @@ static void test_digest_differs_when_data_differs(void)
     const size_t size = 4 * LEAF + 10;
     uint8_t *bytes = random_bytes(size, 4);
     uint8_t swap[LEAF];
-    char before[HSR_DIGEST_TEXT_SIZE], after[HSR_DIGEST_TEXT_SIZE];
+    char before[HSR_DIGEST_HEX_SIZE], after[HSR_DIGEST_HEX_SIZE];
 
     digest_of(bytes, size, before);
     for (size_t i = 0; i < size; i += 997) {
@@ -132,15 +140,15 @@ static void test_digest_zero_leaves_contribute_nothing(void)
 {
     uint8_t *bytes = calloc(1, 5 * LEAF);
     struct hsr_digest_sum none = { 0 };
-    char shorter[HSR_DIGEST_TEXT_SIZE], longer[HSR_DIGEST_TEXT_SIZE];
+    char shorter[HSR_DIGEST_HEX_SIZE], longer[HSR_DIGEST_HEX_SIZE];
 
     CHECK(bytes != NULL);
-    CHECK(hsr_digest_same(hsr_digest_piece(bytes, 5 * LEAF, 0, LEAF), none));
-    CHECK(hsr_digest_same(hsr_digest_piece(bytes, 10, LEAF, LEAF), none));
-    CHECK(hsr_digest_same(hsr_digest_piece(bytes, 0, 0, LEAF), none));
+    CHECK(hsr_digest_same(piece_sum(bytes, 5 * LEAF, 0), none));
+    CHECK(hsr_digest_same(piece_sum(bytes, 10, LEAF), none));
+    CHECK(hsr_digest_same(piece_sum(bytes, 0, 0), none));
     bytes[2 * LEAF + 5] = 1;
-    CHECK(hsr_digest_same(hsr_digest_piece(bytes, 5 * LEAF, 0, LEAF),
-                          hsr_digest_piece(bytes + 2 * LEAF, LEAF, 2 * LEAF, LEAF)));
+    CHECK(hsr_digest_same(piece_sum(bytes, 5 * LEAF, 0),
+                          piece_sum(bytes + 2 * LEAF, LEAF, 2 * LEAF)));
     digest_of(bytes, 4 * LEAF, shorter);
     digest_of(bytes, 5 * LEAF, longer);
     CHECK(strcmp(shorter, longer) != 0);
@@ -162,26 +170,26 @@ static void test_digest_matches_its_definition(void)
 {
     static const char content[] = "a file of one short leaf";
     const size_t size = sizeof(content) - 1;
-    uint8_t message[32] = { 0 }, digest[HSR_DIGEST_SIZE];
-    uint64_t file_size = size, leaf_size = HSR_DIGEST_LEAF_SIZE;
-    char text[HSR_DIGEST_TEXT_SIZE], want[HSR_DIGEST_TEXT_SIZE];
+    uint8_t message[32] = { 0 };
+    uint64_t file_size = size, leaf_size = LEAF;
+    char text[HSR_DIGEST_HEX_SIZE], want[HSR_DIGEST_HEX_SIZE];
 
     struct hsr_digest_sum leaf = hsr_hash128(content, size);
     memcpy(message, &leaf.low, 8);
     memcpy(message + 8, &leaf.high, 8); /* index 0 follows */
     struct hsr_digest_sum sum = hsr_hash128(message, 24);
-    CHECK(hsr_digest_same(sum, hsr_digest_piece(content, size, 0, HSR_DIGEST_LEAF_SIZE)));
+    CHECK(hsr_digest_same(sum, piece_sum((const uint8_t *)content, size, 0)));
     memcpy(message, &sum.low, 8);
     memcpy(message + 8, &sum.high, 8);
     memcpy(message + 16, &file_size, 8);
     memcpy(message + 24, &leaf_size, 8);
     struct hsr_digest_sum final = hsr_hash128(message, 32);
 
-    hsr_digest_final(sum, size, HSR_DIGEST_LEAF_SIZE, digest);
-    hsr_digest_text(digest, text);
-    CHECK(memcmp(digest, &final.low, 8) == 0 && memcmp(digest + 8, &final.high, 8) == 0);
-    for (size_t i = 0; i < HSR_DIGEST_SIZE; i++)
-        snprintf(want + 2 * i, 3, "%02x", digest[i]);
+    memcpy(message, &final.low, 8);
+    memcpy(message + 8, &final.high, 8);
+    for (size_t i = 0; i < 16; i++)
+        snprintf(want + 2 * i, 3, "%02x", message[i]);
+    digest_of((const uint8_t *)content, size, text);
     CHECK(strcmp(text, want) == 0);
 }
 

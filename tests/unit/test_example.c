@@ -147,8 +147,7 @@ static void example_pack(void)
     uint32_t count = 0;
 
     say("-- data connection --\n\n");
-    hsr_digest_final(hsr_digest_piece(content, member.size, 0, HSR_DIGEST_LEAF_SIZE), member.size,
-                     HSR_DIGEST_LEAF_SIZE, member.digest);
+    hsr_digest_bytes(HSR_DIGEST_XXH3, content, member.size, HSR_DIGEST_LEAF_SIZE, member.digest);
     hsr_pack_encode(&member, 1, 16, payload);
     memcpy(payload + table_size, content, member.size);
     CHECK_EQ(hsr_pack_decode((struct hsr_span){ payload, size }, 16, back, &count), 0);

@@ -307,7 +307,7 @@ struct hsr_pack_member {
     uint16_t index;
     int32_t code; /* 0, or why the source could not read it: then size is 0 */
     uint32_t size; /* bytes */
-    uint8_t digest[HSR_DIGEST_SIZE_MAX]; /* of the whole file, as hsr_digest_final gives it */
+    uint8_t digest[HSR_DIGEST_SIZE_MAX]; /* of the whole file, as hsr_digest_tree_final gives it */
 };
 
 static inline size_t hsr_pack_table_size(uint32_t count, uint32_t digest_size)
