@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import tempfile
 
+import cage
 from measure import Job, Sampler, Server, Unable, end, free_port, line_of, wait_for_port
 
 LOOPBACK = "127.0.0.1"
@@ -253,6 +254,41 @@ class Fio(Tool):
             done = json.load(file)["jobs"][0][self.mode]
         return {"wall_s": done["runtime"] / 1e3, "cpu_client_s": cpu, "memory_client": peak, "cpu_server_s": 0.0,
                 "memory_server": 0}
+
+
+class FioBoth(Fio):
+    """One file read and another written at the same time, from huge pages: what is left of a disk for a copy on it."""
+
+    name = "fio both"
+    memory = None
+
+    def start(self):
+        super().start()
+        if os.environ.get(cage.MARK) != "in":
+            raise Unable("its buffers are in a tmpfs of huge pages, which only a mount namespace may have")
+        self.memory = tempfile.mkdtemp(prefix="fio-", dir=self.folder())
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "huge=always,size=64M", "fio", self.memory], check=True)
+
+    def stop(self):
+        if self.memory:
+            subprocess.run(["umount", self.memory], check=False)
+            self.memory = None
+
+    def measure(self, source, target):
+        out = os.path.join(self.folder(), "fio.json")
+        args = ["fio", "--bs=1M", "--iodepth=4", "--direct=1", "--ioengine=io_uring",
+                "--size=%d" % self.options.file_size, "--output-format=json", "--output=" + out,
+                "--name=read", "--rw=read", "--filename=" + os.path.join(source, "file"), self.buffers("read"),
+                "--name=write", "--rw=write", "--filename=" + os.path.join(target, "file"), "--end_fsync=1",
+                "--fallocate=posix", self.buffers("write")]
+        _, cpu, peak = Job([(args, {})]).run(self.log)
+        with open(out, encoding="utf-8") as file:
+            jobs = json.load(file)["jobs"]
+        wall = max(job[job["jobname"]]["runtime"] for job in jobs) / 1e3
+        return {"wall_s": wall, "cpu_client_s": cpu, "memory_client": peak, "cpu_server_s": 0.0, "memory_server": 0}
+
+    def buffers(self, job):
+        return "--iomem=mmap:" + os.path.join(self.memory, job)
 
 
 class FioRead(Fio):

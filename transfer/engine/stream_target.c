@@ -494,9 +494,8 @@ static bool target_content(struct hsr_chunk *chunk)
     return rc == 0 && hsr_patch_make(chunk);
 }
 
-/* A tmpfs: the write is a copy and waits for nothing but its turn, and
- * for the file's memory. False: others have waited for
- * this loop meanwhile; the task was woken again. */
+/* A tmpfs: the write is a copy and waits for nothing but its turn, and for the file's memory.
+ * False: others have waited for this loop meanwhile; the task was woken again. */
 static bool target_write_now(struct hsr_chunk *chunk)
 {
     struct hsr_intake *intake = chunk->intake;
