@@ -282,7 +282,7 @@ static void pack_encode_run(void *ctx, uint64_t times)
 static void pack_decode_run(void *ctx, uint64_t times)
 {
     struct pack_state *state = ctx;
-    struct hsr_span payload = { state->payload, sizeof(state->payload) };
+    struct hsr_span payload = { state->payload, hsr_pack_table_size(PACK_MEMBERS, 16) };
     uint32_t count = 0;
 
     while (times-- > 0) {
