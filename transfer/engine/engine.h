@@ -79,7 +79,7 @@ enum hsr_event_kind {
 
 /* What deltas did, as far as this side knows. */
 struct hsr_delta_figures {
-    uint64_t literal; /* bytes of content that travelled in PATCH frames */
+    uint64_t literal; /* bytes of content of such files that travelled */
     uint64_t copied; /* bytes of content that came from the old version, zeros included */
     uint64_t signature; /* bytes of block sums */
     uint64_t files; /* that were sent against an old version */

@@ -66,6 +66,7 @@ int hsr_source_create(struct hsr_session *session)
         hsr_list_init(&work->node);
         hsr_list_push_tail(&source->works_free, &work->node);
     }
+    hsr_source_delta_init(source);
     hsr_dircache_init(&source->cache, &session->home->loop, -1,
                       (session->options & HSR_OPT_COPY_LINKS) != 0);
     rc = hsr_source_walk_create(source);
@@ -139,10 +140,14 @@ int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
 
     if (frame->kind == HSR_FRAME_PATHS)
         return hsr_source_paths(session, payload);
-    hsr_require(frame->kind == HSR_FRAME_WANT || frame->kind == HSR_FRAME_PAGE_ACK, HSR_E_PROTOCOL);
+    hsr_require(frame->kind == HSR_FRAME_WANT || frame->kind == HSR_FRAME_PAGE_ACK ||
+                    frame->kind == HSR_FRAME_SIG,
+                HSR_E_PROTOCOL);
     page = source_page_find(source, frame->page);
     hsr_require(page != NULL, HSR_E_PROTOCOL);
     hsr_session_wake(session);
+    if (frame->kind == HSR_FRAME_SIG)
+        return hsr_source_delta_sig(source, page, frame, payload);
     return frame->kind == HSR_FRAME_WANT ? source_wanted(source, page, payload)
                                          : source_acked(source, page, payload);
 }
@@ -239,6 +244,10 @@ void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *pa
     hsr_assert(page->lent > 0 && entry->wanted);
     entry->wanted = false;
     page->lent--;
+    if (entry->delta == SOURCE_DELTA_WANTED && code == 0) {
+        entry->delta = SOURCE_DELTA_SENT;
+        page->sent++;
+    }
     session->progress.files_done++;
     if (code == HSR_E_CHANGED && source->round + 1u < SOURCE_TRIES_MAX &&
         source->retry_count < SOURCE_RETRIES_MAX) {
@@ -333,6 +342,7 @@ bool hsr_source_page_open(struct hsr_source *source)
     page->page = source->page_next++;
     page->count = 0;
     page->lent = 0;
+    page->sent = 0;
     page->size = 0;
     source->filling = page;
     return true;
@@ -377,6 +387,7 @@ bool hsr_source_page_add(struct hsr_source *source, const struct source_found *f
     entry->type = found->type;
     entry->sparse = found->sparse;
     entry->wanted = false;
+    entry->delta = SOURCE_DELTA_NONE;
     entry->dir = found->dir;
     entry->identity = found->identity;
     page->count++;
@@ -450,18 +461,19 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
     struct hsr_want_item item;
     int rc = hsr_list_begin(&list, payload, page->count);
 
-    hsr_require(!page->answered && !page->acked, HSR_E_PROTOCOL);
-    page->answered = true;
+    hsr_require(!page->acked && page != source->filling, HSR_E_PROTOCOL);
+    hsr_require(!page->answered || rc < 0 || list.left > 0, HSR_E_PROTOCOL); /* once is enough */
     while (rc >= 0 && (rc = hsr_want_next(&list, source->session->digest_size, &item)) > 0) {
         hsr_require(item.index < page->count, HSR_E_PROTOCOL);
         hsr_require(page->entries[item.index].type == HSR_ENTRY_FILE, HSR_E_PROTOCOL);
-        hsr_require(item.action != HSR_WANT_DELTA ||
-                        (source->session->options & HSR_OPT_DELTA) != 0,
-                    HSR_E_PROTOCOL);
-        rc = source_want_one(source, page, &item);
+        if (page->answered && item.action != HSR_WANT_WHOLE)
+            return HSR_E_PROTOCOL;
+        rc = page->answered ? hsr_source_delta_again(source, page, item.index)
+                            : source_want_one(source, page, &item);
         if (rc < 0)
             return rc;
     }
+    page->answered = true;
     return rc;
 }
 
@@ -480,6 +492,8 @@ static int source_want_one(struct hsr_source *source, struct hsr_source_page *pa
     page->lent++;
     if (item->action == HSR_WANT_UNLESS || item->action == HSR_WANT_DIGEST)
         return hsr_source_check_add(source, key, item);
+    if (item->action == HSR_WANT_DELTA)
+        return hsr_source_delta_want(source, page, item->index);
     hsr_source_enqueue(source, key);
     return 0;
 }
@@ -531,5 +545,5 @@ static bool source_root_is_tmpfs(struct hsr_loop *loop, int fd)
 /* Will nothing more be wanted of this page? */
 static bool source_page_heard(const struct hsr_source_page *page)
 {
-    return page->answered || page->acked;
+    return page->acked || (page->answered && page->sent == 0);
 }

@@ -38,6 +38,7 @@ void hsr_source_deal(struct hsr_source *source)
     bool more = true;
 
     hsr_source_check_step(source);
+    hsr_source_delta_step(source);
     deal_file_start(source);
     while (more) {
         struct hsr_stream *stream = deal_stream(source);
@@ -67,6 +68,7 @@ void hsr_source_deal_drop(struct hsr_source *source)
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
         if (source->files[i].used)
             deal_file_close(source, &source->files[i]);
+    hsr_source_delta_drop(source);
 }
 
 void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
@@ -86,6 +88,8 @@ void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
         file->works--;
         file->io = work->io;
         file->bytes += work->bytes;
+        session->progress.delta.literal += work->literal;
+        session->progress.delta.copied += work->copied;
         if (file->rc == 0)
             file->rc = work->rc;
         if (file->rc == 0)
@@ -170,6 +174,8 @@ static struct hsr_source_file *deal_file(struct hsr_source *source)
         if (!file->used || file->dealt || (best != NULL && best->works <= file->works) ||
             file->works == HSR_TALLY_RANGES_MAX)
             continue;
+        if (file->stream != NULL && file->stream->works_lent >= SOURCE_WORKS_PER_STREAM)
+            continue;
         if (deal_file_extent(source, file))
             best = file;
     }
@@ -180,6 +186,7 @@ static struct hsr_source_file *deal_file(struct hsr_source *source)
 static bool deal_range(struct hsr_source *source)
 {
     struct hsr_source_file *file = deal_file(source);
+    struct hsr_stream *stream;
     struct hsr_work *work;
 
     if (file == NULL)
@@ -194,9 +201,14 @@ static bool deal_range(struct hsr_source *source)
     work->file_size = file->view.size;
     work->start = file->next;
     work->end = HSR_MIN(file->extent_end, file->next + file->range);
+    work->base = file->delta != NULL && file->delta->memory != NULL ? &file->delta->index : NULL;
+    work->key = &source->delta_key;
     file->next = work->end;
     file->works++;
-    hsr_stream_grant(deal_stream(source), work);
+    stream = file->stream != NULL ? file->stream : deal_stream(source);
+    if (source->session->options & HSR_OPT_INPLACE)
+        file->stream = stream;
+    hsr_stream_grant(stream, work);
     return true;
 }
 
@@ -206,16 +218,22 @@ static void deal_file_start(struct hsr_source *source)
     struct hsr_session *session = source->session;
     uint32_t key;
 
-    for (uint32_t i = 0; i < session->files_max && source->large.count > 0; i++) {
+    for (uint32_t i = 0; i < session->files_max; i++) {
         struct hsr_source_file *file = &source->files[i];
+        struct source_delta *delta;
         uint64_t share;
 
         if (file->used)
             continue;
-        (void)hsr_source_queue_pop(&source->large, &key);
-        *file = (struct hsr_source_file){ .used = true,
-                                          .page = &source->pages[key >> 16],
-                                          .index = (uint16_t)(key & 0xffff) };
+        delta = hsr_source_delta_next(source); /* first: its memory is waited for */
+        if (delta == NULL && !hsr_source_queue_pop(&source->large, &key))
+            return;
+        *file = (struct hsr_source_file){
+            .used = true,
+            .delta = delta,
+            .page = delta != NULL ? delta->page : &source->pages[key >> 16],
+            .index = delta != NULL ? delta->entry : (uint16_t)(key & 0xffff),
+        };
         hsr_source_view(file->page, file->index, &file->view);
         hsr_tally_init(&file->tally, (enum hsr_digest_kind)session->digest, session->leaf);
         file->fd = hsr_source_open(&source->cache, file->view.walk, file->view.dir, file->view.name,
@@ -227,7 +245,9 @@ static void deal_file_start(struct hsr_source *source)
         }
         file->io = hsr_fileio_source(&session->home->loop, file->fd, file->view.size,
                                      hsr_session_fileio(session));
-        share = file->view.size / (session->streams_count * 2u);
+        share = session->options & HSR_OPT_INPLACE
+                    ? RANGE_MAX /* one stream has all of it */
+                    : file->view.size / (session->streams_count * 2u);
         share = HSR_MIN(share, (uint64_t)RANGE_MAX);
         share = HSR_MAX(share, (uint64_t)session->chunk * RANGE_CHUNKS_MIN);
         file->range = (share + session->chunk - 1) / session->chunk * session->chunk;
@@ -311,6 +331,9 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
                                         .page = file->page->page,
                                         .index = file->index },
                     (size_t)size);
+    file->page->entries[file->index].sent_bytes = file->bytes;
+    if (file->rc == 0 && file->delta != NULL && file->delta->memory != NULL)
+        session->progress.delta.files++;
     deal_file_close(source, file);
     hsr_source_entry_done(source, file->page, file->index, file->rc);
 }
@@ -345,6 +368,9 @@ static void deal_file_close(struct hsr_source *source, struct hsr_source_file *f
 
         (void)hsr_loop_call(&source->session->home->loop, &op); /* read only */
     }
+    if (file->delta != NULL)
+        hsr_source_delta_free(source, file->delta);
+    file->delta = NULL;
     file->fd = -1;
     file->used = false;
 }

@@ -52,6 +52,12 @@ struct source_hand {
     uint32_t unfinished; /* parts given and not over, the walk itself included */
 };
 
+enum source_delta_wish {
+    SOURCE_DELTA_NONE,
+    SOURCE_DELTA_WANTED, /* its signature comes, or has come */
+    SOURCE_DELTA_SENT, /* sent against the old version: may be wanted once more, whole */
+};
+
 struct source_entry {
     struct hsr_dir *dir; /* held by the page */
     struct hsr_source_identity identity;
@@ -60,6 +66,8 @@ struct source_entry {
     uint8_t type;
     bool sparse;
     bool wanted; /* asked for and not yet answered */
+    uint8_t delta; /* enum source_delta_wish */
+    uint64_t sent_bytes; /* with SENT: of its content */
 };
 
 struct hsr_source_page {
@@ -68,10 +76,31 @@ struct hsr_source_page {
     bool used, acked;
     uint16_t count;
     uint32_t lent; /* entries wanted and not done yet */
+    uint32_t sent; /* entries with SOURCE_DELTA_SENT */
     bool answered; /* WANT was heard */
     size_t size; /* encoded bytes */
     uint8_t *payload;
     struct source_entry entries[HSR_PAGE_ENTRIES_MAX];
+};
+
+enum source_slot_state {
+    SOURCE_SLOT_FREE,
+    SOURCE_SLOT_RECEIVING,
+    SOURCE_SLOT_BUILDING, /* all sums are there: the index is made in slices */
+    SOURCE_SLOT_READY, /* waits for a place among the files */
+    SOURCE_SLOT_SENDING,
+};
+
+/* A signature, from its first frame until FILE_END. */
+struct source_delta {
+    uint8_t state; /* enum source_slot_state */
+    uint16_t entry;
+    struct hsr_source_page *page; /* stays: the entry is not done */
+    struct hsr_delta_plan plan;
+    uint32_t received; /* blocks */
+    uint64_t room; /* bytes of `memory`, taken from the plan's pool */
+    void *memory; /* of `index`; NULL: there was no room, sums are dropped */
+    struct hsr_delta_index index;
 };
 
 struct hsr_source_file {
@@ -82,6 +111,8 @@ struct hsr_source_file {
     struct hsr_fileio io;
     int rc;
     uint32_t works; /* ranges on streams */
+    struct source_delta *delta; /* NULL: it is sent whole */
+    struct hsr_stream *stream; /* INPLACE: takes all of it, in order */
     struct hsr_source_view view;
     uint64_t next, extent_end; /* [next, extent_end) is to be dealt */
     uint64_t range;
@@ -128,6 +159,10 @@ struct hsr_source {
     struct source_check *checks; /* SOURCE_QUEUE_SIZE, made when the first is asked for */
     uint64_t small_bytes;
     struct hsr_source_file files[HSR_FILES_MAX];
+    struct source_delta deltas[HSR_FILES_MAX];
+    uint32_t delta_count; /* in use; at most files_max */
+    uint32_t delta_blocks; /* of them; at most HSR_SIG_BLOCKS_MAX */
+    struct hsr_delta_key delta_key;
     bool zeros_done; /* in this step: a file's holes were hashed for a slice of time */
     struct hsr_work *works;
     uint32_t work_count;
@@ -186,6 +221,22 @@ void hsr_source_enqueue(struct hsr_source *source, uint32_t key);
 void hsr_source_deal(struct hsr_source *source);
 bool hsr_source_deal_idle(const struct hsr_source *source);
 void hsr_source_deal_drop(struct hsr_source *source);
+
+/* source_delta.c: signatures of old versions */
+void hsr_source_delta_init(struct hsr_source *source);
+/** The target wants an entry by DELTA. 0 or HSR_E_PROTOCOL. */
+int hsr_source_delta_want(struct hsr_source *source, struct hsr_source_page *page, uint16_t index);
+/** A SIG frame. */
+int hsr_source_delta_sig(struct hsr_source *source, struct hsr_source_page *page,
+                         const struct hsr_frame *frame, struct hsr_span payload);
+/** The target wants an entry whole after all: instead of its signature, or after it was sent. */
+int hsr_source_delta_again(struct hsr_source *source, struct hsr_source_page *page, uint16_t index);
+/** Make indexes, a slice. */
+void hsr_source_delta_step(struct hsr_source *source);
+/** The next one that is ready to be sent, or NULL. */
+struct source_delta *hsr_source_delta_next(struct hsr_source *source);
+void hsr_source_delta_free(struct hsr_source *source, struct source_delta *delta);
+void hsr_source_delta_drop(struct hsr_source *source);
 
 /* source_check.c: digests that the target asked for */
 /** The target wants entry @key unless, or only, its digest. 0, -ENOMEM. */

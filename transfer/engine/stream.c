@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/patcher.h"
 
 static void stream_run(struct hsr_task *task);
 static void stream_shut(struct hsr_stream *stream);
@@ -81,6 +82,7 @@ void hsr_stream_free(struct hsr_stream *stream)
     free(stream->chunks);
     free(stream->intakes);
     free(stream->bench);
+    hsr_patcher_destroy(stream);
     free(stream);
 }
 
@@ -155,6 +157,7 @@ struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream)
     if (chunk->buf == NULL)
         return NULL;
     chunk->size = 0;
+    chunk->head = 0;
     chunk->done = 0;
     chunk->at = 0;
     chunk->phase = 0;

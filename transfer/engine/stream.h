@@ -8,6 +8,7 @@
 #ifndef HSR_ENGINE_STREAM_H
 #define HSR_ENGINE_STREAM_H
 
+#include "transfer/delta/match.h"
 #include "transfer/delta/patch.h"
 #include "transfer/engine/session.h"
 #include "transfer/engine/turn.h"
@@ -43,6 +44,11 @@ struct hsr_work {
     uint64_t start, end, file_size;
     uint64_t bytes; /* result: sent */
     struct hsr_digest_run run; /* result: of what was read, which is hashed in order */
+    /* a delta: what the target's old version has; NULL: all of it is sent */
+    const struct hsr_delta_index *base; /* the file's, shared by all its works */
+    const struct hsr_delta_key *key;
+    struct hsr_match_cursor cursor; /* stream */
+    uint64_t literal, copied; /* result: bytes of content that are sent, that are there */
     uint64_t next; /* stream: next offset to read */
     uint32_t busy; /* stream: chunks in the pipeline */
     struct hsr_chunk *marked; /* stream: the empty end of a range that failed */
@@ -55,7 +61,8 @@ struct hsr_work {
 enum hsr_chunk_state {
     HSR_CHUNK_FREE,
     HSR_CHUNK_READING, /* source: file -> buffer */
-    HSR_CHUNK_READY, /* source: hashed, waits for its turn to be sent */
+    HSR_CHUNK_MATCHING, /* source: hashed, waits to be compared with the old version */
+    HSR_CHUNK_READY, /* source: waits for its turn to be sent */
     HSR_CHUNK_SENDING,
     HSR_CHUNK_LINGERING, /* source: sent, but the kernel still holds the memory (zero copy) */
     HSR_CHUNK_RECEIVING, /* target */
@@ -131,7 +138,8 @@ struct hsr_chunk {
     struct hsr_stream *stream;
     struct hsr_buf *buf;
     uint8_t state;
-    uint32_t size; /* payload bytes */
+    uint32_t size; /* bytes of content, or of a pack */
+    uint32_t head; /* source: bytes of the frame's payload that lie before the buffer's: a patch */
     uint32_t done; /* of which read or written so far */
     bool hashed; /* target: its payload was compared with its check */
     uint64_t offset;
@@ -161,6 +169,7 @@ struct hsr_chunk {
 };
 
 struct hsr_bench_stream;
+struct hsr_patcher;
 
 /* What a stream does between its joining and its end: the part of one kind and role. On the
  * stream's thread. */
@@ -200,6 +209,7 @@ struct hsr_stream {
     uint32_t lingering; /* chunks in that state */
     bool cache_ready;
     struct hsr_chunk *packing; /* being filled, member by member */
+    struct hsr_patcher *patcher; /* made for the first delta; owned */
     /* target */
     struct hsr_tree tree;
     bool tree_ready;

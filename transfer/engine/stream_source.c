@@ -1,6 +1,6 @@
 /* A source's stream: granted work -> chunks -> the wire, in order. See stream.h.
  *
- *   chunk: FREE -> READING -> READY -> SENDING -> (LINGERING ->) FREE
+ *   chunk: FREE -> READING -> (MATCHING ->) READY -> SENDING -> (LINGERING ->) FREE
  *
  * A chunk lingers when its send was zero-copy and the peer has not acknowledged it: its work is
  * done, the next chunk is being sent, only its buffer is not ours yet. At most half of the chunks
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/patcher.h"
 #include "transfer/engine/source.h"
 
 #define PACK_SLICE 32u /* members read before others get a turn: 140 us for 4 KiB each */
@@ -21,7 +22,7 @@ static bool source_idle(const struct hsr_stream *stream);
 static void source_drop(struct hsr_stream *stream);
 static enum hsr_figure source_waits(const struct hsr_stream *stream);
 static bool source_fill(struct hsr_stream *stream);
-static bool source_ahead(const struct hsr_stream *stream);
+static bool source_ahead(const struct hsr_stream *stream, const struct hsr_work *work);
 static struct hsr_work *source_next_work(struct hsr_stream *stream);
 static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct hsr_chunk *chunk);
 static void source_read_submit(struct hsr_chunk *chunk);
@@ -67,6 +68,9 @@ void hsr_stream_source_granted(struct hsr_msg *msg)
     if (work->kind == HSR_WORK_RANGE)
         hsr_digest_run_init(&work->run, (enum hsr_digest_kind)stream->session->digest,
                             stream->session->leaf, work->start);
+    work->cursor = (struct hsr_match_cursor){ 0 };
+    work->literal = 0;
+    work->copied = 0;
     hsr_list_push_tail(&stream->works, &work->node);
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
@@ -87,6 +91,7 @@ static void source_step(struct hsr_stream *stream)
     source_settle_reads(stream);
     while (source_fill(stream))
         continue;
+    hsr_patcher_step(stream);
     source_send(stream);
     hsr_meter_wait(&stream->meter, source_waits(stream));
 }
@@ -121,6 +126,7 @@ static void source_drop(struct hsr_stream *stream)
         if (chunk->state == HSR_CHUNK_FREE || chunk->op.armed)
             continue;
         chunk->work->busy--;
+        hsr_patcher_forget(stream, chunk);
         hsr_stream_chunk_free(chunk);
     }
     for (struct hsr_list *node = stream->works.next, *next; node != &stream->works; node = next) {
@@ -150,7 +156,7 @@ static bool source_fill(struct hsr_stream *stream)
                       hsr_loop_clock(&stream->shard->loop) - start_ns);
         return complete;
     }
-    if (source_ahead(stream))
+    if (source_ahead(stream, work))
         return false;
     chunk = hsr_stream_chunk(stream);
     if (chunk == NULL)
@@ -160,12 +166,16 @@ static bool source_fill(struct hsr_stream *stream)
 }
 
 /* A tmpfs is read by copying, and what was copied is still in the core's cache if it is hashed and
- * sent at once: one chunk beside the one that flies is enough. Nothing is won by reading further
- * ahead, as it is from a disk. */
-static bool source_ahead(const struct hsr_stream *stream)
+ * sent at once: one chunk beside the one that flies is enough, and the one behind it to compare its
+ * end. Nothing is won by reading further ahead, as it is from a disk. */
+static bool source_ahead(const struct hsr_stream *stream, const struct hsr_work *work)
 {
-    return stream->session->call_io && !hsr_list_empty(&stream->sending) &&
-           hsr_container_of(stream->sending.prev, struct hsr_chunk, node) != stream->flying;
+    uint32_t waiting = 0;
+
+    for (struct hsr_list *node = stream->sending.next; node != &stream->sending; node = node->next)
+        if (hsr_container_of(node, struct hsr_chunk, node) != stream->flying)
+            waiting++;
+    return stream->session->call_io && waiting >= (work->base != NULL ? 2u : 1u);
 }
 
 /* The oldest work that has something left to read. */
@@ -256,7 +266,7 @@ static void source_hash(struct hsr_chunk *chunk)
 {
     hsr_assert(chunk->done == chunk->size);
     chunk->frame.check = hsr_stream_digest(chunk, &chunk->work->run);
-    chunk->state = HSR_CHUNK_READY;
+    chunk->state = chunk->work->base != NULL ? HSR_CHUNK_MATCHING : HSR_CHUNK_READY;
 }
 
 /* The range failed: nothing of it leaves any more. If something has left, the first chunk taken
@@ -269,6 +279,7 @@ static void source_cut(struct hsr_chunk *chunk)
 
     if (work->marked == chunk)
         return; /* the end itself, on its way */
+    hsr_patcher_forget(chunk->stream, chunk);
     work->next = work->end;
     if (work->bytes == 0 || work->marked != NULL) {
         source_chunk_done(chunk);
@@ -276,7 +287,10 @@ static void source_cut(struct hsr_chunk *chunk)
     }
     work->marked = chunk;
     chunk->size = 0;
+    chunk->head = 0;
+    chunk->frame.kind = HSR_FRAME_DATA;
     chunk->frame.size = 0;
+    chunk->frame.region = 0;
     chunk->frame.flags = HSR_FRAME_RANGE_END;
     chunk->frame.check = (struct hsr_digest_sum){ 0 };
     chunk->state = HSR_CHUNK_READY;
@@ -396,7 +410,7 @@ static void source_send(struct hsr_stream *stream)
     chunk = hsr_container_of(stream->sending.next, struct hsr_chunk, node);
     if (chunk->state != HSR_CHUNK_READY)
         return;
-    size = HSR_FRAME_HEADER_SIZE + (size_t)chunk->size;
+    size = HSR_FRAME_HEADER_SIZE + (size_t)chunk->frame.size;
     if (stream->pace_ns == 0)
         stream->pace_ns = hsr_session_pace(stream->session, hsr_loop_clock(loop), size);
     if (stream->pace_ns > hsr_loop_clock(loop)) {
@@ -405,7 +419,7 @@ static void source_send(struct hsr_stream *stream)
         return;
     }
     stream->pace_ns = 0;
-    header = chunk->buf->payload - HSR_FRAME_HEADER_SIZE;
+    header = chunk->buf->payload - chunk->head - HSR_FRAME_HEADER_SIZE;
     chunk->frame.seq = conn->seq_out++;
     hsr_frame_encode(&chunk->frame, header);
     chunk->state = HSR_CHUNK_SENDING;
@@ -432,7 +446,7 @@ static void source_sent(struct hsr_link *link, int rc)
         hsr_stream_fail(stream, rc);
     if (chunk != NULL) {
         stream->flying = NULL;
-        hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, rc == 0 ? chunk->size : 0);
+        hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, rc == 0 ? chunk->frame.size : 0);
         if (rc == 0)
             atomic_fetch_add_explicit(&stream->session->counts.bytes,
                                       chunk->work->kind == HSR_WORK_PACK ? chunk->work->bytes

@@ -1,0 +1,205 @@
+/* Deltas at the source's home: signatures come in, become indexes, and lie beside the file while
+ * streams read it. What the target may hold here is bounded by the protocol, and by the plan: a
+ * signature without room is dropped, and its file is sent whole.
+ *
+ *   slot: FREE -> RECEIVING -> BUILDING -> READY -> SENDING -> FREE
+ */
+#include <stdlib.h>
+
+#include "base/base.h"
+#include "transfer/engine/delta.h"
+#include "transfer/engine/source_impl.h"
+#include "transfer/proto/delta.h"
+
+#define BUILD_BUDGET 4096u /* blocks of an index between two looks at what else waits: 40 us */
+
+_Static_assert(HSR_SIG_BLOCKS_MAX == HSR_DELTA_BLOCKS_MAX, "the same limit");
+_Static_assert(HSR_SIG_KEY_SIZE == HSR_DELTA_KEY_SIZE, "the same key");
+_Static_assert(HSR_SIG_STRONG_MAX == HSR_DELTA_STRONG_MAX &&
+                   HSR_SIG_STRONG_MIN == HSR_DELTA_STRONG_MIN &&
+                   HSR_SIG_WEAK_SIZE == HSR_DELTA_WEAK_SIZE,
+               "the same sums");
+
+static struct source_delta *delta_find(struct hsr_source *source,
+                                       const struct hsr_source_page *page, uint16_t index);
+static int delta_begin(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
+                       const struct hsr_sig *sig, struct source_delta **ret_delta);
+
+void hsr_source_delta_init(struct hsr_source *source)
+{
+    uint8_t secret[HSR_SIG_KEY_SIZE];
+
+    hsr_delta_key(source->session->token, secret);
+    hsr_delta_key_init(&source->delta_key, secret);
+}
+
+int hsr_source_delta_want(struct hsr_source *source, struct hsr_source_page *page, uint16_t index)
+{
+    struct source_entry *entry = &page->entries[index];
+
+    hsr_require((source->session->options & HSR_OPT_DELTA) != 0, HSR_E_PROTOCOL);
+    hsr_require(entry->identity.size > HSR_PACK_FILE_MAX, HSR_E_PROTOCOL);
+    entry->delta = SOURCE_DELTA_WANTED;
+    return 0;
+}
+
+int hsr_source_delta_sig(struct hsr_source *source, struct hsr_source_page *page,
+                         const struct hsr_frame *frame, struct hsr_span payload)
+{
+    uint16_t index = (uint16_t)frame->index;
+    struct source_delta *delta;
+    struct hsr_sig sig;
+    int rc;
+
+    hsr_require(index < page->count && page->entries[index].wanted &&
+                    page->entries[index].delta == SOURCE_DELTA_WANTED,
+                HSR_E_PROTOCOL);
+    rc = hsr_sig_decode(payload, frame->offset, &sig);
+    if (rc < 0)
+        return rc;
+    delta = delta_find(source, page, index);
+    if (delta == NULL) {
+        rc = delta_begin(source, page, index, &sig, &delta);
+        if (rc < 0)
+            return rc;
+    }
+    hsr_require(delta->state == SOURCE_SLOT_RECEIVING && frame->offset == delta->received &&
+                    sig.base_size == delta->plan.base_size &&
+                    1u << sig.block_log == delta->plan.block_size &&
+                    sig.strong_size == delta->plan.strong_size,
+                HSR_E_PROTOCOL);
+    if (delta->memory != NULL)
+        rc = hsr_delta_index_put(&delta->index, delta->received, sig.sums.ptr, sig.sums.size);
+    if (rc < 0)
+        return rc;
+    delta->received += sig.count;
+    source->session->progress.delta.signature += sig.sums.size;
+    if (delta->received == hsr_delta_blocks(&delta->plan))
+        delta->state = delta->memory != NULL ? SOURCE_SLOT_BUILDING : SOURCE_SLOT_READY;
+    return 0;
+}
+
+int hsr_source_delta_again(struct hsr_source *source, struct hsr_source_page *page, uint16_t index)
+{
+    struct source_entry *entry = &page->entries[index];
+    struct hsr_session *session = source->session;
+    struct source_delta *delta = delta_find(source, page, index);
+
+    if (entry->delta == SOURCE_DELTA_SENT) { /* as if nothing of it had been sent */
+        hsr_assert(!entry->wanted && delta == NULL && page->sent > 0);
+        page->sent--;
+        page->lent++;
+        entry->wanted = true;
+        session->progress.files_done--;
+        atomic_fetch_sub_explicit(&session->counts.bytes, entry->sent_bytes, memory_order_relaxed);
+    } else {
+        hsr_require(entry->delta == SOURCE_DELTA_WANTED && entry->wanted, HSR_E_PROTOCOL);
+        hsr_require(delta == NULL || delta->state == SOURCE_SLOT_RECEIVING, HSR_E_PROTOCOL);
+        if (delta != NULL)
+            hsr_source_delta_free(source, delta);
+    }
+    entry->delta = SOURCE_DELTA_NONE;
+    session->progress.delta.fallbacks++;
+    hsr_source_enqueue(source, (uint32_t)(page - source->pages) << 16 | index);
+    return 0;
+}
+
+void hsr_source_delta_step(struct hsr_source *source)
+{
+    struct hsr_loop *loop = &source->session->home->loop;
+
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++) {
+        struct source_delta *delta = &source->deltas[i];
+
+        while (delta->state == SOURCE_SLOT_BUILDING) {
+            if (hsr_delta_index_build(&delta->index, BUILD_BUDGET))
+                delta->state = SOURCE_SLOT_READY;
+            if (hsr_loop_pressed(loop)) {
+                hsr_session_wake(source->session);
+                return;
+            }
+        }
+    }
+}
+
+struct source_delta *hsr_source_delta_next(struct hsr_source *source)
+{
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
+        if (source->deltas[i].state == SOURCE_SLOT_READY) {
+            source->deltas[i].state = SOURCE_SLOT_SENDING;
+            return &source->deltas[i];
+        }
+    return NULL;
+}
+
+void hsr_source_delta_free(struct hsr_source *source, struct source_delta *delta)
+{
+    hsr_assert(delta->state != SOURCE_SLOT_FREE && source->delta_count > 0);
+    if (delta->memory != NULL)
+        hsr_delta_room_give(source->session->engine, delta->room);
+    free(delta->memory);
+    delta->memory = NULL;
+    delta->state = SOURCE_SLOT_FREE;
+    source->delta_count--;
+    source->delta_blocks -= hsr_delta_blocks(&delta->plan);
+}
+
+void hsr_source_delta_drop(struct hsr_source *source)
+{
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
+        if (source->deltas[i].state != SOURCE_SLOT_FREE)
+            hsr_source_delta_free(source, &source->deltas[i]);
+    hsr_assert(source->delta_count == 0 && source->delta_blocks == 0);
+}
+
+static struct source_delta *delta_find(struct hsr_source *source,
+                                       const struct hsr_source_page *page, uint16_t index)
+{
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++) {
+        struct source_delta *delta = &source->deltas[i];
+
+        if (delta->state != SOURCE_SLOT_FREE && delta->page == page && delta->entry == index)
+            return delta;
+    }
+    return NULL;
+}
+
+/* The first part of a signature: room for all of it, or for nothing. */
+static int delta_begin(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
+                       const struct hsr_sig *sig, struct source_delta **ret_delta)
+{
+    struct hsr_engine *engine = source->session->engine;
+    struct hsr_delta_plan plan = { .base_size = sig->base_size,
+                                   .block_size = 1u << sig->block_log,
+                                   .strong_size = sig->strong_size };
+    struct source_delta *delta = NULL;
+    int rc = hsr_delta_plan_check(&plan);
+
+    if (rc < 0)
+        return rc;
+    hsr_require(source->delta_count < source->session->files_max, HSR_E_LIMIT);
+    hsr_require(hsr_delta_blocks(&plan) <= HSR_SIG_BLOCKS_MAX - source->delta_blocks, HSR_E_LIMIT);
+    for (uint32_t i = 0; delta == NULL; i++) { /* files_max is at most HSR_FILES_MAX */
+        hsr_assert(i < HSR_FILES_MAX);
+        if (source->deltas[i].state == SOURCE_SLOT_FREE)
+            delta = &source->deltas[i];
+    }
+    delta->state = SOURCE_SLOT_RECEIVING;
+    delta->page = page;
+    delta->entry = index;
+    delta->plan = plan;
+    delta->received = 0;
+    delta->room = hsr_delta_index_size(&plan);
+    delta->memory = NULL;
+    if (hsr_delta_room_take(engine, delta->room)) {
+        delta->memory = malloc(delta->room);
+        if (delta->memory == NULL)
+            hsr_delta_room_give(engine, delta->room);
+        else
+            hsr_delta_index_init(&delta->index, &plan, delta->memory);
+    }
+    source->delta_count++;
+    source->delta_blocks += hsr_delta_blocks(&plan);
+    *ret_delta = delta;
+    return 0;
+}
