@@ -349,6 +349,14 @@ static void client_event(void *context, const struct hsr_event *event)
         if (event->entry->type != HSR_ENTRY_DIR_END)
             event_entry(client, event->entry);
         break;
+    case HSR_EVENT_DIGEST:
+        if (client->digest != NULL)
+            client->digest(client->digest_context,
+                           &(struct hawser_digest_value){ .path = event->path,
+                                                          .bytes = event->size,
+                                                          .digest = event->digest,
+                                                          .digest_size = client->digest_size });
+        break;
     case HSR_EVENT_CLOSED:
         event_closed(client, event);
         break;
@@ -451,6 +459,11 @@ static void fail_there(struct hawser_client *client, int code, const hawser_url 
         return; /* no memory for words */
     hsr_client_fail(client, code, where, "%s", *text != '\0' ? text : hsr_err_text(code));
     free(where);
+}
+
+int hsr_client_run_here(struct hawser_client *client, struct hsr_job_spec *spec)
+{
+    return session_run(client, spec);
 }
 
 int hsr_client_run(struct hawser_client *client, const hawser_url *url, const char *path,

@@ -45,6 +45,9 @@ struct hawser_client {
     void *path_context;
     hawser_event_fn *event;
     hawser_entry_fn *entry;
+    hawser_digest_fn *digest;
+    void *digest_context;
+    size_t digest_size;
     void *context;
     bool list_found; /* of hsr_client_probe */
     uint32_t list_mode;
@@ -64,6 +67,9 @@ void hsr_client_begin(struct hawser_client *client, hawser_event_fn *event, haws
 /** Tell the caller about a path that failed before a session could. */
 void hsr_client_note_failed(struct hawser_client *client, const char *path, int code,
                             const char *text);
+
+/** One session without a peer. */
+int hsr_client_run_here(struct hawser_client *client, struct hsr_job_spec *spec);
 
 /** Resolve @url's host, run @spec against its addresses in turn until one answers, wait for the
  * end. @spec's export, path and address are filled here. @return 0 or why the session ended. */
@@ -133,6 +139,10 @@ int hsr_paths_normalise(char *path, bool *ret_contents);
 size_t hsr_paths_sort(char **paths, size_t count);
 
 enum hsr_paths_target_kind { PATHS_MISSING, PATHS_DIR, PATHS_OTHER };
+
+/** A root for what keeps nothing: no directory, so that nothing can be below it. Descriptor or
+ * -errno. */
+int hsr_paths_open_nothing(void);
 
 /** The disks that hold @path, or the deepest part of it that exists; returns how many. */
 unsigned hsr_paths_disks(const char *path, struct hsr_device *ret, unsigned max);

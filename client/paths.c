@@ -425,3 +425,10 @@ int hsr_paths_open_parent(const char *path, bool dry_run, char ret_name[HSR_NAME
     free(parent);
     return fd;
 }
+
+int hsr_paths_open_nothing(void)
+{
+    int fd = open("/dev/null", O_PATH | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}

@@ -1,5 +1,6 @@
 /* Push, pull, list and stat: the caller's words turned into job specs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +131,7 @@ static int call_begin(struct call *call, struct hawser_client *client, uint8_t r
     hsr_client_begin(client, call->opts.event, NULL, call->opts.context);
     if (rc < 0)
         return hsr_client_fail(client, rc, NULL, "options of a newer version");
-    call->urls = calloc(url_count, sizeof(call->urls[0]));
+    call->urls = calloc(url_count + 1, sizeof(call->urls[0]));
     if (call->urls == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < url_count; i++) {
@@ -407,6 +408,61 @@ int hawser_pull(hawser_client *client, const char *const *urls, size_t url_count
     if (rc == 0)
         rc = pull_run(&call, url_count, target);
     return call_end(&call, rc, ret_stats);
+}
+
+/* ---- digests ---- */
+
+static int digest_here(struct call *call, const char *place)
+{
+    bool is_dir;
+    int rc = hsr_paths_add_source(&call->tops, place, call->opts.copy_links, &is_dir);
+
+    if (rc < 0)
+        return hsr_client_fail(call->client, rc, place, "open");
+    call->spec.tops = call->tops.tops;
+    call->spec.top_count = (unsigned)call->tops.count;
+    return hsr_client_run_here(call->client, &call->spec);
+}
+
+/* A pull that keeps nothing. Its root is no directory: whatever the server says, nothing can be
+ * below it. */
+static int digest_there(struct call *call)
+{
+    int rc;
+
+    call->spec.target_fd = hsr_paths_open_nothing();
+    if (call->spec.target_fd < 0)
+        return call->spec.target_fd;
+    rc = pull_one(call, &call->urls[0]);
+    (void)close(call->spec.target_fd); /* O_PATH */
+    return rc;
+}
+
+int hawser_digest_tree(hawser_client *client, const char *place, const hawser_transfer_opts *opts,
+                       hawser_digest_fn *digest, void *context)
+{
+    bool here = place != NULL && strncmp(place, "hawser://", 9) != 0;
+    struct call call;
+    int rc;
+
+    hsr_require(client != NULL, HSR_E_USAGE);
+    if (place == NULL || *place == '\0' || digest == NULL)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "a place and a function are needed");
+    rc = call_begin(&call, client, here ? HSR_ROLE_SOURCE : HSR_ROLE_TARGET, &place, here ? 0 : 1,
+                    opts);
+    call.spec.summing = true;
+    call.spec.options &= HSR_OPT_COPY_LINKS;
+    call.spec.options |= HSR_OPT_DRY_RUN | HSR_OPT_NO_HARD_LINKS | HSR_OPT_NO_XATTRS;
+    call.opts.files = NULL;
+    client->digest = digest;
+    client->digest_context = context;
+    client->digest_size = hsr_digest_size((enum hsr_digest_kind)call.spec.digest);
+    if (rc == 0)
+        rc = here ? digest_here(&call, place) : digest_there(&call);
+    client->digest = NULL;
+    if (here)
+        hsr_client_stats_add(client, &call.stats);
+    return call_end(&call, rc, NULL);
 }
 
 /* ---- looking ---- */

@@ -26,7 +26,8 @@ enum cli_command {
     CLI_LS = 4,
     CLI_STAT = 8,
     CLI_DOCTOR = 16,
-    CLI_VERIFY = 32
+    CLI_VERIFY = 32,
+    CLI_DIGEST = 64
 }; /* bits: an option belongs to several */
 
 enum cli_progress { CLI_PROGRESS_AUTO, CLI_PROGRESS_ON, CLI_PROGRESS_OFF };
@@ -136,6 +137,7 @@ void cli_json_start(const struct cli_options *options, const hawser_client *clie
 void cli_json_progress(const hawser_progress *progress);
 void cli_json_note(const hawser_event *event);
 void cli_json_difference(const hawser_event *event);
+void cli_json_digest(const char *path, uint64_t bytes, const char *kind, const char *hex);
 void cli_json_error(const char *path, int code, const char *message);
 void cli_json_summary(const struct cli_options *options, const hawser_stats *stats, int code,
                       int exit_code);
@@ -171,6 +173,11 @@ int cli_bench(int argc, char **argv);
 int cli_doctor(const struct cli_options *options, struct cli_output *output);
 
 const char *cli_level_name(enum hawser_finding_level level);
+
+/* ---- digest.c ---- */
+
+/** hawser digest; returns the exit code. */
+int cli_digest(struct cli_options *options, struct cli_output *output, hawser_client *client);
 
 /* ---- listing.c ---- */
 

@@ -246,6 +246,16 @@ void cli_json_difference(const hawser_event *event)
     line_end(object);
 }
 
+void cli_json_digest(const char *path, uint64_t bytes, const char *kind, const char *hex)
+{
+    struct json_object *object = line_new("digest");
+
+    put_raw(object, "path", path);
+    put_count(object, "bytes", bytes);
+    put_text(object, kind, hex);
+    line_end(object);
+}
+
 void cli_json_note(const hawser_event *event)
 {
     bool failed = event->note == HAWSER_NOTE_FAILED;

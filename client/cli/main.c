@@ -1,5 +1,5 @@
-/* hawser: push, pull, verify, ls, stat, doctor, bench. Everything it does goes through libhawser's
- * public API. */
+/* hawser: push, pull, verify, digest, ls, stat, doctor, bench. Everything it does goes through
+ * libhawser's public API. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
     if (options.command == CLI_DOCTOR) /* looks at limits as they were given, needs no client */
         return output_end(cli_doctor(&options, &output));
     descriptors_raise();
-    if (options.command & (CLI_PUSH | CLI_PULL | CLI_VERIFY))
+    if (options.command & (CLI_PUSH | CLI_PULL | CLI_VERIFY | CLI_DIGEST))
         options.client.near_path =
             options.args[options.command == CLI_PULL ? options.arg_count - 1 : 0];
     rc = trace_open(&options, words, sizeof(words));
@@ -137,6 +137,8 @@ int main(int argc, char **argv)
     }
     if (options.command & (CLI_PUSH | CLI_PULL | CLI_VERIFY))
         code = transfer(&options, &output, client);
+    else if (options.command == CLI_DIGEST)
+        code = cli_digest(&options, &output, client);
     else
         code = look(&options, &output, client);
     cli_running(NULL); /* a late signal must not touch what is freed */

@@ -18,7 +18,8 @@
 #define MOVE (CLI_PUSH | CLI_PULL)
 #define LOOK (CLI_LS | CLI_STAT)
 #define COMPARE (MOVE | CLI_VERIFY)
-#define ALL (COMPARE | LOOK)
+#define READ (COMPARE | CLI_DIGEST)
+#define ALL (READ | LOOK)
 #define EVERY (ALL | CLI_DOCTOR)
 
 enum option_id {
@@ -78,12 +79,12 @@ static const struct option_row rows[] = {
     { OPTION_CHECKSUM, "checksum", NULL, MOVE, "compare digests where size and time agree" },
     { OPTION_DELETE, "delete", NULL, MOVE, "remove what the source does not have" },
     { OPTION_MAX_DELETE, "max-delete", "N", MOVE, "with --delete: remove at most N entries" },
-    { OPTION_EXCLUDE, "exclude", "PATTERN", COMPARE, "leave out what matches" },
-    { OPTION_INCLUDE, "include", "PATTERN", COMPARE, "keep what matches; the first match decides" },
-    { OPTION_EXCLUDE_FROM, "exclude-from", "FILE", COMPARE, "patterns, one a line; - is stdin" },
-    { OPTION_INCLUDE_FROM, "include-from", "FILE", COMPARE, "the same for --include" },
+    { OPTION_EXCLUDE, "exclude", "PATTERN", READ, "leave out what matches" },
+    { OPTION_INCLUDE, "include", "PATTERN", READ, "keep what matches; the first match decides" },
+    { OPTION_EXCLUDE_FROM, "exclude-from", "FILE", READ, "patterns, one a line; - is stdin" },
+    { OPTION_INCLUDE_FROM, "include-from", "FILE", READ, "the same for --include" },
     { OPTION_FILES_FROM, "files-from", "FILE", COMPARE, "move only the paths listed; - is stdin" },
-    { OPTION_FROM0, "from0", NULL, COMPARE, "items of those files end with NUL" },
+    { OPTION_FROM0, "from0", NULL, READ, "items of those files end with NUL" },
     { OPTION_SIZE_ONLY, "size-only", NULL, MOVE, "the same size is the same file" },
     { OPTION_IGNORE_EXISTING, "ignore-existing", NULL, MOVE, "leave existing files as they are" },
     { OPTION_BWLIMIT, "bwlimit", "RATE", MOVE, "bytes a second; plain numbers are KiB/s" },
@@ -93,9 +94,9 @@ static const struct option_row rows[] = {
     { OPTION_CONGESTION, "congestion", "NAME", MOVE, "TCP's congestion control; auto, system" },
     { OPTION_MEMORY, "memory", "SIZE", ALL, "for all buffers and tables together" },
     { OPTION_SHARDS, "shards", "N|auto", ALL, "threads with a ring each; auto: one a core" },
-    { OPTION_DIGEST, "digest", "KIND", COMPARE, "xxh3 (default) or blake3" },
+    { OPTION_DIGEST, "digest", "KIND", READ, "xxh3 or blake3; default of digest: blake3" },
     { OPTION_DURABILITY, "durability", "LEVEL", MOVE, "received, written or durable (default)" },
-    { OPTION_IO, "io", "MODE", COMPARE, "disk: auto (default), direct or buffered" },
+    { OPTION_IO, "io", "MODE", READ, "disk: auto (default), direct or buffered" },
     { OPTION_ZERO_COPY, "zero-copy", "MODE", MOVE, "sending: off (default), auto or on" },
     { OPTION_JSON, "json", NULL, EVERY, "one JSON object a line on stdout; doctor: one" },
     { OPTION_PROGRESS, "progress", NULL, COMPARE, "show progress even without a terminal" },
@@ -104,7 +105,7 @@ static const struct option_row rows[] = {
     { OPTION_NO_TIMES, "no-times", NULL, COMPARE, "do not keep modification times" },
     { OPTION_NO_XATTRS, "no-xattrs", NULL, COMPARE, "do not keep extended attributes and ACLs" },
     { OPTION_NO_HARD_LINKS, "no-hard-links", NULL, COMPARE, "hard links become files" },
-    { OPTION_COPY_LINKS, "copy-links", NULL, COMPARE, "move what symlinks point to" },
+    { OPTION_COPY_LINKS, "copy-links", NULL, READ, "move what symlinks point to" },
     { OPTION_TIMEOUT, "timeout", "SECONDS", ALL, "silence of the server that ends the run" },
     { OPTION_TRACE, "trace", "FILE", COMPARE, "at the end: what the threads did last" },
     { OPTION_HELP, "help", NULL, EVERY, "print this" },
@@ -122,6 +123,7 @@ static const struct {
     { "push", CLI_PUSH, "SRC... hawser://HOST[:PORT]/EXPORT[/PATH]", "Copy to a server" },
     { "pull", CLI_PULL, "hawser://HOST[:PORT]/EXPORT[/PATH]... DEST", "Copy from a server" },
     { "verify", CLI_VERIFY, "SRC... hawser://HOST[:PORT]/EXPORT[/PATH]", "Compare with a server" },
+    { "digest", CLI_DIGEST, "PATH|URL...", "Print digests as b3sum does" },
     { "ls", CLI_LS, "hawser://HOST[:PORT]/EXPORT[/PATH]", "List a directory of a server" },
     { "stat", CLI_STAT, "hawser://HOST[:PORT]/EXPORT[/PATH]", "Everything about one path" },
     { "doctor", CLI_DOCTOR, "[PATH]...", "Say what of this machine to change" },
@@ -480,8 +482,8 @@ static int options_read(int argc, char **argv, unsigned index, struct cli_option
         if ((row->commands & options->command) == 0)
             return index < COMMAND_COUNT
                        ? cli_usage("%s takes no --%s", commands[index].name, row->name)
-                       : cli_usage(
-                             "the command comes first: push, pull, verify, ls, stat or doctor");
+                       : cli_usage("the command comes first: push, pull, verify, digest, ls, stat "
+                                   "or doctor");
         rc = option_apply(row, optarg, options);
     }
     return rc;
@@ -503,7 +505,8 @@ static int args_check(const struct cli_options *options, unsigned index)
     bool move = (options->command & COMPARE) != 0, look = (options->command & LOOK) != 0;
     int rc = -1;
 
-    if ((move && options->arg_count < 2) || (look && options->arg_count != 1))
+    if ((move && options->arg_count < 2) || (look && options->arg_count != 1) ||
+        (options->command == CLI_DIGEST && options->arg_count == 0))
         return cli_usage("usage: hawser %s [OPTIONS] %s", commands[index].name,
                          commands[index].args);
     for (size_t i = 0; rc == -1 && i < options->arg_count; i++) {
@@ -514,7 +517,7 @@ static int args_check(const struct cli_options *options, unsigned index)
 
         if (*text == '\0')
             return cli_usage("an empty name");
-        if (is_url)
+        if (is_url || (options->command == CLI_DIGEST && strncmp(text, "hawser://", 9) == 0))
             rc = url_check(text);
         else if (strncmp(text, "hawser://", 9) == 0)
             rc = cli_usage("%s: %s", text,
@@ -567,17 +570,19 @@ int cli_options_parse(int argc, char **argv, struct cli_options *ret_options)
     int rc;
 
     if (argc < 2)
-        return cli_usage("which command? push, pull, verify, ls, stat, doctor or bench");
+        return cli_usage("which command? push, pull, verify, digest, ls, stat, doctor or bench");
     while (index < COMMAND_COUNT && strcmp(argv[1], commands[index].name) != 0)
         index++;
     if (index == COMMAND_COUNT) {
         if (argv[1][0] != '-')
-            return cli_usage(
-                "%s: no such command; there are push, pull, verify, ls, stat, doctor and bench",
-                argv[1]);
+            return cli_usage("%s: no such command; there are push, pull, verify, digest, ls, stat, "
+                             "doctor and bench",
+                             argv[1]);
         rc = options_read(argc, argv, index, &options);
-        return rc != -1 ? rc
-                        : cli_usage("which command? push, pull, verify, ls, stat, doctor or bench");
+        return rc != -1
+                   ? rc
+                   : cli_usage(
+                         "which command? push, pull, verify, digest, ls, stat, doctor or bench");
     }
     options.command = commands[index].command;
     rc = options_read(argc - 1, argv + 1, index, &options);

@@ -417,6 +417,28 @@ HAWSER_API int hawser_verify(hawser_client *client, const char *const *sources, 
                              const char *url, const hawser_transfer_opts *opts,
                              hawser_stats *ret_stats);
 
+/** The digest of one file. Valid during the callback only. */
+typedef struct hawser_digest_value {
+    const char *path; /* raw bytes, NUL-ended; begins with the last part of the place, or below it
+                         if that ended in '/' */
+    uint64_t bytes; /* of the file */
+    const uint8_t *digest;
+    size_t digest_size; /* 16: xxh3, 32: blake3 */
+} hawser_digest_value;
+
+typedef void hawser_digest_fn(void *context, const hawser_digest_value *value);
+
+/** Digests of a file, or of all regular files below a directory, read on all shards.
+ *
+ * @param place   a path here, or a URL: then the server reads, and only digests travel; borrowed
+ * @param opts    `digest`, `event`, `rules`, `copy_links` and `io` count; NULL: defaults; borrowed
+ * @param digest  called for each file, in no order, on the client's threads, one call at a time
+ * @return as hawser_pull(); HAWSER_E_PARTIAL: some files could not be read; HAWSER_E_VERSION: the
+ * server cannot. Blocks. Since 0.1. */
+HAWSER_API int hawser_digest_tree(hawser_client *client, const char *place,
+                                  const hawser_transfer_opts *opts, hawser_digest_fn *digest,
+                                  void *context);
+
 /* ---- looking ---- */
 
 /** One extended attribute. */

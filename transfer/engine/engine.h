@@ -72,6 +72,7 @@ enum hsr_event_kind {
     HSR_EVENT_NOTE, /* something about one path: note, code, path, text */
     HSR_EVENT_CLOSED, /* a session ended; code, totals, text */
     HSR_EVENT_ENTRY, /* client, LIST: one entry */
+    HSR_EVENT_DIGEST, /* client, digests alone: path, size, digest */
     HSR_EVENT_COUNT
 };
 
@@ -131,6 +132,7 @@ struct hsr_event {
     const struct hsr_totals *totals; /* CLOSED */
     uint8_t durability; /* CLOSED */
     const struct hsr_entry *entry; /* ENTRY */
+    const uint8_t *digest; /* DIGEST */
     bool bench; /* OPENED, CLOSED: of a benchmark */
     const struct hsr_bench_report *report; /* CLOSED in peace, of a benchmark; else NULL */
 };
@@ -202,6 +204,9 @@ struct hsr_job_spec {
     uint8_t role; /* SOURCE: push; TARGET: pull */
     bool list; /* LIST instead of a transfer; export_name, path, list_self */
     bool list_self;
+    /* Digests of files, each an event, and nothing else: of `tops` here, without any connection
+     * (SOURCE, no address), or of a pull that keeps nothing (TARGET, with DRY_RUN). */
+    bool summing;
     bool benching; /* neither: a benchmark, `bench`, without export and path */
     struct hsr_bench_ask bench; /* its role is `role` */
     const char *export_name;

@@ -11,6 +11,7 @@
 #include "transfer/engine/delta.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
+#include "transfer/engine/sums.h"
 #include "transfer/engine/tally.h"
 #include "transfer/engine/target.h"
 
@@ -202,6 +203,20 @@ void hsr_session_abandon(struct hsr_session *session)
 
 /* ---- client ---- */
 
+/* No peer: it begins at once. */
+static int opening_sums(struct hsr_session *session)
+{
+    int rc;
+
+    opening_digest(session, session->spec.digest);
+    rc = hsr_sums_create(session);
+    session->state = HSR_SESSION_MOVING;
+    if (rc < 0)
+        hsr_session_end(session, rc, "no memory for digests");
+    hsr_session_wake(session);
+    return 0;
+}
+
 int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
 {
     const struct hsr_plan *plan = &shard->engine->config.plan;
@@ -240,6 +255,8 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
         rc = -ENOMEM;
     if (rc == 0 && spec->rules.size > 0)
         rc = hsr_filter_create(spec->rules, &session->filter);
+    if (rc == 0 && spec->summing && spec->role == HSR_ROLE_SOURCE)
+        return opening_sums(session);
     conn = rc < 0 ? NULL
                   : hsr_conn_connect(shard, (const struct sockaddr *)&spec->address,
                                      spec->address_size,
@@ -336,6 +353,7 @@ static int opening_send_open(struct hsr_session *session)
     const struct hsr_job_spec *spec = &session->spec;
     bool blake3 = (session->features & HSR_FEATURE_BLAKE3) != 0;
     bool compare = (session->features & HSR_FEATURE_COMPARE) != 0;
+    bool compares = (spec->options & HSR_OPT_VERIFY) != 0 || spec->summing;
     struct hsr_open open = {
         .role = spec->role,
         .digest = spec->digest,
@@ -357,7 +375,7 @@ static int opening_send_open(struct hsr_session *session)
     int size;
 
     hsr_require(spec->digest != HSR_DIGEST_BLAKE3 || blake3, HSR_E_VERSION);
-    hsr_require(!(spec->options & HSR_OPT_VERIFY) || compare, HSR_E_VERSION);
+    hsr_require(!compares || compare, HSR_E_VERSION);
     hsr_assert(out != NULL); /* only HELLO was queued before */
     size = hsr_open_encode(&open, out, HSR_CONTROL_PAYLOAD_MAX);
     if (size < 0)

@@ -12,6 +12,7 @@
 #include "transfer/engine/reader.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
+#include "transfer/engine/sums.h"
 #include "transfer/engine/target.h"
 
 _Static_assert(HSR_CONGESTION_SIZE == HSR_CONGESTION_MAX + 1, "a name from the wire fits");
@@ -323,8 +324,11 @@ static void session_step(struct hsr_session *session)
     uint64_t start_ns = hsr_loop_clock(&session->home->loop);
     bool source = session->source != NULL;
 
-    if (session->bench != NULL) {
-        hsr_bench_step(session);
+    if (session->bench != NULL || session->sums != NULL) {
+        if (session->bench != NULL)
+            hsr_bench_step(session);
+        else
+            hsr_sums_step(session);
         return;
     }
     hsr_meter_wait(meter, HSR_FIGURE_COUNT);
@@ -387,6 +391,7 @@ static void session_free(struct hsr_session *session)
 
     hsr_bench_destroy(session);
     hsr_readers_destroy(session);
+    hsr_sums_destroy(session);
     if (session->source != NULL)
         hsr_source_destroy(session);
     if (session->target != NULL)

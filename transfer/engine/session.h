@@ -28,6 +28,7 @@
 struct hsr_bench;
 struct hsr_readers;
 struct hsr_source;
+struct hsr_sums;
 struct hsr_target;
 struct hsr_stream;
 
@@ -93,6 +94,7 @@ struct hsr_session {
     struct hsr_source *source; /* one of these three */
     struct hsr_target *target;
     struct hsr_crew crew; /* of source and target */
+    struct hsr_sums *sums; /* or digests alone */
     struct hsr_readers *readers; /* who compute digests, once the first is needed; or NULL */
     struct hsr_bench *bench;
     struct hsr_session_counts counts;

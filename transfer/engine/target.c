@@ -43,7 +43,7 @@ int hsr_target_create(struct hsr_session *session)
     hsr_list_init(&target->asking);
     hsr_list_init(&target->root.node);
     target->delete_left = session->delete_max;
-    target->root.phantom = session->phantom_root;
+    target->root.phantom = session->phantom_root || session->spec.summing;
     target->names_budget = session->engine->config.plan.links_bytes;
     loop->backend->ops->random(loop->backend, &target->names_key, sizeof(target->names_key));
     hsr_tree_init(&target->tree, loop, session->root_fd, session->options);

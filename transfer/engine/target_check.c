@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "transfer/engine/reader.h"
+#include "transfer/engine/sums.h"
 #include "transfer/engine/target_impl.h"
 
 /* A file of a page, and what is known of it. */
@@ -22,6 +23,8 @@ struct target_check {
 
 static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file);
 static void check_done(struct hsr_session *session, const struct hsr_read_file *file);
+static void check_tell(struct hsr_target *target, struct target_page *page, uint16_t index,
+                       const struct hsr_digest_answer *answer);
 static void check_compare(struct hsr_target *target, struct target_page *page, uint16_t index);
 static void check_both(struct hsr_target *target, struct target_page *page, uint16_t index);
 
@@ -63,6 +66,10 @@ int hsr_target_check_heard(struct hsr_target *target, struct target_page *page, 
     struct target_check *check;
 
     hsr_require(page->want_sent && page->entries[index].state == TARGET_ASKED, HSR_E_PROTOCOL);
+    if (target->session->spec.summing) {
+        check_tell(target, page, (uint16_t)index, answer);
+        return 0;
+    }
     check = &page->checks[index];
     hsr_require(!check->theirs_known, HSR_E_PROTOCOL);
     check->theirs_known = true;
@@ -70,6 +77,32 @@ int hsr_target_check_heard(struct hsr_target *target, struct target_page *page, 
     memcpy(check->theirs, answer->digest, sizeof(check->theirs));
     check_compare(target, page, (uint16_t)index);
     return 0;
+}
+
+void hsr_target_check_ask(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          const struct hsr_entry *entry)
+{
+    if (entry->type == HSR_ENTRY_FILE && entry->size > 0) {
+        hsr_target_want(page, index,
+                        &(struct hsr_want_item){ .index = index, .action = HSR_WANT_DIGEST });
+        return;
+    }
+    if (entry->type == HSR_ENTRY_FILE)
+        hsr_sums_tell(target->session, &page->entries[index].dir->dir, entry->name, 0, NULL);
+    hsr_target_settle(target, page, index, 0, NULL);
+}
+
+/* Digests alone: it is what was asked for. */
+static void check_tell(struct hsr_target *target, struct target_page *page, uint16_t index,
+                       const struct hsr_digest_answer *answer)
+{
+    struct hsr_entry entry;
+
+    hsr_target_entry_read(target, page, index, &entry);
+    if (answer->code == 0)
+        hsr_sums_tell(target->session, &page->entries[index].dir->dir, entry.name, entry.size,
+                      answer->digest);
+    hsr_target_settle(target, page, index, answer->code, NULL);
 }
 
 void hsr_target_check_step(struct hsr_target *target)

@@ -184,6 +184,10 @@ static bool decide_entry(struct hsr_target *target, struct target_page *page, ui
         return true;
     dir = page->entries[index].dir;
     fresh = dir->fresh || dir->phantom;
+    if (target->session->spec.summing) {
+        hsr_target_check_ask(target, page, index, &entry);
+        return true;
+    }
     if (fresh && (target->session->options & HSR_OPT_DRY_RUN) && !decide_discard(target, &entry)) {
         hsr_target_dry(target, page, index, &entry, HSR_COMPARE_ABSENT);
         return true;

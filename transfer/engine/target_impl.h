@@ -285,6 +285,9 @@ void hsr_target_dry(struct hsr_target *target, struct target_page *page, uint16_
 /* target_check.c: --checksum */
 /** Have ours read, so that digests can be compared. 0, -ENOMEM. */
 int hsr_target_check_add(struct hsr_target *target, struct target_page *page, uint16_t index);
+/** Digests alone: only the source's is asked for, where there is one. */
+void hsr_target_check_ask(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          const struct hsr_entry *entry);
 /** Read on, and settle what was compared. */
 void hsr_target_check_step(struct hsr_target *target);
 /** Does the source have our digest, so that it may say SAME? */
