@@ -82,6 +82,51 @@ static void large_old(struct sim_host *host, const char *root, uint64_t seed)
     stamp_dir(&place, "");
 }
 
+/* ---- edited versions of large files, for deltas ---- */
+
+/* The file @name: what @seed makes of @size bytes, with @extra bytes more at @offset. */
+static void edited(struct place *place, const char *name, uint64_t seed, uint64_t size,
+                   uint64_t offset, uint32_t extra)
+{
+    uint8_t *bytes = malloc(size + extra);
+    struct sim_inode *inode;
+
+    hsr_assert(bytes != NULL && offset <= size);
+    sim_file(place->host, at(place, "%s", name), 0640, seed, size, false);
+    inode = sim_find(place->host, at(place, "%s", name));
+    hsr_assert(sim_data_read(&inode->live.data, bytes, offset, 0) == (int64_t)offset);
+    memset(bytes + offset, (int)(seed + 13) & 0xff, extra);
+    hsr_assert(sim_data_read(&inode->live.data, bytes + offset + extra, size - offset, offset) ==
+               (int64_t)(size - offset));
+    hsr_assert(sim_data_write(inode, bytes, size + extra, 0) == (int64_t)(size + extra));
+    sim_mtime(place->host, at(place, "%s", name), place->time, 77);
+    free(bytes);
+}
+
+static void delta_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+
+    edited(&place, "append", seed + 1, 500 * HSR_KIB, 500 * HSR_KIB, 3000);
+    edited(&place, "insert", seed + 2, 700 * HSR_KIB, 5000, 100);
+    file(&place, "cut", 0640, seed + 3, 200 * HSR_KIB + 1, false);
+    file(&place, "other", 0640, seed + 4, 150 * HSR_KIB, false);
+    file(&place, "sparse", 0600, seed + 5, 400 * HSR_KIB, true);
+    stamp_dir(&place, "");
+}
+
+static void delta_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = OLD_TIME };
+
+    file(&place, "append", 0640, seed + 1, 500 * HSR_KIB, false);
+    file(&place, "insert", 0640, seed + 2, 700 * HSR_KIB, false);
+    file(&place, "cut", 0640, seed + 3, 300 * HSR_KIB, false);
+    file(&place, "other", 0640, seed + 44, 150 * HSR_KIB, false);
+    file(&place, "sparse", 0600, seed + 5, 390 * HSR_KIB, false);
+    stamp_dir(&place, "");
+}
+
 /* ---- files large enough for huge pages ---- */
 
 static void memory_source(struct sim_host *host, const char *root, uint64_t seed)
@@ -319,6 +364,12 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .checksum = true,
       .source = large_source,
       .old = large_old },
+    { .name = "delta",
+      .streams = 2,
+      .shards = 2,
+      .delta = true,
+      .source = delta_source,
+      .old = delta_old },
     { .name = "compare",
       .streams = 2,
       .shards = 2,

@@ -19,6 +19,7 @@ struct sim_scenario {
     bool checksum; /* with --checksum */
     bool dry; /* with --dry-run: the target stays as it is */
     bool blake3; /* with --digest=blake3 */
+    bool delta; /* with --delta=on */
     uint64_t bench_bytes; /* not the trees: a benchmark of so many bytes; both stay as they are */
     bool slow_sync; /* an fsync takes longer than all data together */
     bool tmpfs; /* that is where both trees are */
@@ -30,7 +31,7 @@ struct sim_scenario {
 };
 
 #define SIM_TREE_COUNT 6u /* the first ones; the others move no tree */
-#define SIM_SCENARIO_COUNT 9u
+#define SIM_SCENARIO_COUNT 10u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** A scenario that is a function of @seed. */
