@@ -498,6 +498,29 @@ int hsr_client_run(struct hawser_client *client, const hawser_url *url, const ch
     return rc;
 }
 
+_Static_assert((int)HAWSER_AHEAD_NO_MEMORY == (int)HSR_AHEAD_NO_MEMORY, "the same states");
+_Static_assert((int)HSR_AHEAD_STATE_COUNT == HAWSER_AHEAD_NO_MEMORY + 1, "all of them");
+
+static void client_ahead_add(const struct hsr_ahead *from, hawser_ahead_stats *to)
+{
+    to->state = (enum hawser_ahead_state)from->state;
+    to->gap_ns += from->gap_ns;
+    to->used_ns += from->used_ns;
+    to->ahead_bytes += from->ahead_bytes;
+    to->demand_bytes += from->demand_bytes;
+    to->hits += from->hits;
+    to->late += from->late;
+    to->stale += from->stale;
+    to->wasted_bytes += from->wasted_bytes;
+    to->preempted = HSR_MAX(to->preempted, from->preempted); /* these grow from the start on */
+    to->turns = HSR_MAX(to->turns, from->turns);
+    to->turns_long = HSR_MAX(to->turns_long, from->turns_long);
+    to->turn_p50_ns = HSR_MAX(to->turn_p50_ns, from->turn_p50_ns);
+    to->turn_p999_ns = HSR_MAX(to->turn_p999_ns, from->turn_p999_ns);
+    to->turn_max_ns = HSR_MAX(to->turn_max_ns, from->turn_max_ns);
+    to->step_p999_ns = HSR_MAX(to->step_p999_ns, from->step_p999_ns);
+}
+
 void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stats)
 {
     stats->files += client->totals.files;
@@ -520,6 +543,7 @@ void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stat
     stats->disk_uncached += client->progress.disk[HSR_FILEIO_UNCACHED];
     stats->disk_buffered += client->progress.disk[HSR_FILEIO_BUFFERED];
     memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
+    client_ahead_add(&client->progress.ahead, &stats->ahead);
     hsr_client_stages_add(&client->progress.verdict, stats);
     /* Several sessions are together as durable as the least of them. */
     if (stats->durability == HAWSER_DURABILITY_DEFAULT ||

@@ -33,6 +33,8 @@ static int spec_check(struct hawser_client *client, const hawser_transfer_opts *
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "io: auto, direct or buffered");
     if ((unsigned)opts->zero_copy >= HSR_ZC_MODE_COUNT)
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "zero_copy: off, auto or on");
+    if ((unsigned)opts->ahead > HAWSER_AHEAD_OFF)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "ahead: auto, on or off");
     return 0;
 }
 
@@ -56,6 +58,8 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
         { opts->copy_links, HSR_OPT_COPY_LINKS },
         { opts->names, HSR_OPT_NAMES },
         { opts->files != NULL, HSR_OPT_LIST },
+        { opts->ahead == HAWSER_AHEAD_ON, HSR_OPT_AHEAD_ON },
+        { opts->ahead == HAWSER_AHEAD_OFF, HSR_OPT_AHEAD_OFF },
     };
     struct hsr_job_spec spec = {
         .role = role,

@@ -41,6 +41,27 @@ static int fail(int code, const char *text)
 
 /* ---- the engine's events: on its threads ---- */
 
+/* Only where there were deltas to make. */
+static void event_ahead(const struct hsr_event *event)
+{
+    static const char *const states[HSR_AHEAD_STATE_COUNT] = { "none",  "off",      "on",
+                                                               "stale", "wasted",   "no gaps",
+                                                               "quick", "no memory" };
+    const struct hsr_ahead *ahead = event->progress != NULL ? &event->progress->ahead : NULL;
+
+    if (ahead == NULL || ahead->state == HSR_AHEAD_NONE)
+        return;
+    LOG(LOG_LEVEL_INFO, "signatures ahead", LOG_NUMBER("session", event->session),
+        LOG_TEXT("state", states[ahead->state]), LOG_NUMBER("gap_ns", ahead->gap_ns),
+        LOG_NUMBER("used_ns", ahead->used_ns), LOG_NUMBER("ahead_bytes", ahead->ahead_bytes),
+        LOG_NUMBER("demand_bytes", ahead->demand_bytes), LOG_NUMBER("hits", ahead->hits),
+        LOG_NUMBER("late", ahead->late), LOG_NUMBER("stale", ahead->stale),
+        LOG_NUMBER("wasted_bytes", ahead->wasted_bytes), LOG_NUMBER("preempted", ahead->preempted),
+        LOG_NUMBER("turns", ahead->turns), LOG_NUMBER("turns_long", ahead->turns_long),
+        LOG_NUMBER("turn_p999_ns", ahead->turn_p999_ns),
+        LOG_NUMBER("step_p999_ns", ahead->step_p999_ns));
+}
+
 static void event_closed(const struct hsr_event *event)
 {
     const struct hsr_totals none = { 0 }, *totals = event->totals != NULL ? event->totals : &none;
@@ -54,6 +75,7 @@ static void event_closed(const struct hsr_event *event)
         LOG_NUMBER("bytes", event->bench && event->progress != NULL ? event->progress->bytes_done
                                                                     : totals->bytes),
         LOG_NUMBER("failed", totals->failed), LOG_NUMBER("milliseconds", elapsed / HSR_NS_PER_MS));
+    event_ahead(event);
 }
 
 static void event_note(const struct hsr_event *event)

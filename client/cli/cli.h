@@ -187,4 +187,8 @@ void cli_listing_entry(void *context, const hawser_entry *entry);
 /** Print what ls kept for sorting. */
 void cli_listing_end(void);
 
+/** Signatures before their turn: the state as one word, and two lines on stdout. */
+const char *cli_ahead_word(enum hawser_ahead_state state);
+void cli_ahead_print(const hawser_ahead_stats *ahead);
+
 #endif

@@ -283,6 +283,30 @@ void cli_json_error(const char *path, int code, const char *message)
     line_end(object);
 }
 
+/* Times in nanoseconds, sizes in bytes. */
+static void put_ahead(struct json_object *object, const hawser_ahead_stats *ahead)
+{
+    struct json_object *inner = json_object_new_object();
+
+    put_text(inner, "state", cli_ahead_word(ahead->state));
+    put_count(inner, "gap_ns", ahead->gap_ns);
+    put_count(inner, "used_ns", ahead->used_ns);
+    put_count(inner, "ahead_bytes", ahead->ahead_bytes);
+    put_count(inner, "demand_bytes", ahead->demand_bytes);
+    put_count(inner, "hits", ahead->hits);
+    put_count(inner, "late", ahead->late);
+    put_count(inner, "stale", ahead->stale);
+    put_count(inner, "wasted_bytes", ahead->wasted_bytes);
+    put_count(inner, "preempted", ahead->preempted);
+    put_count(inner, "turns", ahead->turns);
+    put_count(inner, "turns_long", ahead->turns_long);
+    put_count(inner, "turn_p50_ns", ahead->turn_p50_ns);
+    put_count(inner, "turn_p999_ns", ahead->turn_p999_ns);
+    put_count(inner, "turn_max_ns", ahead->turn_max_ns);
+    put_count(inner, "step_p999_ns", ahead->step_p999_ns);
+    put(object, "ahead", inner);
+}
+
 void cli_json_summary(const struct cli_options *options, const hawser_stats *stats, int code,
                       int exit_code)
 {
@@ -310,6 +334,7 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put(object, "seconds", json_object_new_double(seconds));
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));
+    put_ahead(object, &stats->ahead);
     put_stages(object, stats->limit, stats->stages);
     if (options->command == CLI_VERIFY)
         put_count(object, "differences", stats->differences);

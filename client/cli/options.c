@@ -57,6 +57,7 @@ enum option_id {
     OPTION_NO_HARD_LINKS,
     OPTION_COPY_LINKS,
     OPTION_TIMEOUT,
+    OPTION_AHEAD,
     OPTION_TRACE,
     OPTION_CONGESTION,
     OPTION_HELP,
@@ -98,6 +99,7 @@ static const struct option_row rows[] = {
     { OPTION_DURABILITY, "durability", "LEVEL", MOVE, "received, written or durable (default)" },
     { OPTION_IO, "io", "MODE", READ, "disk: auto (default), direct or buffered" },
     { OPTION_ZERO_COPY, "zero-copy", "MODE", MOVE, "sending: off (default), auto or on" },
+    { OPTION_AHEAD, "ahead", "MODE", MOVE, "signatures in gaps: auto (default), on or off" },
     { OPTION_JSON, "json", NULL, EVERY, "one JSON object a line on stdout; doctor: one" },
     { OPTION_PROGRESS, "progress", NULL, COMPARE, "show progress even without a terminal" },
     { OPTION_NO_PROGRESS, "no-progress", NULL, COMPARE, "never show progress" },
@@ -260,6 +262,16 @@ static int word_option(const struct option_row *row, const char *text, struct cl
             }
         return cli_usage("--io=%s: must be auto, direct or buffered", text);
     }
+    if (row->id == OPTION_AHEAD) {
+        static const char *const modes[] = { "auto", "on", "off" }; /* enum hawser_ahead */
+
+        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+            if (strcmp(text, modes[i]) == 0) {
+                options->transfer.ahead = (enum hawser_ahead)i;
+                return -1;
+            }
+        return cli_usage("--ahead=%s: must be auto, on or off", text);
+    }
     if (row->id == OPTION_ZERO_COPY) {
         static const char *const modes[] = { "off", "auto", "on" }; /* enum hawser_zero_copy */
 
@@ -400,6 +412,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
     case OPTION_CONGESTION:
     case OPTION_IO:
     case OPTION_ZERO_COPY:
+    case OPTION_AHEAD:
         return word_option(row, text, options);
     case OPTION_EXCLUDE:
     case OPTION_INCLUDE:

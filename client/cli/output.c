@@ -421,6 +421,8 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
                cli_bytes_print((double)stats->disk_direct, bytes, sizeof(bytes)),
                cli_bytes_print((double)stats->disk_uncached, wire, sizeof(wire)),
                cli_bytes_print((double)stats->disk_buffered, rate, sizeof(rate)));
+    if (options->verbose > 0)
+        cli_ahead_print(&stats->ahead);
     if (options->verbose > 0 && stats->zc_sent_bytes > 0)
         printf("zero-copy sends: %s, of which %s copied all the same, %s downgraded\n",
                cli_bytes_print((double)stats->zc_sent_bytes, bytes, sizeof(bytes)),

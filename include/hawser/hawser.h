@@ -297,6 +297,13 @@ enum hawser_zero_copy {
     HAWSER_ZERO_COPY_ON = 2 /* to all. In both a connection whose sends are mostly copied stops */
 };
 
+/** Signatures of old versions before their turn, in time in which the target would do nothing. */
+enum hawser_ahead {
+    HAWSER_AHEAD_AUTO = 0, /* until it does not pay */
+    HAWSER_AHEAD_ON = 1,
+    HAWSER_AHEAD_OFF = 2
+};
+
 /** One filter rule with rsync's meaning; the first that matches decides. */
 typedef struct hawser_rule {
     const char *pattern; /* NUL-ended; "+ P" and "- P" decide for themselves */
@@ -321,6 +328,7 @@ typedef struct hawser_transfer_opts {
     enum hawser_digest digest;
     enum hawser_io io;
     enum hawser_zero_copy zero_copy;
+    enum hawser_ahead ahead;
     bool delete_extraneous; /* remove what the source does not have */
     bool delete_limited;
     bool dry_run; /* change nothing, tell what would be */
@@ -336,6 +344,39 @@ typedef struct hawser_transfer_opts {
     bool discard; /* push: contents are sent and verified, and dropped; nothing changes there. For
                      benchmarks; HAWSER_E_DENIED unless the server allows them */
 } hawser_transfer_opts;
+
+/** What the target's signatures before their turn came to. */
+enum hawser_ahead_state {
+    HAWSER_AHEAD_NONE = 0, /* there were no deltas, or the server does not tell */
+    HAWSER_AHEAD_WAS_OFF = 1, /* as asked */
+    HAWSER_AHEAD_WAS_ON = 2,
+    /* it turned itself off: */
+    HAWSER_AHEAD_STALE = 3, /* old versions changed meanwhile */
+    HAWSER_AHEAD_WASTED = 4, /* most of it was not used */
+    HAWSER_AHEAD_NO_GAPS = 5, /* nearly all was waited for */
+    HAWSER_AHEAD_QUICK = 6, /* signatures took no time */
+    HAWSER_AHEAD_NO_MEMORY = 7 /* never on: other sessions had the memory */
+};
+
+typedef struct hawser_ahead_stats {
+    enum hawser_ahead_state state; /* of the last session */
+    uint64_t gap_ns; /* in which nothing was runnable: added up over the target's threads */
+    uint64_t used_ns; /* of that, with signatures */
+    uint64_t ahead_bytes; /* of old versions: signed in gaps */
+    uint64_t demand_bytes; /* signed while something waited for it */
+    uint64_t hits; /* signatures that were ready when their turn came */
+    uint64_t late; /* begun, not ready */
+    uint64_t stale; /* dropped: the file had changed */
+    uint64_t wasted_bytes; /* signed in gaps and not used */
+    /* of the target's threads since they began; times of the worst one */
+    uint64_t preempted; /* gaps that ended before their work */
+    uint64_t turns;
+    uint64_t turns_long; /* over a millisecond */
+    uint64_t turn_p50_ns;
+    uint64_t turn_p999_ns;
+    uint64_t turn_max_ns;
+    uint64_t step_p999_ns; /* of signatures */
+} hawser_ahead_stats;
 
 /** What a transfer did; also filled when it ended with an error, as far as is known. */
 typedef struct hawser_stats {
@@ -363,6 +404,7 @@ typedef struct hawser_stats {
     uint64_t disk_direct;
     uint64_t disk_uncached;
     uint64_t disk_buffered;
+    hawser_ahead_stats ahead;
     enum hawser_stage limit; /* what the others waited for most */
     /* of the whole transfer; several URLs of a pull add up, a ceiling is the highest of them */
     hawser_stage_time stages[HAWSER_STAGE_COUNT];

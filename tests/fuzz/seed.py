@@ -26,7 +26,7 @@ def string(data):
 def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
-             "bench_data_ack bench_result stages sig patch digest").split()
+             "bench_data_ack bench_result stages sig patch digest ahead").split()
     for kind, name in enumerate(kinds, 1):
         page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch", "digest") else 0
         index = 3 if name in ("same", "data", "file_end", "sig", "patch", "digest") else 0
@@ -64,6 +64,7 @@ def messages():
         ("stages", struct.pack("<24Q", *range(1000, 25000, 1000))),
         ("sig", struct.pack("<QQBBHI", 1, 10240, 12, 6, 0, 2) + digest + b"\xd2" * 4),
         ("digest_answer", struct.pack("<i", 0) + digest),
+        ("ahead", struct.pack("<16Q", 2, *range(1000, 16000, 1000))),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHBHB", 3, 0, 1, 7, 3, 511, 2) + digest),
         ("page_ack", struct.pack("<IHiHi", 2, 5, -28, 6, -5017)),
@@ -74,7 +75,7 @@ def messages():
             save("message", name + "_32", bytes([pick + 128]) + payload + b"\xd3" * 16)
     save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
     save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
-    save("message", "want_empty", b"\x12" + struct.pack("<I", 0))
+    save("message", "want_empty", b"\x14" + struct.pack("<I", 0))
 
 
 def entry(kind, flags=0, name=b"name", parent=1, parts=b""):

@@ -129,7 +129,8 @@ static struct hsr_open open_good(void)
                               .digest = HSR_DIGEST_XXH3,
                               .durability = HSR_DURABILITY_WRITTEN,
                               .block_log = 12,
-                              .options = HSR_OPTS_ALL & ~(HSR_OPT_DISCARD | HSR_OPT_VERIFY),
+                              .options = HSR_OPTS_ALL &
+                                         ~(HSR_OPT_DISCARD | HSR_OPT_VERIFY | HSR_OPT_AHEAD_ON),
                               .streams = 8,
                               .depth = 4,
                               .chunk = 65536,
@@ -159,7 +160,7 @@ static void test_message_open(void)
     CHECK_POKED(open, &open, 3, 0, 0);
     CHECK_POKED(open, &open, 5, 0x80, HSR_E_PROTOCOL); /* a size of blocks, and no DELTA */
     for (unsigned bit = 13; bit < 32; bit++) {
-        if (bit == 14 || bit == 15)
+        if (bit == 14 || bit == 15 || bit == 17 || bit == 18)
             continue;
         open = open_good();
         CHECK_REFUSED(open, open_good(), options, 1u << bit, HSR_E_PROTOCOL);
@@ -167,6 +168,11 @@ static void test_message_open(void)
         open.block_log = 0;
         CHECK_POKED(open, &open, 4 + bit / 8, 1u << bit % 8, HSR_E_PROTOCOL);
     }
+    open = open_good(); /* ahead: not on and off */
+    open.options |= HSR_OPT_AHEAD_ON;
+    CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_PROTOCOL);
+    open.options &= ~HSR_OPT_AHEAD_OFF;
+    CHECK_PAYLOAD(open, &open);
     open = open_good(); /* DISCARD: a dry run, and a push */
     open.options = HSR_OPT_DISCARD | HSR_OPT_DRY_RUN;
     open.block_log = 0;
@@ -336,6 +342,24 @@ static void test_message_stages(void)
         CHECK_POKED(stages, &stages, i * 8 + 7, 0x05, HSR_E_LIMIT);
         CHECK_REFUSED(stages, stages, figure[i], HSR_FIGURE_MAX + 1, HSR_E_LIMIT);
     }
+}
+
+static void test_message_ahead(void)
+{
+    struct hsr_ahead ahead = {
+        .state = HSR_AHEAD_QUICK, .gap_ns = HSR_FIGURE_MAX, .hits = 7, .step_p999_ns = 9
+    };
+
+    CHECK_PAYLOAD(ahead, &ahead);
+    CHECK_EQ(hsr_ahead_encode(&ahead, out, sizeof(out)), HSR_AHEAD_SIZE);
+    CHECK_EQ(out[0], HSR_AHEAD_QUICK);
+    CHECK_EQ(out[5 * 8], 7); /* hits */
+    CHECK_EQ(out[15 * 8], 9);
+    CHECK_POKED(ahead, &ahead, 0, HSR_AHEAD_STATE_COUNT, HSR_E_PROTOCOL);
+    CHECK_REFUSED(ahead, ahead, state, HSR_AHEAD_STATE_COUNT, HSR_E_PROTOCOL);
+    for (unsigned i = 1; i < HSR_AHEAD_SIZE / 8; i++) /* its top byte: over the limit */
+        CHECK_POKED(ahead, &ahead, i * 8 + 7, 0x05, HSR_E_LIMIT);
+    CHECK_REFUSED(ahead, ahead, stale, HSR_FIGURE_MAX + 1, HSR_E_LIMIT);
 }
 
 static void test_message_results(void)
@@ -625,6 +649,7 @@ int main(void)
     RUN(test_message_note);
     RUN(test_message_results);
     RUN(test_message_stages);
+    RUN(test_message_ahead);
     RUN(test_message_list_request);
     RUN(test_list_paths);
     RUN(test_list_writer_keeps_what_fits);

@@ -18,6 +18,10 @@ static void hand_work(struct hsr_hand *hand);
 static void hand_taken(struct hsr_msg *msg);
 static void hand_back(struct hsr_msg *msg);
 static void hand_close(struct hsr_msg *msg);
+static void hand_ready(struct hsr_hand *hand);
+static enum hsr_job_result hand_ahead(struct hsr_job *job, uint64_t deadline_ns);
+static bool hand_wanted(const struct hsr_hand *hand);
+static void hand_want(struct hsr_msg *msg);
 static void hand_gone(struct hsr_msg *msg);
 static void hand_return(struct hsr_hand *hand, struct hsr_crew_task *task);
 
@@ -45,6 +49,8 @@ int hsr_crew_create(struct hsr_crew *crew, struct hsr_session *session,
         hand->shard = &engine->shards[(session->home->index + i) % engine->shard_count];
         hsr_list_init(&hand->tasks);
         hsr_task_init(&hand->task, ops->name, hand_run);
+        hand->job = (struct hsr_job){ .step = hand_ahead, .name = ops->name };
+        hand->job.account = &hand->account;
     }
     hsr_assert(crew->hands[0].shard == session->home);
     return 0;
@@ -72,9 +78,22 @@ void hsr_crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task)
     hsr_assert(!hand->crew->closing);
     task->hand = hand;
     task->canceled = false;
+    atomic_store_explicit(&task->wanted, false, memory_order_relaxed); /* the message orders it */
     task->msg.deliver = hand_taken;
     hand->lent++;
     hsr_loop_send(&hand->shard->loop, &task->msg);
+}
+
+void hsr_crew_want(struct hsr_crew_task *task)
+{
+    struct hsr_hand *hand = task->hand;
+
+    hsr_assert(hand->crew->ops->ahead);
+    atomic_store_explicit(&task->wanted, true, memory_order_relaxed);
+    if (hand->crew->closing || atomic_exchange(&hand->want_out, true))
+        return; /* it is on its way: whoever gets it sees this task too */
+    hand->want_msg.deliver = hand_want;
+    hsr_loop_send(&hand->shard->loop, &hand->want_msg);
 }
 
 bool hsr_crew_close(struct hsr_crew *crew)
@@ -106,7 +125,20 @@ static void hand_taken(struct hsr_msg *msg)
 
     hsr_list_init(&task->node);
     hsr_list_push_tail(&hand->tasks, &task->node);
-    hsr_loop_wake(&hand->shard->loop, &hand->task);
+    hand_ready(hand);
+}
+
+/* There is something to do for it. */
+static void hand_ready(struct hsr_hand *hand)
+{
+    struct hsr_loop *loop = &hand->shard->loop;
+
+    if (!hand->crew->ops->ahead || hand->closing)
+        hsr_loop_wake(loop, &hand->task);
+    else if (hand_wanted(hand))
+        hsr_loop_job_demand(loop, &hand->job);
+    else if (!hand->job.in)
+        hsr_loop_job_add(loop, &hand->job);
 }
 
 static void hand_run(struct hsr_task *loop_task)
@@ -116,6 +148,10 @@ static void hand_run(struct hsr_task *loop_task)
     struct hsr_loop *loop = &hand->shard->loop;
 
     hsr_limit_watch(hand->shard);
+    if (ops->ahead && !hand->closing) { /* a read has ended */
+        hsr_loop_job_wake(loop, &hand->job);
+        return;
+    }
     if (hand->closing && hand->own != NULL && ops->busy != NULL && ops->busy(hand))
         return; /* the kernel still has memory of it */
     hand_work(hand);
@@ -159,6 +195,57 @@ static void hand_work(struct hsr_hand *hand)
                               memory_order_relaxed);
 }
 
+/* One step of the oldest task. */
+static enum hsr_job_result hand_ahead(struct hsr_job *job, uint64_t deadline_ns)
+{
+    struct hsr_hand *hand = hsr_container_of(job, struct hsr_hand, job);
+    const struct hsr_crew_ops *ops = hand->crew->ops;
+    struct hsr_crew_task *task;
+    bool demand;
+
+    (void)deadline_ns; /* a step of a crew is short */
+    hsr_assert(!hand->closing && !hsr_list_empty(&hand->tasks));
+    hsr_limit_watch(hand->shard);
+    if (hand->own == NULL && hand->rc == 0)
+        hand->rc = ops->begin(hand);
+    task = hsr_container_of(hand->tasks.next, struct hsr_crew_task, node);
+    task->canceled = hand->rc < 0;
+    if (!task->canceled && !ops->step(hand, task)) {
+        bool parked = hand->parked;
+
+        hand->parked = false;
+        return parked ? HSR_JOB_BLOCKED : HSR_JOB_MORE;
+    }
+    demand = job->when == HSR_JOB_DEMAND;
+    hand_return(hand, task);
+    if (hsr_list_empty(&hand->tasks))
+        return HSR_JOB_DONE;
+    if (demand == hand_wanted(hand))
+        return HSR_JOB_MORE;
+    hand_ready(hand); /* as what it is now */
+    return HSR_JOB_DONE;
+}
+
+static bool hand_wanted(const struct hsr_hand *hand)
+{
+    for (const struct hsr_list *node = hand->tasks.next; node != &hand->tasks; node = node->next) {
+        const struct hsr_crew_task *task = hsr_container_of(node, struct hsr_crew_task, node);
+
+        if (atomic_load_explicit(&task->wanted, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+static void hand_want(struct hsr_msg *msg)
+{
+    struct hsr_hand *hand = hsr_container_of(msg, struct hsr_hand, want_msg);
+
+    atomic_store(&hand->want_out, false); /* before it looks */
+    if (!hand->closing && hand_wanted(hand))
+        hand_ready(hand);
+}
+
 static void hand_return(struct hsr_hand *hand, struct hsr_crew_task *task)
 {
     hsr_list_remove(&task->node);
@@ -171,6 +258,7 @@ static void hand_close(struct hsr_msg *msg)
     struct hsr_hand *hand = hsr_container_of(msg, struct hsr_hand, close_msg);
 
     hand->closing = true;
+    hsr_loop_job_remove(&hand->shard->loop, &hand->job);
     hsr_loop_wake(&hand->shard->loop, &hand->task);
 }
 

@@ -106,6 +106,7 @@ struct hsr_progress {
     uint64_t elapsed_ns;
     struct hsr_delta_figures delta;
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
+    struct hsr_ahead ahead; /* of the target, where it is known */
     /* what limits it: PROGRESS about the last quarter of a second or so, CLOSED about all */
     struct hsr_verdict verdict;
 };

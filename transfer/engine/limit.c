@@ -163,6 +163,16 @@ static struct hsr_stages limit_ours(struct hsr_session *session)
     return ours;
 }
 
+void hsr_limit_ahead(struct hsr_session *session, struct hsr_ahead *into)
+{
+    struct hsr_engine *engine = session->engine;
+
+    into->gap_ns = limit_ours(session).figure[HSR_FIGURE_ASLEEP];
+    for (unsigned i = 0; i < engine->shard_count; i++)
+        if (session->limit.lanes[i])
+            hsr_lane_ahead(&engine->shards[i].lane, into);
+}
+
 /* A verdict about the time since the last one. */
 static void limit_judge(struct hsr_session *session, const struct hsr_stages *ours,
                         const struct hsr_stages *peer)

@@ -43,6 +43,9 @@ void hsr_limit_tell(struct hsr_session *session);
 /** Client: STAGES came. */
 int hsr_limit_heard(struct hsr_session *session, struct hsr_span payload);
 
+/** The gaps of the threads that work for the session, and what their loops did with them. */
+void hsr_limit_ahead(struct hsr_session *session, struct hsr_ahead *into);
+
 /** The verdict about the whole session, into limit.verdict. */
 void hsr_limit_close(struct hsr_session *session);
 

@@ -96,14 +96,22 @@ void hsr_meter_read(const struct hsr_meter *meter, struct hsr_stages *into)
 void hsr_lane_look(struct hsr_lane *lane, struct hsr_loop *loop)
 {
     struct hsr_usage usage = { 0 };
-    uint64_t spin_ns = loop->stats.spin_ns;
+    const struct hsr_histogram *turn_ns = &loop->stats.turn_ns;
+    /* Polling instead of sleeping is no work that anything waits for, nor is work ahead. */
+    uint64_t spare_ns = loop->stats.spin_ns + hsr_job_count(&loop->jobs.account.ns[HSR_JOB_AHEAD]);
 
     (void)hsr_loop_usage(loop, &usage); /* not known: zeros say so */
     lane_store(&lane->lane_ns, hsr_loop_clock(loop));
     lane_store(&lane->asleep_ns, hsr_meter_asleep(loop));
-    /* Polling instead of sleeping is no work. */
-    lane_store(&lane->cpu_ns, usage.cpu_ns > spin_ns ? usage.cpu_ns - spin_ns : 0);
+    lane_store(&lane->cpu_ns, usage.cpu_ns > spare_ns ? usage.cpu_ns - spare_ns : 0);
     lane_store(&lane->delay_ns, usage.delay_ns);
+    lane_store(&lane->turns, turn_ns->count);
+    lane_store(&lane->turns_long, loop->stats.turns_long);
+    lane_store(&lane->turn_p50_ns, hsr_histogram_quantile(turn_ns, 500000));
+    lane_store(&lane->turn_p999_ns, hsr_histogram_quantile(turn_ns, 999000));
+    lane_store(&lane->turn_max_ns, turn_ns->greatest);
+    lane_store(&lane->step_p999_ns, hsr_histogram_quantile(&loop->jobs.step_ns, 999000));
+    lane_store(&lane->preempted, hsr_job_count(&loop->jobs.account.preempted));
 }
 
 void hsr_lane_read(const struct hsr_lane *lane, struct hsr_stages *into)
@@ -112,6 +120,17 @@ void hsr_lane_read(const struct hsr_lane *lane, struct hsr_stages *into)
     into->figure[HSR_FIGURE_ASLEEP] += lane_load(&lane->asleep_ns);
     into->figure[HSR_FIGURE_CPU] += lane_load(&lane->cpu_ns);
     into->figure[HSR_FIGURE_DELAY] += lane_load(&lane->delay_ns);
+}
+
+void hsr_lane_ahead(const struct hsr_lane *lane, struct hsr_ahead *into)
+{
+    into->turns += lane_load(&lane->turns);
+    into->turns_long += lane_load(&lane->turns_long);
+    into->turn_p50_ns = HSR_MAX(into->turn_p50_ns, lane_load(&lane->turn_p50_ns));
+    into->turn_p999_ns = HSR_MAX(into->turn_p999_ns, lane_load(&lane->turn_p999_ns));
+    into->turn_max_ns = HSR_MAX(into->turn_max_ns, lane_load(&lane->turn_max_ns));
+    into->step_p999_ns = HSR_MAX(into->step_p999_ns, lane_load(&lane->step_p999_ns));
+    into->preempted += lane_load(&lane->preempted);
 }
 
 static uint64_t lane_load(const atomic_ullong *from)

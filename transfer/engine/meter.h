@@ -42,10 +42,10 @@ static inline void hsr_meter_add(struct hsr_meter *meter, enum hsr_figure figure
                           memory_order_relaxed);
 }
 
-/** How long @loop has slept, or polled instead of sleeping. */
+/** How long nothing was runnable on @loop: nothing waits for work ahead. */
 static inline uint64_t hsr_meter_asleep(const struct hsr_loop *loop)
 {
-    return loop->stats.sleep_ns + loop->stats.spin_ns;
+    return hsr_loop_gap_ns(loop);
 }
 
 /** The machine goes on: the sleep since the last look was for its cause. Then it waits for
@@ -85,6 +85,9 @@ struct hsr_lane {
     atomic_ullong lane_ns; /* time since some start */
     atomic_ullong asleep_ns;
     atomic_ullong cpu_ns, delay_ns;
+    /* of the thread since it began, for the figures of work ahead */
+    atomic_ullong turns, turns_long, turn_p50_ns, turn_p999_ns, turn_max_ns, step_p999_ns;
+    atomic_ullong preempted;
 };
 
 /** Publish. The loop's thread; some microseconds. */
@@ -92,5 +95,8 @@ void hsr_lane_look(struct hsr_lane *lane, struct hsr_loop *loop);
 
 /** Add its figures to @into. Any thread. */
 void hsr_lane_read(const struct hsr_lane *lane, struct hsr_stages *into);
+
+/** Add, or let the worst thread speak for all. Any thread. */
+void hsr_lane_ahead(const struct hsr_lane *lane, struct hsr_ahead *into);
 
 #endif

@@ -46,6 +46,8 @@ static bool opening_agreed(const struct hsr_open *open, uint64_t features)
         needed |= HSR_FEATURE_DELTA;
     if (open->digest == HSR_DIGEST_BLAKE3)
         needed |= HSR_FEATURE_BLAKE3;
+    if (open->options & (HSR_OPT_AHEAD_ON | HSR_OPT_AHEAD_OFF))
+        needed |= HSR_FEATURE_AHEAD;
     return (features & needed) == needed;
 }
 
@@ -376,6 +378,8 @@ static int opening_send_open(struct hsr_session *session)
 
     hsr_require(spec->digest != HSR_DIGEST_BLAKE3 || blake3, HSR_E_VERSION);
     hsr_require(!compares || compare, HSR_E_VERSION);
+    if (!(session->features & HSR_FEATURE_AHEAD)) /* an older server: it works ahead of nothing */
+        open.options &= ~(HSR_OPT_AHEAD_ON | HSR_OPT_AHEAD_OFF);
     hsr_assert(out != NULL); /* only HELLO was queued before */
     size = hsr_open_encode(&open, out, HSR_CONTROL_PAYLOAD_MAX);
     if (size < 0)

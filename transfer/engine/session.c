@@ -290,6 +290,8 @@ const struct hsr_progress *hsr_session_progress(struct hsr_session *session)
     for (unsigned i = 0; i < HSR_FILEIO_WAY_COUNT; i++)
         progress->disk[i] = atomic_load_explicit(&counts->disk[i], memory_order_relaxed);
     progress->verdict = session->limit.verdict;
+    if (session->target != NULL)
+        hsr_target_ahead_figures(session->target, &progress->ahead);
     progress->elapsed_ns = hsr_loop_clock(&session->home->loop) - session->started_ns;
     return progress;
 }
@@ -448,6 +450,11 @@ static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *
         return session_heard_note(session, payload);
     case HSR_FRAME_STAGES:
         return hsr_limit_heard(session, payload);
+    case HSR_FRAME_AHEAD:
+        hsr_require(session->source != NULL && session->client &&
+                        (session->features & HSR_FEATURE_AHEAD),
+                    HSR_E_PROTOCOL);
+        return hsr_ahead_decode(payload, &session->progress.ahead);
     case HSR_FRAME_CANCEL:
     case HSR_FRAME_REJECT:
         rc = hsr_reject_decode(payload, &reject);

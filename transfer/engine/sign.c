@@ -31,8 +31,9 @@ void hsr_sign_begin(struct hsr_sign *sign, struct hsr_loop *loop, struct hsr_tas
     sign->asked = sign->next = sign->offset;
     sign->blocks = 0;
     sign->rc = 0;
-    sign->slice = HSR_MAX(HSR_SIGN_READ_SIZE, sign->plan.block_size);
-    sign->slices = (uint32_t)(HSR_SIGN_MEMORY / sign->slice);
+    sign->slice = sign->io.call ? HSR_SIGN_CALL_SIZE : HSR_SIGN_READ_SIZE;
+    sign->slice = HSR_MAX(sign->slice, sign->plan.block_size);
+    sign->slices = HSR_MIN(HSR_SIGN_READS_MAX, (uint32_t)(HSR_SIGN_MEMORY / sign->slice));
     for (uint32_t i = 0; i < HSR_SIGN_READS_MAX; i++)
         sign->reads[i] = (struct hsr_sign_read){ .sign = sign };
 }

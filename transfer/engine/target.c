@@ -21,6 +21,7 @@ static int target_same(struct hsr_target *target, struct target_page *page, uint
 static int target_digest(struct hsr_target *target, struct target_page *page, uint32_t index,
                          struct hsr_span payload);
 static void target_finish(struct hsr_target *target);
+static void target_ahead_tell(struct hsr_target *target);
 static void target_synced(struct hsr_op *op, int64_t res, unsigned flags);
 static int target_send_paths(struct hsr_session *session);
 
@@ -116,6 +117,7 @@ void hsr_target_closing(struct hsr_session *session)
 {
     hsr_assert(session->state == HSR_SESSION_CLOSING);
     hsr_target_files_asked(session->target);
+    (void)hsr_target_ahead_close(session->target);
     (void)hsr_crew_close(&session->target->signers); /* hsr_target_idle() asks */
 }
 
@@ -178,7 +180,7 @@ bool hsr_target_idle(const struct hsr_session *session)
         if (file->op.armed || file->huge.op.armed)
             return false;
     }
-    return !target->sync_op.armed && target->signers.open == 0;
+    return !target->sync_op.armed && target->signers.open == 0 && target->ahead.crew.open == 0;
 }
 
 void hsr_target_destroy(struct hsr_session *session)
@@ -517,6 +519,7 @@ static void target_finish(struct hsr_target *target)
     done.code = session->totals.failed > 0 ? HSR_E_PARTIAL : 0;
     session->done_durability = done.durability;
     hsr_limit_tell(session);
+    target_ahead_tell(target);
     out = session->control != NULL ? hsr_conn_begin(session->control, 256) : NULL;
     if (out == NULL)
         return;
@@ -524,6 +527,25 @@ static void target_finish(struct hsr_target *target)
     hsr_assert(size > 0);
     hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_DONE }, (size_t)size);
     hsr_session_end(session, 0, NULL);
+}
+
+/* Once, before DONE. Without room the client knows nothing of it: they are only figures. */
+static void target_ahead_tell(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+    struct hsr_ahead figures;
+    uint8_t *out;
+    int size;
+
+    if (session->client || !(session->features & HSR_FEATURE_AHEAD) || session->control == NULL)
+        return;
+    out = hsr_conn_begin(session->control, HSR_AHEAD_SIZE);
+    if (out == NULL)
+        return;
+    hsr_target_ahead_figures(target, &figures);
+    size = hsr_ahead_encode(&figures, out, HSR_AHEAD_SIZE);
+    hsr_assert(size > 0);
+    hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_AHEAD }, (size_t)size);
 }
 
 static void target_synced(struct hsr_op *op, int64_t res, unsigned flags)

@@ -19,6 +19,8 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);
 void hsr_target_closing(struct hsr_session *session);
 bool hsr_target_idle(const struct hsr_session *session);
 void hsr_target_destroy(struct hsr_session *session);
+/** What signatures before their turn came to; some microseconds. */
+void hsr_target_ahead_figures(struct hsr_target *target, struct hsr_ahead *ret_figures);
 /** Bytes that one hand of a target needs, for the plan. */
 size_t hsr_target_hand_bytes(void);
 /** Bytes for the old versions of a target's files. */

@@ -14,13 +14,10 @@
 #include "transfer/engine/target_impl.h"
 #include "transfer/engine/window.h"
 
-#define KEYS_MAX (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)
-
 static uint64_t basis_hands_bytes(const struct hsr_target *target);
 static void basis_unqueue(struct hsr_target *target, uint32_t key);
 static bool bases_open(struct hsr_target *target);
-static int basis_open(struct hsr_target *target, struct target_page *page, uint16_t index,
-                      struct target_basis *basis);
+static bool basis_fits(const struct hsr_target *target, const struct target_basis *basis);
 static void basis_whole(struct hsr_target *target, struct target_page *page, uint16_t index);
 static bool bases_deal(struct hsr_target *target);
 static void basis_lend(struct hsr_target *target, struct target_basis *basis,
@@ -29,18 +26,15 @@ static bool basis_send(struct hsr_target *target, struct target_basis *basis);
 static bool basis_send_piece(struct hsr_target *target, struct target_basis *basis,
                              struct target_piece *piece);
 static void basis_free(struct hsr_target *target, struct target_basis *basis);
-static int signer_begin(struct hsr_hand *hand);
-static void signer_end(struct hsr_hand *hand);
+static void basis_count(struct hsr_target *target, struct target_basis *basis);
 static bool signer_step(struct hsr_hand *hand, struct hsr_crew_task *task);
-static bool signer_busy(const struct hsr_hand *hand);
-static void signer_back(struct hsr_session *session, struct hsr_crew_task *task);
 
 const struct hsr_crew_ops hsr_target_signers = { .name = "target signatures",
-                                                 .begin = signer_begin,
+                                                 .begin = hsr_target_signer_begin,
                                                  .step = signer_step,
-                                                 .busy = signer_busy,
-                                                 .back = signer_back,
-                                                 .end = signer_end };
+                                                 .busy = hsr_target_signer_busy,
+                                                 .back = hsr_target_signer_back,
+                                                 .end = hsr_target_signer_end };
 
 int hsr_target_bases_create(struct hsr_target *target)
 {
@@ -51,6 +45,8 @@ int hsr_target_bases_create(struct hsr_target *target)
 
     hsr_list_init(&target->signing);
     hsr_list_init(&target->pieces_free);
+    hsr_list_init(&target->ahead.bases);
+    hsr_list_init(&target->ahead.pieces_free);
     if (!(session->options & HSR_OPT_DELTA))
         return 0;
     hsr_delta_key(session->token, secret);
@@ -62,20 +58,22 @@ int hsr_target_bases_create(struct hsr_target *target)
         return 0; /* the other sessions have it all: no deltas here */
     target->deltas_on = true;
     count = TARGET_PIECES_PER_HAND * target->signers.hand_count;
-    target->deltas = calloc(KEYS_MAX, sizeof(*target->deltas));
+    target->deltas = calloc(TARGET_KEYS_MAX, sizeof(*target->deltas));
     target->pieces = calloc(count, sizeof(*target->pieces));
-    if (target->deltas == NULL || target->pieces == NULL)
+    target->pieces_sums = malloc((size_t)count * TARGET_PIECE_SUMS);
+    if (target->deltas == NULL || target->pieces == NULL || target->pieces_sums == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < count; i++) {
+        target->pieces[i].sums = target->pieces_sums + (size_t)i * TARGET_PIECE_SUMS;
         hsr_list_init(&target->pieces[i].node);
         hsr_list_push_tail(&target->pieces_free, &target->pieces[i].node);
     }
-    return 0;
+    return hsr_target_ahead_create(target);
 }
 
 size_t hsr_target_bases_bytes(void)
 {
-    return KEYS_MAX * sizeof(uint32_t) + TARGET_BASES_MAX * sizeof(struct target_basis) +
+    return TARGET_KEYS_MAX * sizeof(uint32_t) + TARGET_BASES_MAX * sizeof(struct target_basis) +
            HSR_FILES_MAX * sizeof(struct hsr_window);
 }
 
@@ -88,9 +86,9 @@ static uint64_t basis_hands_bytes(const struct hsr_target *target)
 
 void hsr_target_basis_want(struct hsr_target *target, struct target_page *page, uint16_t index)
 {
-    uint32_t at = (target->deltas_head + target->deltas_count) % KEYS_MAX;
+    uint32_t at = (target->deltas_head + target->deltas_count) % TARGET_KEYS_MAX;
 
-    hsr_assert(target->deltas_count < KEYS_MAX); /* an entry is in it once */
+    hsr_assert(target->deltas_count < TARGET_KEYS_MAX); /* an entry is in it once */
     page->entries[index].delta = page->entries[index].queued = true;
     target->deltas[at] = (uint32_t)(page - target->pages) << 16 | index;
     target->deltas_count++;
@@ -111,8 +109,9 @@ void hsr_target_bases_step(struct hsr_target *target)
                 return; /* no room: `writable` wakes us */
         }
         if (!bases_open(target) && !moved)
-            return;
+            break;
     }
+    hsr_target_ahead_step(target);
 }
 
 void hsr_target_basis_ended(struct hsr_target *target, struct target_entry *entry)
@@ -140,6 +139,8 @@ void hsr_target_basis_drop(struct hsr_target *target, struct target_page *page, 
         return;
     hsr_target_basis_ended(target, entry);
     entry->basis = NULL;
+    if (basis->ahead)
+        hsr_target_ahead_drop(target, basis);
     hsr_list_remove(&basis->node);
     basis->dropped = true;
     basis_free(target, basis);
@@ -151,9 +152,9 @@ static void basis_unqueue(struct hsr_target *target, uint32_t key)
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < target->deltas_count; i++) {
-        uint32_t other = target->deltas[(target->deltas_head + i) % KEYS_MAX];
+        uint32_t other = target->deltas[(target->deltas_head + i) % TARGET_KEYS_MAX];
 
-        target->deltas[(target->deltas_head + kept) % KEYS_MAX] = other;
+        target->deltas[(target->deltas_head + kept) % TARGET_KEYS_MAX] = other;
         kept += other != key;
     }
     hsr_assert(kept == target->deltas_count - 1);
@@ -170,10 +171,12 @@ void hsr_target_bases_destroy(struct hsr_target *target)
                 hsr_list_init(&basis->pieces); /* every hand is back */
             hsr_target_basis_drop(target, &target->pages[i], k);
         }
+    hsr_target_ahead_destroy(target);
     if (target->deltas_on)
         hsr_delta_room_give(target->session->engine, basis_hands_bytes(target));
     hsr_crew_free(&target->signers);
     free(target->pieces);
+    free(target->pieces_sums);
     free(target->deltas);
 }
 
@@ -193,14 +196,26 @@ static bool bases_open(struct hsr_target *target)
     if (!page->want_sent)
         return false; /* what fails is wanted whole, by a further WANT */
     index = (uint16_t)(key & 0xffff);
-    hsr_assert(page->entries[index].basis == NULL && page->entries[index].queued);
-    basis = calloc(1, sizeof(*basis));
-    rc = basis == NULL ? -ENOMEM : basis_open(target, page, index, basis);
+    hsr_assert(page->entries[index].queued);
+    basis = page->entries[index].basis;
+    if (basis != NULL && !basis_fits(target, basis))
+        return false;
+    if (basis != NULL && !hsr_target_ahead_use(target, basis))
+        basis = NULL;
+    if (basis == NULL) {
+        basis = calloc(1, sizeof(*basis));
+        rc = basis == NULL ? -ENOMEM : hsr_target_basis_open(target, page, index, basis);
+    }
+    if (rc == 0 && !basis_fits(target, basis)) {
+        hsr_basis_close(&target->session->home->loop, &basis->basis);
+        rc = -EAGAIN;
+    }
     if (rc == -EAGAIN) {
         free(basis);
         return false;
     }
-    target->deltas_head = (target->deltas_head + 1) % KEYS_MAX;
+    hsr_target_ahead_moved(target);
+    target->deltas_head = (target->deltas_head + 1) % TARGET_KEYS_MAX;
     target->deltas_count--;
     page->entries[index].queued = false;
     if (rc < 0) {
@@ -209,16 +224,29 @@ static bool bases_open(struct hsr_target *target)
         return true;
     }
     page->entries[index].basis = basis;
+    basis_count(target, basis);
+    return true;
+}
+
+/* Does the source have room for its sums? One alone always has. */
+static bool basis_fits(const struct hsr_target *target, const struct target_basis *basis)
+{
+    return target->bases == 0 ||
+           target->bases_blocks + hsr_delta_blocks(&basis->plan) <= HSR_SIG_BLOCKS_MAX;
+}
+
+/* Its turn has come. */
+static void basis_count(struct hsr_target *target, struct target_basis *basis)
+{
+    hsr_assert(!basis->counted && !basis->ahead);
     basis->counted = true;
     target->bases++;
     target->bases_blocks += hsr_delta_blocks(&basis->plan);
     hsr_list_push_tail(&target->signing, &basis->node);
-    return true;
 }
 
-/* -EAGAIN: there is no room for it now. */
-static int basis_open(struct hsr_target *target, struct target_page *page, uint16_t index,
-                      struct target_basis *basis)
+int hsr_target_basis_open(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          struct target_basis *basis)
 {
     struct hsr_session *session = target->session;
     bool in_place = (session->options & HSR_OPT_INPLACE) != 0;
@@ -238,9 +266,6 @@ static int basis_open(struct hsr_target *target, struct target_page *page, uint1
                              session->block_log > 0 ? 1u << session->block_log : 0, &basis->plan);
     if (rc == 0 && basis->plan.block_size > session->chunk)
         rc = HSR_E_LIMIT; /* a block must fit into a chunk */
-    if (rc == 0 && target->bases > 0 &&
-        target->bases_blocks + hsr_delta_blocks(&basis->plan) > HSR_SIG_BLOCKS_MAX)
-        rc = -EAGAIN;
     if (rc == 0 && in_place &&
         !hsr_delta_room_take(session->engine, hsr_window_bytes(basis->plan.base_size)))
         rc = target->bases > 0 ? -EAGAIN : HSR_E_MEMORY_BOUND; /* one that ends wakes us, or none */
@@ -288,6 +313,13 @@ static void basis_lend(struct hsr_target *target, struct target_basis *basis, st
 {
     struct target_piece *piece =
         hsr_container_of(hsr_list_pop_head(&target->pieces_free), struct target_piece, node);
+
+    hsr_target_piece_lend(target, basis, piece, hand);
+}
+
+void hsr_target_piece_lend(struct hsr_target *target, struct target_basis *basis,
+                           struct target_piece *piece, struct hsr_hand *hand)
+{
     uint64_t blocks = HSR_MIN(TARGET_PIECE_BYTES / basis->plan.block_size,
                               TARGET_PIECE_SUMS / hsr_delta_sum_size(&basis->plan));
     uint64_t size = blocks * basis->plan.block_size;
@@ -321,12 +353,14 @@ static bool basis_send(struct hsr_target *target, struct target_basis *basis)
         if (basis->rc == 0 && !basis_send_piece(target, basis, piece))
             return false;
         hsr_list_remove(&piece->node);
-        hsr_list_push_tail(&target->pieces_free, &piece->node);
+        hsr_target_piece_free(target, piece);
     }
-    if (basis->rc < 0)
+    if (basis->rc < 0) {
         basis_whole(target, basis->page, basis->index);
-    else if (basis->sent == hsr_delta_blocks(&basis->plan))
+    } else if (basis->sent == hsr_delta_blocks(&basis->plan)) {
         hsr_list_remove(&basis->node);
+        hsr_target_ahead_shelf_free(target, basis);
+    }
     return true;
 }
 
@@ -359,6 +393,13 @@ static bool basis_send_piece(struct hsr_target *target, struct target_basis *bas
     return true;
 }
 
+void hsr_target_piece_free(struct hsr_target *target, struct target_piece *piece)
+{
+    hsr_assert(!hsr_list_linked(&piece->node));
+    hsr_list_push_tail(piece->ahead ? &target->ahead.pieces_free : &target->pieces_free,
+                       &piece->node);
+}
+
 /* Pieces that are lent hold its descriptor. */
 static void basis_free(struct hsr_target *target, struct target_basis *basis)
 {
@@ -368,10 +409,11 @@ static void basis_free(struct hsr_target *target, struct target_basis *basis)
             hsr_container_of(basis->pieces.next, struct target_piece, node);
 
         if (!piece->done)
-            return; /* signer_back() comes here again */
+            return; /* hsr_target_signer_back() comes here again */
         hsr_list_remove(&piece->node);
-        hsr_list_push_tail(&target->pieces_free, &piece->node);
+        hsr_target_piece_free(target, piece);
     }
+    hsr_target_ahead_shelf_free(target, basis);
     hsr_basis_close(&target->session->home->loop, &basis->basis);
     if (target->session->options & HSR_OPT_INPLACE)
         hsr_delta_room_give(target->session->engine, hsr_window_bytes(basis->plan.base_size));
@@ -380,13 +422,13 @@ static void basis_free(struct hsr_target *target, struct target_basis *basis)
 
 /* ---- at a hand ---- */
 
-static int signer_begin(struct hsr_hand *hand)
+int hsr_target_signer_begin(struct hsr_hand *hand)
 {
     hand->own = aligned_alloc(HSR_FILEIO_ALIGN_MAX, HSR_SIGN_MEMORY);
     return hand->own != NULL ? 0 : -ENOMEM;
 }
 
-static void signer_end(struct hsr_hand *hand)
+void hsr_target_signer_end(struct hsr_hand *hand)
 {
     free(hand->own);
 }
@@ -407,7 +449,7 @@ static bool signer_step(struct hsr_hand *hand, struct hsr_crew_task *task)
     return result == HSR_SIGN_DONE;
 }
 
-static bool signer_busy(const struct hsr_hand *hand)
+bool hsr_target_signer_busy(const struct hsr_hand *hand)
 {
     struct target_piece *piece;
 
@@ -417,12 +459,14 @@ static bool signer_busy(const struct hsr_hand *hand)
     return piece->begun && !hsr_sign_stop(&piece->sign);
 }
 
-static void signer_back(struct hsr_session *session, struct hsr_crew_task *task)
+void hsr_target_signer_back(struct hsr_session *session, struct hsr_crew_task *task)
 {
     struct target_piece *piece = hsr_container_of(task, struct target_piece, task);
     struct target_basis *basis = piece->basis;
 
     piece->done = true;
+    if (!piece->ahead)
+        session->target->ahead.demand_bytes += piece->sign.next - piece->sign.offset;
     if (basis->rc == 0)
         basis->rc = piece->sign.rc;
     if (basis->dropped)

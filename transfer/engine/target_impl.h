@@ -25,6 +25,11 @@
 #define TARGET_PIECE_BYTES (4 * HSR_MIB)
 #define TARGET_PIECE_SUMS (32 * HSR_KIB)
 #define TARGET_PIECES_PER_HAND 4u /* as many as it takes, and one on its way to the source */
+/* Old versions open before their turn: each holds a descriptor. Eight times what the source may be
+ * working on, so that a long round trip finds enough work for its gap. */
+#define TARGET_AHEAD_MAX (8 * TARGET_BASES_MAX)
+#define TARGET_KEYS_MAX (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)
+#define TARGET_AHEAD_BYTES (4 * HSR_MIB) /* of their sums: some 512 files of 1 MiB */
 
 enum target_entry_state {
     TARGET_LISTED, /* not decided yet */
@@ -101,6 +106,8 @@ struct target_basis {
     struct hsr_delta_plan plan;
     uint64_t dealt; /* up to here the base was given to hands */
     uint32_t sent; /* blocks whose sums were sent */
+    uint8_t *shelf; /* sums made ahead: room for all of them; else NULL */
+    bool ahead; /* opened before its turn, which has not come yet */
     struct hsr_list pieces; /* target_piece.node, in order: lent, or waiting to be sent */
     int rc; /* why it cannot be read */
     bool counted; /* the source has, or will have, its sums in memory */
@@ -114,7 +121,28 @@ struct target_piece {
     struct target_basis *basis;
     struct hsr_sign sign;
     bool begun, done;
-    uint8_t sums[TARGET_PIECE_SUMS];
+    bool ahead; /* one of those that are made ahead: its sums are on the base's shelf */
+    atomic_bool gone; /* nobody wants it any more */
+    uint8_t *sums; /* borrowed: TARGET_PIECE_SUMS bytes, or a part of the shelf */
+};
+
+/* Signatures made before their turn, in gaps (target_ahead.c). */
+struct target_ahead {
+    uint8_t state; /* enum hsr_ahead_state */
+    bool room_taken; /* of the memory for deltas */
+    bool may_stop; /* when it does not pay: --ahead=auto */
+    bool full; /* the next one does not fit, or cannot be opened: until one leaves */
+    struct hsr_crew crew;
+    struct hsr_job job; /* the home's: opens, and deals to the hands */
+    struct target_piece *pieces;
+    struct hsr_list pieces_free;
+    struct hsr_list bases; /* target_basis.node: opened ahead, in transfer order */
+    uint32_t count; /* of them: the first ones of target->deltas */
+    uint64_t bytes; /* on shelves */
+    uint64_t need; /* of the next one */
+    uint64_t demand_bytes; /* of old versions, signed by the hands that do not work ahead */
+    uint64_t hits, late, stale, wasted;
+    struct hsr_ahead look; /* when it was last asked whether it pays */
 };
 
 /* What a hand finds out about an entry, and what it has done already. */
@@ -237,7 +265,9 @@ struct hsr_target {
     struct hsr_list signing; /* target_basis.node: oldest first */
     struct hsr_crew signers;
     struct target_piece *pieces;
+    uint8_t *pieces_sums;
     struct hsr_list pieces_free;
+    struct target_ahead ahead;
     struct hsr_delta_key delta_key;
     uint32_t bases; /* counted ones */
     uint64_t bases_blocks; /* of these */
@@ -313,6 +343,36 @@ void hsr_target_basis_ended(struct hsr_target *target, struct target_entry *entr
 /** The entry needs its old version no more; harmless without one. */
 void hsr_target_basis_drop(struct hsr_target *target, struct target_page *page, uint16_t index);
 void hsr_target_bases_destroy(struct hsr_target *target);
+/** Open the old version of an entry, and plan its signature. 0, -EAGAIN: not now; or why not. */
+int hsr_target_basis_open(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          struct target_basis *basis);
+/** What both crews do: make the sums of a piece, and take it home. */
+int hsr_target_signer_begin(struct hsr_hand *hand);
+void hsr_target_signer_end(struct hsr_hand *hand);
+bool hsr_target_signer_busy(const struct hsr_hand *hand);
+void hsr_target_signer_back(struct hsr_session *session, struct hsr_crew_task *task);
+/** Cut the next piece of @basis for @hand, and lend it. piece->sums is set. */
+void hsr_target_piece_lend(struct hsr_target *target, struct target_basis *basis,
+                           struct target_piece *piece, struct hsr_hand *hand);
+/** Give a piece back. */
+void hsr_target_piece_free(struct hsr_target *target, struct target_piece *piece);
+
+/* target_ahead.c: signatures before their turn */
+int hsr_target_ahead_create(struct hsr_target *target);
+/** There may be something to do in the next gap. */
+void hsr_target_ahead_step(struct hsr_target *target);
+/** The turn of the entry at the head of the queue has come, and it was opened ahead. True: what was
+ * made of it is good; false: it was dropped, and is to be opened. */
+bool hsr_target_ahead_use(struct hsr_target *target, struct target_basis *basis);
+/** @basis leaves without having been used. */
+void hsr_target_ahead_drop(struct hsr_target *target, struct target_basis *basis);
+/** Its sums are not needed any more. */
+void hsr_target_ahead_shelf_free(struct hsr_target *target, struct target_basis *basis);
+/** The queue's head moved: what did not fit may do so now. */
+void hsr_target_ahead_moved(struct hsr_target *target);
+/** Call the hands home; true when all are. Again and again does no harm. */
+bool hsr_target_ahead_close(struct hsr_target *target);
+void hsr_target_ahead_destroy(struct hsr_target *target);
 
 /* target_dir.c */
 struct target_dir *hsr_target_dir_find(struct hsr_target *target, uint32_t id);

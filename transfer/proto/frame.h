@@ -23,9 +23,10 @@
 #define HSR_FEATURE_BENCH (1ull << 4) /* benchmarks: a server states it only if it allows them */
 #define HSR_FEATURE_STAGES (1ull << 5) /* the server sends STAGES: where its time went */
 #define HSR_FEATURE_COMPARE (1ull << 6) /* dry runs compare digests (WANT DIGEST, DIGEST) */
+#define HSR_FEATURE_AHEAD (1ull << 7) /* signatures before their turn: AHEAD, and its options */
 #define HSR_FEATURES_OURS                                                                          \
     (HSR_FEATURE_XXH3 | HSR_FEATURE_BLAKE3 | HSR_FEATURE_DELTA | HSR_FEATURE_BENCH |               \
-     HSR_FEATURE_STAGES | HSR_FEATURE_COMPARE)
+     HSR_FEATURE_STAGES | HSR_FEATURE_COMPARE | HSR_FEATURE_AHEAD)
 
 #define HSR_FRAME_HEADER_SIZE 56u
 #define HSR_CONTROL_PAYLOAD_MAX (192u * 1024) /* one page of entries with large xattrs */
@@ -78,6 +79,7 @@ enum hsr_frame_kind {
     HSR_FRAME_SIG, /* target -> source: sums of the blocks of its old version of a file */
     HSR_FRAME_PATCH, /* source -> target, on a stream: like DATA, made from that version */
     HSR_FRAME_DIGEST, /* source -> target: of an entry that was wanted for its digest alone */
+    HSR_FRAME_AHEAD, /* server: what signatures before their turn came to */
     HSR_FRAME_KIND_COUNT
 };
 

@@ -58,7 +58,9 @@ enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
 #define HSR_OPT_INPLACE (1u << 15) /* files are written where they lie, in ascending order */
 /* With DRY_RUN and CHECKSUM: the trees are compared, and reading is all that it needs. */
 #define HSR_OPT_VERIFY (1u << 16)
-#define HSR_OPTS_ALL ((1u << 17) - 1)
+#define HSR_OPT_AHEAD_OFF (1u << 17) /* no signatures before their turn */
+#define HSR_OPT_AHEAD_ON (1u << 18) /* as long as there are gaps, even where it does not pay */
+#define HSR_OPTS_ALL ((1u << 19) - 1)
 
 enum hsr_durability {
     HSR_DURABILITY_RECEIVED = 1,
@@ -261,6 +263,43 @@ struct hsr_stages {
 
 int hsr_stages_encode(const struct hsr_stages *stages, void *out, size_t size);
 int hsr_stages_decode(struct hsr_span payload, struct hsr_stages *ret_stages);
+
+/* AHEAD: what a target's signatures before their turn came to. */
+enum hsr_ahead_state {
+    HSR_AHEAD_NONE, /* no deltas */
+    HSR_AHEAD_OFF, /* asked for */
+    HSR_AHEAD_ON,
+    /* it turned itself off: */
+    HSR_AHEAD_STALE, /* old versions change meanwhile */
+    HSR_AHEAD_WASTED, /* most of it is not used */
+    HSR_AHEAD_NO_GAPS, /* nearly all was waited for */
+    HSR_AHEAD_QUICK, /* signatures take no time */
+    HSR_AHEAD_NO_MEMORY, /* never on: other sessions have the memory */
+    HSR_AHEAD_STATE_COUNT
+};
+
+struct hsr_ahead {
+    uint64_t state; /* enum hsr_ahead_state */
+    uint64_t gap_ns; /* nothing was runnable: added up over the threads */
+    uint64_t used_ns; /* of that, with signatures */
+    uint64_t ahead_bytes; /* of old versions: signed in gaps */
+    uint64_t demand_bytes; /* signed while somebody waited */
+    uint64_t hits; /* signatures that were ready when their turn came */
+    uint64_t late; /* begun, not ready */
+    uint64_t stale; /* whose file had changed: dropped */
+    uint64_t wasted_bytes; /* signed in gaps and not used */
+    /* of the threads since they began */
+    uint64_t preempted; /* gaps that ended before their work */
+    uint64_t turns;
+    uint64_t turns_long; /* over a millisecond */
+    uint64_t turn_p50_ns, turn_p999_ns, turn_max_ns; /* of the worst thread */
+    uint64_t step_p999_ns; /* of a job */
+};
+
+#define HSR_AHEAD_SIZE 128u
+
+int hsr_ahead_encode(const struct hsr_ahead *figures, void *out, size_t size);
+int hsr_ahead_decode(struct hsr_span payload, struct hsr_ahead *ret_figures);
 
 /* LIST: export, path, flags (bit 0: the path itself only) */
 struct hsr_list_request {
