@@ -16,7 +16,7 @@
 
 #define AHEAD_PIECES (2 * TARGET_AHEAD_MAX) /* most files are one */
 #define AHEAD_STEP 4u /* files opened by a step of the home: 10 us each */
-#define LOOK_USES 64u /* does it pay? Asked after so many turns */
+#define LOOK_USES 32u /* does it pay? Asked after so many turns */
 #define LOOK_NS_MIN (5 * HSR_NS_PER_US) /* a file's signature: less than opening it ahead costs */
 
 static enum hsr_job_result ahead_run(struct hsr_job *job, uint64_t deadline_ns);
