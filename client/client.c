@@ -391,6 +391,31 @@ void hsr_client_note_failed(struct hawser_client *client, const char *path, int 
         client->event(client->context, &event);
 }
 
+/* What the NICs on the way to @spec's address do together, as far as they tell; 0: not known. */
+static uint64_t path_rate(const struct hsr_job_spec *spec)
+{
+    struct hsr_device devices[CLIENT_NEAR_MAX];
+    struct sockaddr_storage own = { 0 };
+    socklen_t size = sizeof(own);
+    uint64_t sum = 0, rate;
+    unsigned count = 0;
+    int fd = socket(spec->address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    /* Connecting a datagram socket sends nothing: it looks up the way, and our address on it. */
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&spec->address, spec->address_size) == 0 &&
+        getsockname(fd, (struct sockaddr *)&own, &size) == 0)
+        count = hsr_device_of_address((const struct sockaddr *)&own, devices, CLIENT_NEAR_MAX);
+    if (fd >= 0)
+        (void)close(fd); /* nothing was sent on it */
+    for (unsigned i = 0; i < count; i++) {
+        rate = hsr_device_rate("", devices[i].name);
+        if (rate == 0)
+            return 0;
+        sum += rate;
+    }
+    return sum;
+}
+
 /* One session with one address; returns why it ended. */
 static int session_run(struct hawser_client *client, struct hsr_job_spec *spec)
 {
@@ -482,6 +507,7 @@ int hsr_client_run(struct hawser_client *client, const hawser_url *url, const ch
     for (struct addrinfo *at = info; at != NULL; at = at->ai_next) {
         memcpy(&spec->address, at->ai_addr, at->ai_addrlen);
         spec->address_size = at->ai_addrlen;
+        spec->nic_rate = spec->delta == HSR_DELTA_AUTO && !spec->list ? path_rate(spec) : 0;
         rc = session_run(client, spec);
         if (!try_next(client, rc))
             break;
@@ -542,6 +568,13 @@ void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stat
     stats->disk_direct += client->progress.disk[HSR_FILEIO_DIRECT];
     stats->disk_uncached += client->progress.disk[HSR_FILEIO_UNCACHED];
     stats->disk_buffered += client->progress.disk[HSR_FILEIO_BUFFERED];
+    stats->delta_files += client->progress.delta.files;
+    stats->delta_fallbacks += client->progress.delta.fallbacks;
+    stats->literal_bytes += client->progress.delta.literal;
+    stats->copied_bytes += client->progress.delta.copied;
+    stats->signature_bytes += client->progress.delta.signature;
+    stats->delta = client->progress.delta.on;
+    memcpy(stats->delta_why, client->progress.delta.why, sizeof(stats->delta_why));
     memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
     client_ahead_add(&client->progress.ahead, &stats->ahead);
     hsr_client_stages_add(&client->progress.verdict, stats);

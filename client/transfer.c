@@ -9,7 +9,17 @@
 
 #include "client/client.h"
 #include "transfer/net/zerocopy.h"
+#include "transfer/proto/delta.h"
 #include "transfer/tree/fileio.h"
+
+/* The power of two that a block's size is, or 0. */
+static uint8_t spec_block_log(uint32_t block)
+{
+    for (uint8_t log = HSR_SIG_BLOCK_LOG_MIN; log <= HSR_SIG_BLOCK_LOG_MAX; log++)
+        if (block == 1u << log)
+            return log;
+    return 0;
+}
 
 /* Words and numbers that have no meaning here. */
 static int spec_check(struct hawser_client *client, const hawser_transfer_opts *opts, uint8_t role)
@@ -33,6 +43,11 @@ static int spec_check(struct hawser_client *client, const hawser_transfer_opts *
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "io: auto, direct or buffered");
     if ((unsigned)opts->zero_copy >= HSR_ZC_MODE_COUNT)
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "zero_copy: off, auto or on");
+    if ((unsigned)opts->delta >= HSR_DELTA_MODE_COUNT)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL, "delta: auto, on or off");
+    if (opts->delta_block != 0 && spec_block_log(opts->delta_block) == 0)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               "delta_block: a power of two from 512 to 1 MiB");
     if ((unsigned)opts->ahead > HAWSER_AHEAD_OFF)
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "ahead: auto, on or off");
     return 0;
@@ -57,6 +72,7 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
         { opts->no_hard_links, HSR_OPT_NO_HARD_LINKS },
         { opts->copy_links, HSR_OPT_COPY_LINKS },
         { opts->names, HSR_OPT_NAMES },
+        { opts->inplace, HSR_OPT_INPLACE },
         { opts->files != NULL, HSR_OPT_LIST },
         { opts->ahead == HAWSER_AHEAD_ON, HSR_OPT_AHEAD_ON },
         { opts->ahead == HAWSER_AHEAD_OFF, HSR_OPT_AHEAD_OFF },
@@ -67,6 +83,8 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
         .durability = opts->durability != 0 ? (uint8_t)opts->durability : HSR_DURABILITY_DURABLE,
         .io = (uint8_t)opts->io,
         .zero_copy = (uint8_t)opts->zero_copy,
+        .delta = (uint8_t)opts->delta,
+        .block_log = spec_block_log(opts->delta_block),
         .bwlimit = opts->bwlimit,
         .delete_max = opts->delete_limited ? opts->delete_max : UINT64_MAX,
         .target_fd = -1,

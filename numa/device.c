@@ -109,6 +109,16 @@ unsigned hsr_device_of_interface(const char *root, const char *name, struct hsr_
     return finding.count;
 }
 
+uint64_t hsr_device_rate(const char *root, const char *name)
+{
+    int64_t megabits;
+
+    if (!hsr_sysfs_number(root, &megabits, "/sys/class/net/%s/speed", name) || megabits <= 0 ||
+        megabits > UINT32_MAX)
+        return 0; /* -1: unknown; a virtual device has no such file, or cannot read it */
+    return (uint64_t)megabits * 1000 * 1000 / 8;
+}
+
 static bool address_same(const struct sockaddr *a, const struct sockaddr *b)
 {
     if (a == NULL || a->sa_family != b->sa_family)

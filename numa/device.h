@@ -31,6 +31,10 @@ unsigned hsr_device_of_dev(const char *root, dev_t dev, struct hsr_device *ret, 
 unsigned hsr_device_of_interface(const char *root, const char *name, struct hsr_device *ret,
                                  unsigned max);
 
+/** What a NIC does on its link now, in bytes per second; 0: it does not say, or there is no link.
+ */
+uint64_t hsr_device_rate(const char *root, const char *name);
+
 /** The NICs behind a local address, as hsr_device_of_interface(). 0 for a wildcard too. */
 unsigned hsr_device_of_address(const struct sockaddr *address, struct hsr_device *ret,
                                unsigned max);

@@ -331,6 +331,13 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put_count(object, "zc_sent_bytes", stats->zc_sent_bytes);
     put_count(object, "zc_copied_bytes", stats->zc_copied_bytes);
     put_count(object, "zc_downgrades", stats->zc_downgrades);
+    put(object, "delta", json_object_new_boolean(stats->delta));
+    put_text(object, "delta_why", stats->delta_why);
+    put_count(object, "delta_files", stats->delta_files);
+    put_count(object, "delta_fallbacks", stats->delta_fallbacks);
+    put_count(object, "literal_bytes", stats->literal_bytes);
+    put_count(object, "copied_bytes", stats->copied_bytes);
+    put_count(object, "signature_bytes", stats->signature_bytes);
     put(object, "seconds", json_object_new_double(seconds));
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));

@@ -13,6 +13,8 @@
 #define CONGESTION_MAX 15u /* bytes, as in Linux */
 #define CHUNK_MIN (64u * 1024)
 #define CHUNK_MAX (4u * 1024 * 1024)
+#define DELTA_BLOCK_MIN 512u
+#define DELTA_BLOCK_MAX (1024u * 1024)
 #define NS_PER_S 1000000000ull
 
 #define MOVE (CLI_PUSH | CLI_PULL)
@@ -27,6 +29,7 @@ enum option_id {
     OPTION_VERBOSE = 'v',
     OPTION_QUIET = 'q',
     OPTION_CHECKSUM = 'c',
+    OPTION_WHOLE_FILE = 'W',
     OPTION_FROM0 = '0',
     OPTION_DELETE = 256,
     OPTION_DISCARD,
@@ -48,6 +51,9 @@ enum option_id {
     OPTION_DURABILITY,
     OPTION_IO,
     OPTION_ZERO_COPY,
+    OPTION_DELTA,
+    OPTION_DELTA_BLOCK,
+    OPTION_INPLACE,
     OPTION_JSON,
     OPTION_PROGRESS,
     OPTION_NO_PROGRESS,
@@ -99,6 +105,10 @@ static const struct option_row rows[] = {
     { OPTION_DURABILITY, "durability", "LEVEL", MOVE, "received, written or durable (default)" },
     { OPTION_IO, "io", "MODE", READ, "disk: auto (default), direct or buffered" },
     { OPTION_ZERO_COPY, "zero-copy", "MODE", MOVE, "sending: off (default), auto or on" },
+    { OPTION_DELTA, "delta", "MODE", MOVE, "send what differs from old: auto (default), on, off" },
+    { OPTION_WHOLE_FILE, "whole-file", NULL, MOVE, "the same as --delta=off" },
+    { OPTION_DELTA_BLOCK, "delta-block", "SIZE", MOVE, "bytes compared at once, 512 to 1M" },
+    { OPTION_INPLACE, "inplace", NULL, MOVE, "write into files where they lie" },
     { OPTION_AHEAD, "ahead", "MODE", MOVE, "signatures in gaps: auto (default), on or off" },
     { OPTION_JSON, "json", NULL, EVERY, "one JSON object a line on stdout; doctor: one" },
     { OPTION_PROGRESS, "progress", NULL, COMPARE, "show progress even without a terminal" },
@@ -282,6 +292,16 @@ static int word_option(const struct option_row *row, const char *text, struct cl
             }
         return cli_usage("--zero-copy=%s: must be off, auto or on", text);
     }
+    if (row->id == OPTION_DELTA) {
+        static const char *const modes[] = { "auto", "on", "off" }; /* enum hawser_delta */
+
+        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+            if (strcmp(text, modes[i]) == 0) {
+                options->transfer.delta = (enum hawser_delta)i;
+                return -1;
+            }
+        return cli_usage("--delta=%s: must be auto, on or off", text);
+    }
     for (int level = HAWSER_DURABILITY_RECEIVED; level <= HAWSER_DURABILITY_DURABLE; level++) {
         if (strcmp(text, cli_durability_name((enum hawser_durability)level)) != 0)
             continue;
@@ -314,6 +334,12 @@ static int value_option(const struct option_row *row, const char *text, struct c
         if (rc == -1 && (bytes < CHUNK_MIN || bytes % CHUNK_MIN != 0))
             return cli_usage("--chunk=%s: must be 64K to 4M, a multiple of 64K", text);
         options->client.chunk = (uint32_t)bytes;
+        return rc;
+    case OPTION_DELTA_BLOCK:
+        rc = size_option(row, text, 1, DELTA_BLOCK_MAX, &bytes);
+        if (rc == -1 && (bytes < DELTA_BLOCK_MIN || (bytes & (bytes - 1)) != 0))
+            return cli_usage("--delta-block=%s: must be a power of two from 512 to 1M", text);
+        options->transfer.delta_block = (uint32_t)bytes;
         return rc;
     case OPTION_MEMORY:
         rc = size_option(row, text, 1, UINT64_MAX / 2, &options->client.memory);
@@ -379,6 +405,7 @@ static void flag_option(int id, struct cli_options *options)
         { OPTION_NO_XATTRS, &transfer->no_xattrs },
         { OPTION_NO_HARD_LINKS, &transfer->no_hard_links },
         { OPTION_COPY_LINKS, &transfer->copy_links },
+        { OPTION_INPLACE, &transfer->inplace },
         { OPTION_QUIET, &options->quiet },
         { OPTION_JSON, &options->json },
         { OPTION_FROM0, &options->from0 },
@@ -389,6 +416,8 @@ static void flag_option(int id, struct cli_options *options)
             *flags[i].flag = true;
     if (id == OPTION_VERBOSE)
         options->verbose++;
+    if (id == OPTION_WHOLE_FILE)
+        transfer->delta = HAWSER_DELTA_OFF;
     if (id == OPTION_PROGRESS)
         options->progress = CLI_PROGRESS_ON;
     if (id == OPTION_NO_PROGRESS)
@@ -402,6 +431,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
     case OPTION_DEPTH:
     case OPTION_SHARDS:
     case OPTION_CHUNK:
+    case OPTION_DELTA_BLOCK:
     case OPTION_MEMORY:
     case OPTION_BWLIMIT:
     case OPTION_MAX_DELETE:
@@ -412,6 +442,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
     case OPTION_CONGESTION:
     case OPTION_IO:
     case OPTION_ZERO_COPY:
+    case OPTION_DELTA:
     case OPTION_AHEAD:
         return word_option(row, text, options);
     case OPTION_EXCLUDE:

@@ -369,6 +369,27 @@ static void summary_stages(const hawser_stats *stats)
     }
 }
 
+/* What deltas saved, or why there were none. */
+static void summary_delta(const struct cli_options *options, const hawser_stats *stats)
+{
+    char sent[32], copied[32], sums[32], files[32];
+
+    if (options->verbose == 0 || stats->delta_why[0] == '\0')
+        return;
+    if (stats->delta_files + stats->delta_fallbacks == 0) {
+        printf("deltas: %s (%s)\n", stats->delta ? "none" : "off", stats->delta_why);
+        return;
+    }
+    printf("deltas: %s file%s, %s sent, %s were there, block sums %s",
+           cli_count_print(stats->delta_files, files, sizeof(files)),
+           stats->delta_files == 1 ? "" : "s",
+           cli_bytes_print((double)stats->literal_bytes, sent, sizeof(sent)),
+           cli_bytes_print((double)stats->copied_bytes, copied, sizeof(copied)),
+           cli_bytes_print((double)stats->signature_bytes, sums, sizeof(sums)));
+    summary_count("sent whole after all", stats->delta_fallbacks);
+    printf(" (%s)\n", stats->delta_why);
+}
+
 void cli_output_summary(struct cli_output *output, const hawser_stats *stats, int code)
 {
     const struct cli_options *options = output->options;
@@ -421,6 +442,7 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
                cli_bytes_print((double)stats->disk_direct, bytes, sizeof(bytes)),
                cli_bytes_print((double)stats->disk_uncached, wire, sizeof(wire)),
                cli_bytes_print((double)stats->disk_buffered, rate, sizeof(rate)));
+    summary_delta(options, stats);
     if (options->verbose > 0)
         cli_ahead_print(&stats->ahead);
     if (options->verbose > 0 && stats->zc_sent_bytes > 0)

@@ -297,6 +297,14 @@ enum hawser_zero_copy {
     HAWSER_ZERO_COPY_ON = 2 /* to all. In both a connection whose sends are mostly copied stops */
 };
 
+/** Comparing a changed file with the older version that the target has, and moving only what
+ * differs. */
+enum hawser_delta {
+    HAWSER_DELTA_AUTO = 0, /* where the way to the server seems to be slower than a disk */
+    HAWSER_DELTA_ON = 1,
+    HAWSER_DELTA_OFF = 2
+};
+
 /** Signatures of old versions before their turn, in time in which the target would do nothing. */
 enum hawser_ahead {
     HAWSER_AHEAD_AUTO = 0, /* until it does not pay */
@@ -328,6 +336,11 @@ typedef struct hawser_transfer_opts {
     enum hawser_digest digest;
     enum hawser_io io;
     enum hawser_zero_copy zero_copy;
+    enum hawser_delta delta;
+    uint32_t delta_block; /* bytes compared at once: a power of two, 512 to 1 MiB; 0: chosen by the
+                             file's size */
+    bool inplace; /* write into files where they lie: an end before its time leaves a mix of old and
+                     new content, which the next run mends */
     enum hawser_ahead ahead;
     bool delete_extraneous; /* remove what the source does not have */
     bool delete_limited;
@@ -404,6 +417,14 @@ typedef struct hawser_stats {
     uint64_t disk_direct;
     uint64_t disk_uncached;
     uint64_t disk_buffered;
+    /* What deltas did. */
+    uint64_t delta_files; /* files sent against an older version */
+    uint64_t delta_fallbacks; /* of which the older version was of no use after all: sent whole */
+    uint64_t literal_bytes; /* content of those files that travelled */
+    uint64_t copied_bytes; /* content of those files that the target had */
+    uint64_t signature_bytes; /* sums of blocks, from the target to the source */
+    bool delta; /* they were allowed; */
+    char delta_why[64]; /* and why, or why not */
     hawser_ahead_stats ahead;
     enum hawser_stage limit; /* what the others waited for most */
     /* of the whole transfer; several URLs of a pull add up, a ceiling is the highest of them */

@@ -611,6 +611,10 @@ def test_usage_errors(t):
                  ["push", "--io=fast", "a", "hawser://h/x"],
                  ["push", "--zero-copy=yes", "a", "hawser://h/x"],
                  ["push", "--bwlimit=fast", "a", "hawser://h/x"],
+                 ["push", "--delta=yes", "a", "hawser://h/x"], ["push", "--delta", "a", "hawser://h/x"],
+                 ["push", "--delta-block=1000", "a", "hawser://h/x"],
+                 ["push", "--delta-block=256", "a", "hawser://h/x"],
+                 ["push", "--delta-block=2M", "a", "hawser://h/x"],
                  ["push", "a", "hawser://h:99999/x"], ["push", "--max-delete=x", "a", "hawser://h/x"]):
         r = t.run(*args, rc=2)
         t.check(r.err, "no message:", r)

@@ -132,6 +132,12 @@ static void test_device_of_interfaces(void)
     CHECK_EQ(hsr_device_of_interface(root, "lo", found, 4), 0);
     CHECK_EQ(hsr_device_of_interface(root, "eth1", found, 4), 0);
     CHECK_EQ(hsr_device_of_interface(root, "../net/eth0", found, 4), 0);
+    CHECK_EQ(hsr_device_rate(root, "eth0"), 0); /* it does not say */
+    root_write("/sys/class/net/eth0/speed", "25000\n");
+    CHECK_EQ(hsr_device_rate(root, "eth0"), 3125000000);
+    root_write("/sys/class/net/eth0/speed", "-1\n");
+    CHECK_EQ(hsr_device_rate(root, "eth0"), 0);
+    CHECK_EQ(hsr_device_rate(root, "eth1"), 0);
     root_remove();
     /* This machine: no hardware is behind these two. */
     CHECK_EQ(hsr_device_of_address((struct sockaddr *)&loopback, found, 4), 0);
