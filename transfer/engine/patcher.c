@@ -107,8 +107,8 @@ static struct hsr_patcher *patcher_get(struct hsr_stream *stream, size_t seam_si
     return patcher;
 }
 
-/* What follows @chunk in its work. False: it is being read now. Nobody waits for a chunk that has
- * no buffer yet: others may have to wait for ours. */
+/* What follows @chunk in its work. False: it is being read, or will be when what is before @chunk
+ * has left. The oldest chunk waits for none that has no buffer: who has it may wait for ours. */
 static bool patcher_ahead(struct hsr_chunk *chunk, struct hsr_span *ret_ahead)
 {
     struct hsr_stream *stream = chunk->stream;
@@ -116,7 +116,7 @@ static bool patcher_ahead(struct hsr_chunk *chunk, struct hsr_span *ret_ahead)
 
     *ret_ahead = (struct hsr_span){ NULL, 0 };
     if (chunk->node.next == &stream->sending || next->work != chunk->work)
-        return true;
+        return chunk->work->next >= chunk->work->end || stream->sending.next == &chunk->node;
     if (next->state == HSR_CHUNK_READING)
         return false;
     hsr_assert(next->state == HSR_CHUNK_MATCHING); /* they are compared in order */

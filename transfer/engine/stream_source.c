@@ -166,8 +166,9 @@ static bool source_fill(struct hsr_stream *stream)
 }
 
 /* A tmpfs is read by copying, and what was copied is still in the core's cache if it is hashed and
- * sent at once: one chunk beside the one that flies is enough, and the one behind it to compare its
- * end. Nothing is won by reading further ahead, as it is from a disk. */
+ * sent at once: one chunk beside the one that flies is enough; of a delta one is compared
+ * meanwhile, and the one behind it is there for its end. Nothing is won by reading further ahead,
+ * as it is from a disk. */
 static bool source_ahead(const struct hsr_stream *stream, const struct hsr_work *work)
 {
     uint32_t waiting = 0;
@@ -175,7 +176,7 @@ static bool source_ahead(const struct hsr_stream *stream, const struct hsr_work 
     for (struct hsr_list *node = stream->sending.next; node != &stream->sending; node = node->next)
         if (hsr_container_of(node, struct hsr_chunk, node) != stream->flying)
             waiting++;
-    return stream->session->call_io && waiting >= (work->base != NULL ? 2u : 1u);
+    return stream->session->call_io && waiting >= (work->base != NULL ? 3u : 1u);
 }
 
 /* The oldest work that has something left to read. */

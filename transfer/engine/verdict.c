@@ -230,7 +230,9 @@ static void judge_side(struct hsr_verdict *verdict, const struct side *side,
     hash->bytes = figure[HSR_FIGURE_HASH_BYTES];
     hash->ceiling = ceiling(hash->bytes, hash->busy_ns, side->lanes, side->elapsed);
     cpu->busy_ns = figure[HSR_FIGURE_CPU];
-    cpu->bytes = figure[HSR_FIGURE_WIRE_BYTES];
+    /* of content, where it is known: a patch is smaller than what it makes */
+    cpu->bytes = HSR_MAX(figure[HSR_FIGURE_WIRE_BYTES],
+                         figure[HSR_FIGURE_HASH_BYTES] + figure[HSR_FIGURE_PACK_BYTES]);
     cpu->ceiling = ceiling(cpu->bytes, cpu->busy_ns, side->lanes, side->elapsed);
 }
 
