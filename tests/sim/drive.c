@@ -289,9 +289,9 @@ static void session_run(struct run *run)
     address.sin_addr.s_addr = htonl(0x0a000001);
     memcpy(&spec.address, &address, sizeof(address));
     spec.delta = scenario->delta ? HSR_DELTA_ON : HSR_DELTA_OFF;
-    spec.options = (scenario->delete ? HSR_OPT_DELETE : 0) |
-                   (scenario->checksum ? HSR_OPT_CHECKSUM : 0) |
-                   (scenario->dry ? HSR_OPT_DRY_RUN : 0);
+    spec.options =
+        (scenario->delete ? HSR_OPT_DELETE : 0) | (scenario->checksum ? HSR_OPT_CHECKSUM : 0) |
+        (scenario->dry ? HSR_OPT_DRY_RUN : 0) | (scenario->inplace ? HSR_OPT_INPLACE : 0);
     if (scenario->bench_bytes > 0) {
         spec.benching = true;
         spec.bench = (struct hsr_bench_ask){ .role = spec.role,

@@ -109,6 +109,7 @@ static void delta_source(struct sim_host *host, const char *root, uint64_t seed)
 
     edited(&place, "append", seed + 1, 500 * HSR_KIB, 500 * HSR_KIB, 3000);
     edited(&place, "insert", seed + 2, 700 * HSR_KIB, 5000, 100);
+    edited(&place, "moved", seed + 6, 300 * HSR_KIB, 70000, 60000);
     file(&place, "cut", 0640, seed + 3, 200 * HSR_KIB + 1, false);
     file(&place, "other", 0640, seed + 4, 150 * HSR_KIB, false);
     file(&place, "sparse", 0600, seed + 5, 400 * HSR_KIB, true);
@@ -121,6 +122,7 @@ static void delta_old(struct sim_host *host, const char *root, uint64_t seed)
 
     file(&place, "append", 0640, seed + 1, 500 * HSR_KIB, false);
     file(&place, "insert", 0640, seed + 2, 700 * HSR_KIB, false);
+    file(&place, "moved", 0640, seed + 6, 300 * HSR_KIB, false);
     file(&place, "cut", 0640, seed + 3, 300 * HSR_KIB, false);
     file(&place, "other", 0640, seed + 44, 150 * HSR_KIB, false);
     file(&place, "sparse", 0600, seed + 5, 390 * HSR_KIB, false);
@@ -370,6 +372,13 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .delta = true,
       .source = delta_source,
       .old = delta_old },
+    { .name = "inplace",
+      .streams = 2,
+      .shards = 2,
+      .delta = true,
+      .inplace = true,
+      .source = delta_source,
+      .old = delta_old },
     { .name = "compare",
       .streams = 2,
       .shards = 2,
@@ -394,6 +403,7 @@ void sim_scenario_random(uint64_t seed, struct sim_scenario *ret_scenario)
                                            .delete = random_deletes(seed),
                                            .checksum = hsr_prng_below(&prng, 4) == 0,
                                            .blake3 = hsr_prng_below(&prng, 3) == 0,
+                                           .delta = hsr_prng_below(&prng, 3) == 0,
                                            .streams = 1 + (unsigned)hsr_prng_below(&prng, 4),
                                            .shards = 1 + (unsigned)hsr_prng_below(&prng, 4),
                                            .source = random_source,
@@ -415,7 +425,7 @@ void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *w
     scenario->old(&world->hosts[target], SIM_OLD, seed);
     for (unsigned i = 0; i < SIM_HOSTS; i++)
         sim_fs_sync(&world->hosts[i]);
-    world->hosts[target].no_named_writes = true;
+    world->hosts[target].no_named_writes = !scenario->inplace;
     world->slow_sync = scenario->slow_sync;
     world->tmpfs = scenario->tmpfs;
 }

@@ -20,6 +20,7 @@ struct sim_scenario {
     bool dry; /* with --dry-run: the target stays as it is */
     bool blake3; /* with --digest=blake3 */
     bool delta; /* with --delta=on */
+    bool inplace; /* with --inplace: a run that fails may leave mixed contents */
     uint64_t bench_bytes; /* not the trees: a benchmark of so many bytes; both stay as they are */
     bool slow_sync; /* an fsync takes longer than all data together */
     bool tmpfs; /* that is where both trees are */
@@ -31,7 +32,7 @@ struct sim_scenario {
 };
 
 #define SIM_TREE_COUNT 6u /* the first ones; the others move no tree */
-#define SIM_SCENARIO_COUNT 10u
+#define SIM_SCENARIO_COUNT 11u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** A scenario that is a function of @seed. */

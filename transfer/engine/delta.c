@@ -6,8 +6,8 @@
 #include "base/base.h"
 #include "transfer/engine/shard.h"
 
-/* A path slower than this is worth the second look at both versions: signing, matching and putting
- * together cost about as much CPU time as moving a byte at this rate. */
+/* A path slower than this is worth the second look at both versions. A choice on the careful side:
+ * whoever is not sure of a path that is faster says what he wants. */
 #define PATH_RATE (400 * HSR_MIB)
 /* Who is further away is taken to be behind something slower than a disk: a building's network
  * answers in a fraction of this. */

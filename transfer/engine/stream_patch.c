@@ -90,8 +90,8 @@ static bool patch_my_turn(struct hsr_chunk *chunk)
 {
     struct hsr_window *window = chunk->intake->window;
 
-    if (chunk->op.armed ||
-        (chunk->frame.kind == HSR_FRAME_PATCH && chunk->intake->run.end != chunk->offset))
+    if (chunk->op.armed || (chunk->frame.kind == HSR_FRAME_PATCH && chunk->phase < PATCH_KEEPING &&
+                            chunk->intake->run.end != chunk->offset))
         return false; /* a range is hashed in order */
     if (window == NULL || window->maker == chunk)
         return true;
