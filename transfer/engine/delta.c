@@ -36,7 +36,8 @@ bool hsr_delta_pays(const struct hsr_delta_path *path, char ret_why[HSR_DELTA_WH
 
 bool hsr_delta_room_take(struct hsr_engine *engine, uint64_t bytes)
 {
-    uint64_t used = atomic_load_explicit(&engine->delta_used, memory_order_relaxed);
+    unsigned long long used =
+        atomic_load_explicit(&engine->delta_used, memory_order_relaxed); /* as the atomic is */
 
     do {
         if (bytes > engine->config.plan.delta_bytes - used)
