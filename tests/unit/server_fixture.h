@@ -78,6 +78,9 @@ static inline int fixture_authorize(void *context, const struct sockaddr *peer,
     return 0;
 }
 
+/* A busy machine stalls for 100 ms; after 250 the server tells of its stages. */
+#define FIXTURE_HANDSHAKE_NS (200 * HSR_NS_PER_MS)
+
 static inline void fixture_start_with(struct fixture *fx, unsigned shards, unsigned per_peer,
                                       bool bench)
 {
@@ -85,7 +88,7 @@ static inline void fixture_start_with(struct fixture *fx, unsigned shards, unsig
         .shards = shards, .server = true, .sessions = 2, .streams = 4, .depth = 2, .chunk = 65536
     };
     struct hsr_engine_config config = { .server = true,
-                                        .handshake_ns = 50 * HSR_NS_PER_MS,
+                                        .handshake_ns = FIXTURE_HANDSHAKE_NS,
                                         .connections_per_peer = per_peer,
                                         .authorize = fixture_authorize,
                                         .bench = bench,
