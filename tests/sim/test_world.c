@@ -48,6 +48,9 @@ static struct hsr_op op_make(struct twin *twin)
         O_PATH,          O_PATH | O_NOFOLLOW, O_RDONLY | O_NOFOLLOW,       O_RDWR | O_TMPFILE,
         O_RDWR | O_TRUNC
     };
+    /* The owner keeps all rights: the simulator knows no permissions, and the kernel asks a plain
+     * user for them. */
+    static const uint32_t modes[] = { 0700, 0750, 0711, 0755 };
     static const uint64_t resolves[] = { RESOLVE_BENEATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
     struct hsr_op op = { .kind = kinds[hsr_prng_below(&twin->prng, sizeof(kinds))],
                          .buf_index = -1 };
@@ -64,7 +67,7 @@ static struct hsr_op op_make(struct twin *twin)
     op.open_flags = flags[hsr_prng_below(&twin->prng, HSR_ARRAY_COUNT(flags))];
     op.mode =
         op.kind != HSR_OP_OPENAT2 || (op.open_flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0
-            ? 0600
+            ? modes[hsr_prng_below(&twin->prng, HSR_ARRAY_COUNT(modes))]
             : 0;
     op.resolve = resolves[hsr_prng_below(&twin->prng, 2)];
     op.offset = hsr_prng_below(&twin->prng, 5) * 3000;
@@ -106,11 +109,18 @@ static void twin_close(struct twin *twin, unsigned slot)
     twin->real[slot] = twin->sim[slot] = -1;
 }
 
-static bool sim_is_dir(const struct twin *twin, int slot)
+/* Where each file system has its own answer. */
+static bool op_differs(const struct twin *twin, const struct hsr_op *op)
 {
-    const struct sim_file *file = sim_fd_get(&twin->world->hosts[0], twin->sim[slot]);
+    const struct sim_file *file = sim_fd_get(&twin->world->hosts[0], twin->sim[op->fd]);
 
-    return file != NULL && S_ISDIR(file->inode->live.attrs.mode);
+    if (file == NULL || !S_ISDIR(file->inode->live.attrs.mode))
+        return false;
+    if (op->kind == HSR_OP_LSEEK)
+        return true; /* holes in directories */
+    /* A nameless file in a directory that was removed: tmpfs makes one, ext4 does not. */
+    return op->kind == HSR_OP_OPENAT2 && (op->open_flags & (O_TMPFILE & ~O_DIRECTORY)) != 0 &&
+           file->inode->nlink == 0;
 }
 
 /* Returns false when the two have gone apart: what follows would say nothing. */
@@ -122,10 +132,8 @@ static bool twin_step(struct twin *twin)
     unsigned slot = 1 + (unsigned)hsr_prng_below(&twin->prng, SLOTS - 1);
     int64_t a = 0, b;
 
-    if (twin->real[op.fd] < 0 || twin->real[op.fd2] < 0 || op_leaves(&op))
+    if (twin->real[op.fd] < 0 || twin->real[op.fd2] < 0 || op_leaves(&op) || op_differs(twin, &op))
         return true;
-    if (op.kind == HSR_OP_LSEEK && sim_is_dir(twin, op.fd))
-        return true; /* each file system has its own idea of holes in directories */
     twin->calls++;
     real.fd = twin->real[op.fd];
     real.fd2 = twin->real[op.fd2];

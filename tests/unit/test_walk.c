@@ -700,7 +700,8 @@ static void test_walk_survives_every_fault(void)
         CHECK(told);
     }
     fx.loop.backend->ops = real;
-    CHECK(fired > 500);
+    /* A plain user's walk does not ask for the attributes of the 40 symlinks (xattr(7)). */
+    CHECK(fired > (geteuid() == 0 ? 500 : 500 - 40));
     tree_fixture_fini(&fx);
 }
 
