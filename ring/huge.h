@@ -1,5 +1,5 @@
 /* Huge pages for a new file in a tmpfs. Its pages are made by the writes, 4 KiB at a time and under
- * the file's lock, which costs four times what copying the data costs; and the mount option that
+ * the file's lock, which costs more than copying the data; and the mount option that
  * changes this (huge=) is seldom set. MADV_COLLAPSE (Linux 6.1) makes a huge page of a piece of any
  * file in a tmpfs, without that lock, where a part of it exists already; what does not becomes
  * zeros. */
