@@ -229,8 +229,21 @@ static int push_run(struct call *call, const char *const *sources, size_t count)
     return rc;
 }
 
-int hawser_push(hawser_client *client, const char *const *sources, size_t source_count,
-                const char *url, const hawser_transfer_opts *opts, hawser_stats *ret_stats)
+/* To verify is a dry run of a push by digest that names what differs. */
+static void verify_options(struct call *call)
+{
+    call->spec.options &= ~(HSR_OPT_DISCARD | HSR_OPT_SIZE_ONLY | HSR_OPT_IGNORE_EXISTING |
+                            HSR_OPT_DELTA | HSR_OPT_INPLACE);
+    call->spec.options |= HSR_OPT_VERIFY | HSR_OPT_DRY_RUN | HSR_OPT_CHECKSUM | HSR_OPT_NAMES;
+    if (call->opts.files == NULL) /* of a list nothing is too much */
+        call->spec.options |= HSR_OPT_DELETE;
+    call->spec.delete_max = UINT64_MAX;
+    call->spec.block_log = 0;
+}
+
+static int push_or_verify(bool verify, hawser_client *client, const char *const *sources,
+                          size_t source_count, const char *url, const hawser_transfer_opts *opts,
+                          hawser_stats *ret_stats)
 {
     struct call call;
     int rc;
@@ -239,37 +252,30 @@ int hawser_push(hawser_client *client, const char *const *sources, size_t source
         *ret_stats = (hawser_stats){ 0 };
     hsr_require(client != NULL, HSR_E_USAGE);
     if (sources == NULL || source_count == 0 || url == NULL)
-        return hsr_client_fail(client, HSR_E_USAGE, NULL, "push needs a source and a URL");
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               verify ? "verify needs a source and a URL"
+                                      : "push needs a source and a URL");
     rc = call_begin(&call, client, HSR_ROLE_SOURCE, &url, 1, opts);
+    if (verify)
+        verify_options(&call);
     if (rc == 0)
         rc = push_run(&call, sources, source_count);
+    if (verify)
+        call.stats.differences =
+            call.stats.files + call.stats.created + call.stats.touched + call.stats.deleted;
     return call_end(&call, rc, ret_stats);
+}
+
+int hawser_push(hawser_client *client, const char *const *sources, size_t source_count,
+                const char *url, const hawser_transfer_opts *opts, hawser_stats *ret_stats)
+{
+    return push_or_verify(false, client, sources, source_count, url, opts, ret_stats);
 }
 
 int hawser_verify(hawser_client *client, const char *const *sources, size_t source_count,
                   const char *url, const hawser_transfer_opts *opts, hawser_stats *ret_stats)
 {
-    struct call call;
-    int rc;
-
-    if (ret_stats != NULL)
-        *ret_stats = (hawser_stats){ 0 };
-    hsr_require(client != NULL, HSR_E_USAGE);
-    if (sources == NULL || source_count == 0 || url == NULL)
-        return hsr_client_fail(client, HSR_E_USAGE, NULL, "verify needs a source and a URL");
-    rc = call_begin(&call, client, HSR_ROLE_SOURCE, &url, 1, opts);
-    call.spec.options &= ~(HSR_OPT_DISCARD | HSR_OPT_SIZE_ONLY | HSR_OPT_IGNORE_EXISTING |
-                           HSR_OPT_DELTA | HSR_OPT_INPLACE);
-    call.spec.options |= HSR_OPT_VERIFY | HSR_OPT_DRY_RUN | HSR_OPT_CHECKSUM | HSR_OPT_NAMES;
-    if (call.opts.files == NULL) /* of a list nothing is too much */
-        call.spec.options |= HSR_OPT_DELETE;
-    call.spec.delete_max = UINT64_MAX;
-    call.spec.block_log = 0;
-    if (rc == 0)
-        rc = push_run(&call, sources, source_count);
-    call.stats.differences =
-        call.stats.files + call.stats.created + call.stats.touched + call.stats.deleted;
-    return call_end(&call, rc, ret_stats);
+    return push_or_verify(true, client, sources, source_count, url, opts, ret_stats);
 }
 
 /* ---- pull ---- */
