@@ -19,6 +19,8 @@ struct hsr_usage {
     uint64_t cpu_ns; /* it ran */
     uint64_t
         delay_ns; /* it could have run and did not: others had the core, or its quota was used */
+    /* and the same of the threads that help it with calls that take long; not in the above */
+    uint64_t help_ns, help_delay_ns;
 };
 
 struct hsr_backend_ops {

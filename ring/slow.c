@@ -1,6 +1,10 @@
 /* The thread for calls that sleep long; see slow.h. */
 #include "ring/slow.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
 #include "base/base.h"
 
 static void *slow_thread(void *context);
@@ -13,6 +17,7 @@ int hsr_slow_start(struct hsr_slow *slow, struct hsr_backend *backend)
     hsr_list_init(&slow->waiting);
     hsr_list_init(&slow->done);
     atomic_init(&slow->done_count, 0);
+    atomic_init(&slow->usage_fd, -1);
     (void)pthread_mutex_init(&slow->lock, NULL); /* cannot fail with default attributes */
     (void)pthread_cond_init(&slow->come, NULL);
     rc = pthread_create(&slow->thread, NULL, slow_thread, slow);
@@ -47,6 +52,31 @@ struct hsr_op *hsr_slow_take(struct hsr_slow *slow)
     return hsr_container_of(node, struct hsr_op, node);
 }
 
+bool hsr_slow_usage(const struct hsr_slow *slow, struct hsr_usage *ret_usage)
+{
+    return hsr_schedstat_read(atomic_load_explicit(&slow->usage_fd, memory_order_relaxed),
+                              ret_usage);
+}
+
+/* "ran waited slices": nanoseconds on a core, nanoseconds runnable without one, and a count. */
+bool hsr_schedstat_read(int fd, struct hsr_usage *ret_usage)
+{
+    unsigned long long cpu_ns, delay_ns;
+    char text[96];
+    ssize_t size;
+
+    if (fd < 0)
+        return false;
+    size = pread(fd, text, sizeof(text) - 1, 0);
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    if (sscanf(text, "%llu %llu", &cpu_ns, &delay_ns) != 2)
+        return false;
+    *ret_usage = (struct hsr_usage){ .cpu_ns = cpu_ns, .delay_ns = delay_ns };
+    return true;
+}
+
 void hsr_slow_stop(struct hsr_slow *slow)
 {
     if (!slow->started)
@@ -56,6 +86,8 @@ void hsr_slow_stop(struct hsr_slow *slow)
     (void)pthread_cond_signal(&slow->come);
     (void)pthread_mutex_unlock(&slow->lock);
     (void)pthread_join(slow->thread, NULL);
+    if (atomic_load(&slow->usage_fd) >= 0)
+        (void)close(atomic_load(&slow->usage_fd)); /* only read */
     (void)pthread_cond_destroy(&slow->come);
     (void)pthread_mutex_destroy(&slow->lock);
     slow->started = false;
@@ -65,6 +97,7 @@ static void *slow_thread(void *context)
 {
     struct hsr_slow *slow = context;
 
+    atomic_store(&slow->usage_fd, open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
     (void)pthread_mutex_lock(&slow->lock);
     for (;;) {
         struct hsr_list *node = hsr_list_pop_head(&slow->waiting);

@@ -21,6 +21,7 @@ struct hsr_slow {
     struct hsr_list done;
     bool stop;
     atomic_uint done_count;
+    atomic_int usage_fd; /* the thread's schedstat; -1: not yet, or the kernel has none */
 };
 
 /** 0 or -errno. */
@@ -34,6 +35,12 @@ bool hsr_slow_done(const struct hsr_slow *slow);
 
 /** An operation that is done, its result in op->res; NULL: none. */
 struct hsr_op *hsr_slow_take(struct hsr_slow *slow);
+
+/** What its thread had of the CPU; false: not known. Some microseconds. */
+bool hsr_slow_usage(const struct hsr_slow *slow, struct hsr_usage *ret_usage);
+
+/** What schedstat @fd says of its thread, whoever asks; false: nothing. */
+bool hsr_schedstat_read(int fd, struct hsr_usage *ret_usage);
 
 /** Nothing is waiting. Harmless when it was not started. */
 void hsr_slow_stop(struct hsr_slow *slow);

@@ -703,23 +703,20 @@ static int uring_register_buffers(struct hsr_backend *backend, const struct iove
     return 0;
 }
 
-/* "ran waited slices": nanoseconds on a core, nanoseconds runnable without one, and a count. */
 static bool uring_usage(struct hsr_backend *backend, struct hsr_usage *ret_usage)
 {
     const struct uring *uring = uring_of(backend);
-    unsigned long long cpu_ns, delay_ns;
-    char text[96];
-    ssize_t size;
 
-    if (uring->usage_fd < 0)
+    if (!hsr_schedstat_read(uring->usage_fd, ret_usage))
         return false;
-    size = pread(uring->usage_fd, text, sizeof(text) - 1, 0);
-    if (size <= 0)
-        return false;
-    text[size] = '\0';
-    if (sscanf(text, "%llu %llu", &cpu_ns, &delay_ns) != 2)
-        return false;
-    *ret_usage = (struct hsr_usage){ .cpu_ns = cpu_ns, .delay_ns = delay_ns };
+    for (unsigned i = 0; i < SLOW_COUNT; i++) {
+        struct hsr_usage helper;
+
+        if (!hsr_slow_usage(&uring->slow[i], &helper))
+            continue;
+        ret_usage->help_ns += helper.cpu_ns;
+        ret_usage->help_delay_ns += helper.delay_ns;
+    }
     return true;
 }
 

@@ -61,7 +61,7 @@ def messages():
          + string(b"cubic")),
         ("bench_ack", token + struct.pack("<IIIQQ", 2, 16, 1 << 20, 10**9, 1 << 30)),
         ("bench_result", struct.pack("<12Q", 1, 2, 3, 4, 100, 10, 20, 20, 30, 40, 50, 60)),
-        ("stages", struct.pack("<24Q", *range(1000, 25000, 1000))),
+        ("stages", struct.pack("<26Q", *range(1000, 27000, 1000))),
         ("sig", struct.pack("<QQBBHI", 1, 10240, 12, 6, 0, 2) + digest + b"\xd2" * 4),
         ("digest_answer", struct.pack("<i", 0) + digest),
         ("ahead", struct.pack("<16Q", 2, *range(1000, 16000, 1000))),

@@ -37,7 +37,7 @@ static const struct {
     [HSR_FRAME_BENCH_ACK] = { "BENCH_ACK", 44, false, false, false },
     [HSR_FRAME_BENCH_DATA_ACK] = { "BENCH_DATA_ACK", 0, false, false, false },
     [HSR_FRAME_BENCH_RESULT] = { "BENCH_RESULT", 96, false, false, false },
-    [HSR_FRAME_STAGES] = { "STAGES", 192, false, false, false },
+    [HSR_FRAME_STAGES] = { "STAGES", 208, false, false, false },
     [HSR_FRAME_SIG] = { "SIG", 196608, true, true, false },
     [HSR_FRAME_AHEAD] = { "AHEAD", 128, false, false, false },
     [HSR_FRAME_PATCH] = { "PATCH", 4194304, true, true, true },

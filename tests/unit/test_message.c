@@ -337,7 +337,7 @@ static void test_message_stages(void)
     for (uint64_t i = 0; i < HSR_FIGURE_COUNT; i++)
         stages.figure[i] = i % 3 == 0 ? HSR_FIGURE_MAX - i : i;
     CHECK_PAYLOAD(stages, &stages);
-    CHECK_EQ(hsr_stages_encode(&stages, out, sizeof(out)), 192);
+    CHECK_EQ(hsr_stages_encode(&stages, out, sizeof(out)), 208);
     for (unsigned i = 0; i < HSR_FIGURE_COUNT; i++) { /* its top byte: over the limit */
         CHECK_POKED(stages, &stages, i * 8 + 7, 0x05, HSR_E_LIMIT);
         CHECK_REFUSED(stages, stages, figure[i], HSR_FIGURE_MAX + 1, HSR_E_LIMIT);

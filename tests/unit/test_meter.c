@@ -135,6 +135,48 @@ static void test_a_lane_tells_what_the_scheduler_gave(void)
     hsr_loop_fini(&loop);
 }
 
+static int64_t synced;
+
+static void sync_done(struct hsr_op *op, int64_t res, unsigned flags)
+{
+    (void)op;
+    (void)flags;
+    synced = res;
+    hsr_loop_stop(&loop);
+}
+
+/* What its helpers cost is told too, apart from what the thread had. */
+static void test_a_lane_tells_what_its_helpers_had(void)
+{
+    struct hsr_uring_options options = { .iowq_cpu = -1 };
+    struct hsr_stages before = { 0 }, after = { 0 };
+    struct hsr_usage usage;
+    struct hsr_backend *backend;
+    struct hsr_lane lane = { 0 };
+    char why[256];
+
+    if (hsr_uring_create(&options, &backend, why, sizeof(why)) < 0)
+        SKIP("no io_uring");
+    CHECK_EQ(hsr_loop_init(&loop, backend, 0), 0);
+    if (!hsr_loop_usage(&loop, &usage))
+        SKIP("the kernel has no schedstat");
+    hsr_lane_look(&lane, &loop);
+    hsr_lane_read(&lane, &before);
+    for (unsigned i = 0; i < 20; i++) {
+        struct hsr_op op = { .kind = HSR_OP_SYNCFS, .done = sync_done, .fd = -1 };
+
+        synced = 0;
+        hsr_loop_submit(&loop, &op);
+        hsr_loop_run(&loop);
+        CHECK_EQ(synced, -EBADF);
+    }
+    hsr_lane_look(&lane, &loop);
+    hsr_lane_read(&lane, &after);
+    CHECK(after.figure[HSR_FIGURE_HELP] > before.figure[HSR_FIGURE_HELP]);
+    CHECK(after.figure[HSR_FIGURE_HELP] < HSR_NS_PER_S); /* its own alone */
+    hsr_loop_fini(&loop);
+}
+
 int main(void)
 {
     RUN(test_sleep_goes_to_the_cause_of_its_time);
@@ -142,5 +184,6 @@ int main(void)
     RUN(test_a_plain_call_knows_its_own_time);
     RUN(test_a_lane_without_a_scheduler_says_zero);
     RUN(test_a_lane_tells_what_the_scheduler_gave);
+    RUN(test_a_lane_tells_what_its_helpers_had);
     TEST_END();
 }

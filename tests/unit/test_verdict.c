@@ -12,6 +12,7 @@
 /* One side in percent of a second; one thread, one stream. */
 struct percent {
     unsigned asleep, cpu, delay; /* the thread */
+    unsigned help, help_delay; /* those beside it */
     unsigned peer, disk, home, pace, memory; /* its stream's waits */
     unsigned home_peer, home_streams, home_sync, home_work;
     unsigned packs, reads, calls, hash, wire; /* what was under way */
@@ -28,6 +29,8 @@ static struct hsr_stages figures(const struct percent *p)
     figure[HSR_FIGURE_ASLEEP] = p->asleep * PERCENT;
     figure[HSR_FIGURE_CPU] = p->cpu * PERCENT;
     figure[HSR_FIGURE_DELAY] = p->delay * PERCENT;
+    figure[HSR_FIGURE_HELP] = p->help * PERCENT;
+    figure[HSR_FIGURE_HELP_DELAY] = p->help_delay * PERCENT;
     figure[HSR_FIGURE_WAIT_PEER] = p->peer * PERCENT;
     figure[HSR_FIGURE_WAIT_DISK] = p->disk * PERCENT;
     figure[HSR_FIGURE_WAIT_HOME] = p->home * PERCENT;
@@ -140,6 +143,22 @@ static const struct {
       SENDS,
       { .asleep = 90, .cpu = 10, .memory = 85 },
       HSR_STEP_TARGET_MEMORY },
+    { "pages are made beside it",
+      SENDS,
+      { .asleep = 90, .cpu = 10, .help = 85, .help_delay = 2, .peer = 5, .disk = 85 },
+      HSR_STEP_TARGET_DISK },
+    { "pages are to be made, and there is no core for it",
+      SENDS,
+      { .asleep = 90, .cpu = 10, .help = 15, .help_delay = 70, .peer = 5, .disk = 85 },
+      HSR_STEP_TARGET_CPU },
+    { "a sync that cannot get at a core",
+      ASKS,
+      { .asleep = 95, .cpu = 5, .help = 10, .help_delay = 75, .peer = 95, .home_sync = 85 },
+      HSR_STEP_TARGET_CPU },
+    { "helpers lack a core, and nothing waits for them",
+      SENDS,
+      { .asleep = 90, .cpu = 10, .help = 15, .help_delay = 80, .peer = 90 },
+      HSR_STEP_NETWORK },
     { "the scheduler does not tell",
       SENDS,
       { .asleep = 4, .hash = 10, .calls = 20 },
@@ -224,6 +243,10 @@ static void test_ceilings_are_bytes_by_busy_time(void)
     source.figure[HSR_FIGURE_STREAMS] *= 4; /* four streams, each busy for an eighth of it */
     hsr_verdict_make(&source, &target, 0, &verdict);
     CHECK_EQ(verdict.steps[HSR_STEP_SOURCE_DISK].ceiling, 800000000);
+    source.figure[HSR_FIGURE_HELP] = 15 * PERCENT; /* helpers cost as much as the thread itself */
+    hsr_verdict_make(&source, &target, 0, &verdict);
+    CHECK_EQ(verdict.steps[HSR_STEP_SOURCE_CPU].busy_ns, 25 * PERCENT);
+    CHECK_EQ(verdict.steps[HSR_STEP_SOURCE_CPU].ceiling, 400000000);
 }
 
 static void test_between_is_never_negative(void)

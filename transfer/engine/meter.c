@@ -91,7 +91,7 @@ void hsr_meter_read(const struct hsr_meter *meter, struct hsr_stages *into)
         into->figure[i] += lane_load(&meter->figure[i]);
 }
 
-/* The four are read one by one while they may change: a reader sees figures that are at most one
+/* They are read one by one while they may change: a reader sees figures that are at most one
  * publication apart, a tenth of a second. */
 void hsr_lane_look(struct hsr_lane *lane, struct hsr_loop *loop)
 {
@@ -105,6 +105,8 @@ void hsr_lane_look(struct hsr_lane *lane, struct hsr_loop *loop)
     lane_store(&lane->asleep_ns, hsr_meter_asleep(loop));
     lane_store(&lane->cpu_ns, usage.cpu_ns > spare_ns ? usage.cpu_ns - spare_ns : 0);
     lane_store(&lane->delay_ns, usage.delay_ns);
+    lane_store(&lane->help_ns, usage.help_ns);
+    lane_store(&lane->help_delay_ns, usage.help_delay_ns);
     lane_store(&lane->turns, turn_ns->count);
     lane_store(&lane->turns_long, loop->stats.turns_long);
     lane_store(&lane->turn_p50_ns, hsr_histogram_quantile(turn_ns, 500000));
@@ -120,6 +122,8 @@ void hsr_lane_read(const struct hsr_lane *lane, struct hsr_stages *into)
     into->figure[HSR_FIGURE_ASLEEP] += lane_load(&lane->asleep_ns);
     into->figure[HSR_FIGURE_CPU] += lane_load(&lane->cpu_ns);
     into->figure[HSR_FIGURE_DELAY] += lane_load(&lane->delay_ns);
+    into->figure[HSR_FIGURE_HELP] += lane_load(&lane->help_ns);
+    into->figure[HSR_FIGURE_HELP_DELAY] += lane_load(&lane->help_delay_ns);
 }
 
 void hsr_lane_ahead(const struct hsr_lane *lane, struct hsr_ahead *into)

@@ -85,6 +85,7 @@ struct hsr_lane {
     atomic_ullong lane_ns; /* time since some start */
     atomic_ullong asleep_ns;
     atomic_ullong cpu_ns, delay_ns;
+    atomic_ullong help_ns, help_delay_ns;
     /* of the thread since it began, for the figures of work ahead */
     atomic_ullong turns, turns_long, turn_p50_ns, turn_p999_ns, turn_max_ns, step_p999_ns;
     atomic_ullong preempted;

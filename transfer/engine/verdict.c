@@ -17,12 +17,14 @@ struct side {
     double files, disk, hash, cpu, memory, pace, sync;
     double peer; /* it waited for the peer */
     double home_peer; /* the part of it in which its home did, and its streams had nothing to do */
+    double help_delay; /* its helpers lacked a core: what waits for them then waits for the CPU */
 };
 
 static struct side side_read(const struct hsr_stages *stages, bool source);
 static void side_work(struct side *side, const struct hsr_stages *stages, double *ret_slept);
 static void side_waits(struct side *side, const struct hsr_stages *stages, double slept,
                        bool source);
+static double side_help(struct side *side, double wait);
 static void side_sync(struct side *target, const struct hsr_stages *stages,
                       const struct side *source);
 static double side_own(const struct side *side);
@@ -129,6 +131,7 @@ static void side_work(struct side *side, const struct hsr_stages *stages, double
     stuck = HSR_MAX(active - wanted, 0);
     *ret_slept = HSR_MAX(1 - wanted - stuck, 0);
     side->disk = stuck;
+    side->help_delay = share_of(figure[HSR_FIGURE_HELP_DELAY], lanes);
     if (delay > wanted * STARVED_SHARE) { /* whatever it computes, it lacks a core */
         side->cpu = wanted;
         return;
@@ -165,7 +168,7 @@ static void side_waits(struct side *side, const struct hsr_stages *stages, doubl
         return;
     }
     slept /= waits;
-    side->disk += slept * (double)figure[HSR_FIGURE_WAIT_DISK];
+    side->disk += side_help(side, slept * (double)figure[HSR_FIGURE_WAIT_DISK]);
     side->memory = slept * (double)figure[HSR_FIGURE_WAIT_MEMORY];
     side->pace = slept * (double)figure[HSR_FIGURE_WAIT_PACE];
     side->peer = slept * (double)figure[HSR_FIGURE_WAIT_PEER];
@@ -177,6 +180,17 @@ static void side_waits(struct side *side, const struct hsr_stages *stages, doubl
     side->peer += side->home_peer;
 }
 
+/* Long calls, such as making huge pages or a syncfs, run on helpers. While one of them lacks a
+ * core, what waits for the call waits for the CPU. Returns what is left of @wait. */
+static double side_help(struct side *side, double wait)
+{
+    double lacked = HSR_MIN(wait, side->help_delay);
+
+    side->help_delay -= lacked;
+    side->cpu += lacked;
+    return wait - lacked;
+}
+
 /* A sync is waited for only while the source has nothing more to send. */
 static void side_sync(struct side *target, const struct hsr_stages *stages,
                       const struct side *source)
@@ -186,8 +200,9 @@ static void side_sync(struct side *target, const struct hsr_stages *stages,
 
     if (source->known)
         sync = HSR_MIN(sync, source->home_peer);
-    target->sync = HSR_MIN(sync, target->peer);
-    target->peer -= target->sync;
+    sync = HSR_MIN(sync, target->peer);
+    target->peer -= sync;
+    target->sync = side_help(target, sync);
 }
 
 static double side_own(const struct side *side)
@@ -229,7 +244,7 @@ static void judge_side(struct hsr_verdict *verdict, const struct side *side,
     hash->busy_ns = figure[HSR_FIGURE_HASH_TIME];
     hash->bytes = figure[HSR_FIGURE_HASH_BYTES];
     hash->ceiling = ceiling(hash->bytes, hash->busy_ns, side->lanes, side->elapsed);
-    cpu->busy_ns = figure[HSR_FIGURE_CPU];
+    cpu->busy_ns = figure[HSR_FIGURE_CPU] + figure[HSR_FIGURE_HELP];
     /* of content, where it is known: a patch is smaller than what it makes */
     cpu->bytes = HSR_MAX(figure[HSR_FIGURE_WIRE_BYTES],
                          figure[HSR_FIGURE_HASH_BYTES] + figure[HSR_FIGURE_PACK_BYTES]);

@@ -230,6 +230,8 @@ enum hsr_figure {
     HSR_FIGURE_ASLEEP, /* of which its loop had nothing to do */
     HSR_FIGURE_CPU, /* it ran on a core; with the next one: both zero where it is not known */
     HSR_FIGURE_DELAY, /* it could have run, and no core was given to it */
+    HSR_FIGURE_HELP, /* threads beside it that make its long calls ran: not in CPU */
+    HSR_FIGURE_HELP_DELAY, /* they could have run, and no core was given to them */
     /* streams: summed over them; only time in which the loop slept */
     HSR_FIGURE_STREAMS, /* elapsed time of each, since it joined */
     HSR_FIGURE_WAIT_PEER, /* source: a send is under way; target: nothing comes */
