@@ -3,18 +3,16 @@
 #include "client/client.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "client/attempts.h"
 #include "ring/backend.h"
 
 #define CLIENT_NAMES_SIZE                                                                          \
     (HSR_NAME_MAX + 1 + HSR_LINK_TARGET_MAX + 1 + HSR_XATTR_TOTAL_MAX + HSR_XATTR_COUNT_MAX)
-#define CLIENT_NEAR_MAX 32u /* disks of one path */
-#define CLIENT_BUSY_TRIES 200u /* waits of 1 ms for the engine to let go of a closed session */
 
 static void client_event(void *context, const struct hsr_event *event);
 static int client_check(const struct hawser_client_opts *opts, char *why, size_t why_size);
@@ -61,6 +59,10 @@ int hawser_client_open(const hawser_client_opts *opts, hawser_client **ret_clien
     if (client == NULL)
         return -ENOMEM;
     client->connect_ns = ours.connect_timeout_ns;
+    client->retries = ours.retries > 0 ? ours.retries : ATTEMPTS_RETRIES;
+    if (ours.no_retries)
+        client->retries = 0;
+    client->retry_connect = ours.retry_connect;
     if (ours.congestion != NULL)
         memcpy(client->congestion, ours.congestion, strlen(ours.congestion)); /* it was checked */
     client->pinned = !ours.no_pin;
@@ -343,13 +345,16 @@ static void client_event(void *context, const struct hsr_event *event)
     case HSR_EVENT_NOTE:
         if (event->note == HSR_NOTE_FAILED)
             client->failed++;
+        client->told |= event->note >= HSR_NOTE_CREATED;
         event_words(client, event);
         break;
     case HSR_EVENT_ENTRY:
+        client->told = !client->probing;
         if (event->entry->type != HSR_ENTRY_DIR_END)
             event_entry(client, event->entry);
         break;
     case HSR_EVENT_DIGEST:
+        client->told = true;
         if (client->digest != NULL)
             client->digest(client->digest_context,
                            &(struct hawser_digest_value){ .path = event->path,
@@ -372,6 +377,7 @@ void hsr_client_begin(struct hawser_client *client, hawser_event_fn *event, haws
                       void *context)
 {
     client->message[0] = '\0';
+    client->carried = (hawser_stats){ 0 };
     client->event = event;
     client->sample = NULL;
     client->entry = entry;
@@ -389,197 +395,4 @@ void hsr_client_note_failed(struct hawser_client *client, const char *path, int 
 
     if (client->event != NULL)
         client->event(client->context, &event);
-}
-
-/* What the NICs on the way to @spec's address do together, as far as they tell; 0: not known. */
-static uint64_t path_rate(const struct hsr_job_spec *spec)
-{
-    struct hsr_device devices[CLIENT_NEAR_MAX];
-    struct sockaddr_storage own = { 0 };
-    socklen_t size = sizeof(own);
-    uint64_t sum = 0, rate;
-    unsigned count = 0;
-    int fd = socket(spec->address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    /* Connecting a datagram socket sends nothing: it looks up the way, and our address on it. */
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&spec->address, spec->address_size) == 0 &&
-        getsockname(fd, (struct sockaddr *)&own, &size) == 0)
-        count = hsr_device_of_address((const struct sockaddr *)&own, devices, CLIENT_NEAR_MAX);
-    if (fd >= 0)
-        (void)close(fd); /* nothing was sent on it */
-    for (unsigned i = 0; i < count; i++) {
-        rate = hsr_device_rate("", devices[i].name);
-        if (rate == 0)
-            return 0;
-        sum += rate;
-    }
-    return sum;
-}
-
-/* One session with one address; returns why it ended. */
-static int session_run(struct hawser_client *client, struct hsr_job_spec *spec)
-{
-    struct timespec pause = { .tv_nsec = (long)HSR_NS_PER_MS };
-    int rc;
-
-    hsr_require(!client->canceled, HSR_E_CANCELED);
-    client->closed = client->opened = false;
-    client->code = 0;
-    client->text[0] = '\0';
-    client->progress = (struct hsr_progress){ 0 };
-    client->totals = (struct hsr_totals){ 0 };
-    client->durability = 0;
-    client->failed = 0;
-    rc = hsr_engine_run(client->engine, spec);
-    /* CLOSED is told just before the engine lets go of the session that came before this one. */
-    for (unsigned i = 0; rc == -EBUSY && i < CLIENT_BUSY_TRIES; i++) {
-        (void)nanosleep(&pause, NULL); /* waking early means asking early */
-        rc = hsr_engine_run(client->engine, spec);
-    }
-    if (rc < 0)
-        return rc;
-    if (client->canceled) /* a signal between the test above and the start found no session */
-        hsr_engine_cancel(client->engine);
-    (void)pthread_mutex_lock(&client->lock);
-    while (!client->closed)
-        (void)pthread_cond_wait(&client->closed_cond, &client->lock);
-    (void)pthread_mutex_unlock(&client->lock);
-    return client->code;
-}
-
-/* Would another address of the same host help? */
-static bool try_next(const struct hawser_client *client, int rc)
-{
-    return !client->opened && !client->canceled &&
-           (rc == -ECONNREFUSED || rc == -ENETUNREACH || rc == -EHOSTUNREACH || rc == -ETIMEDOUT ||
-            rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT);
-}
-
-static int resolve(struct hawser_client *client, const hawser_url *url, struct addrinfo **ret_info)
-{
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-    char port[8];
-    int rc;
-
-    (void)snprintf(port, sizeof(port), "%u", url->port); /* five digits at most */
-    hints.ai_flags = AI_NUMERICSERV;
-    rc = getaddrinfo(url->host, port, &hints, ret_info);
-    if (rc == 0)
-        return 0;
-    if (rc == EAI_MEMORY)
-        return -ENOMEM;
-    return hsr_client_fail(client, HSR_E_RESOLVE, url->host, "%s (%s)", hsr_err_text(HSR_E_RESOLVE),
-                           rc == EAI_SYSTEM ? hsr_err_text(-errno) : gai_strerror(rc));
-}
-
-/* "HOST:PORT/EXPORT/PATH: why": nothing was opened, so it may be any of them. */
-static void fail_there(struct hawser_client *client, int code, const hawser_url *url,
-                       const char *text)
-{
-    char *where;
-
-    if (asprintf(&where, "%s:%u%s%s%s%s", url->host, url->port,
-                 url->export_name[0] != '\0' ? "/" : "", url->export_name,
-                 url->path[0] != '\0' ? "/" : "", url->path) < 0)
-        return; /* no memory for words */
-    hsr_client_fail(client, code, where, "%s", *text != '\0' ? text : hsr_err_text(code));
-    free(where);
-}
-
-int hsr_client_run_here(struct hawser_client *client, struct hsr_job_spec *spec)
-{
-    return session_run(client, spec);
-}
-
-int hsr_client_run(struct hawser_client *client, const hawser_url *url, const char *path,
-                   struct hsr_job_spec *spec)
-{
-    struct addrinfo *info = NULL;
-    int rc = resolve(client, url, &info);
-
-    if (rc < 0)
-        return rc;
-    spec->export_name = url->export_name;
-    spec->path = path;
-    spec->connect_ns = client->connect_ns;
-    memcpy(spec->congestion, client->congestion, sizeof(spec->congestion));
-    rc = HSR_E_RESOLVE;
-    for (struct addrinfo *at = info; at != NULL; at = at->ai_next) {
-        memcpy(&spec->address, at->ai_addr, at->ai_addrlen);
-        spec->address_size = at->ai_addrlen;
-        spec->nic_rate = spec->delta == HSR_DELTA_AUTO && !spec->list ? path_rate(spec) : 0;
-        rc = session_run(client, spec);
-        if (!try_next(client, rc))
-            break;
-    }
-    freeaddrinfo(info);
-    if (rc < 0 && rc != HSR_E_PARTIAL) {
-        bool plain = client->text[0] == '\0' || strcmp(client->text, hsr_err_text(rc)) == 0;
-
-        if (client->opened)
-            hsr_client_fail(client, rc, NULL, "%s", plain ? "" : client->text);
-        else
-            fail_there(client, rc, url, plain ? "" : client->text);
-    }
-    return rc;
-}
-
-_Static_assert((int)HAWSER_AHEAD_NO_MEMORY == (int)HSR_AHEAD_NO_MEMORY, "the same states");
-_Static_assert((int)HSR_AHEAD_STATE_COUNT == HAWSER_AHEAD_NO_MEMORY + 1, "all of them");
-
-static void client_ahead_add(const struct hsr_ahead *from, hawser_ahead_stats *to)
-{
-    to->state = (enum hawser_ahead_state)from->state;
-    to->gap_ns += from->gap_ns;
-    to->used_ns += from->used_ns;
-    to->ahead_bytes += from->ahead_bytes;
-    to->demand_bytes += from->demand_bytes;
-    to->hits += from->hits;
-    to->late += from->late;
-    to->stale += from->stale;
-    to->wasted_bytes += from->wasted_bytes;
-    to->preempted = HSR_MAX(to->preempted, from->preempted); /* these grow from the start on */
-    to->turns = HSR_MAX(to->turns, from->turns);
-    to->turns_long = HSR_MAX(to->turns_long, from->turns_long);
-    to->turn_p50_ns = HSR_MAX(to->turn_p50_ns, from->turn_p50_ns);
-    to->turn_p999_ns = HSR_MAX(to->turn_p999_ns, from->turn_p999_ns);
-    to->turn_max_ns = HSR_MAX(to->turn_max_ns, from->turn_max_ns);
-    to->step_p999_ns = HSR_MAX(to->step_p999_ns, from->step_p999_ns);
-}
-
-void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stats)
-{
-    stats->files += client->totals.files;
-    stats->bytes += client->totals.bytes;
-    stats->created += client->totals.created;
-    stats->touched += client->totals.touched;
-    stats->unchanged += client->totals.skipped;
-    stats->deleted += client->totals.deleted;
-    stats->failed += HSR_MAX(client->totals.failed, client->failed);
-    stats->entries_seen += client->progress.entries_seen;
-    stats->files_seen += client->progress.files_seen;
-    stats->bytes_seen += client->progress.bytes_seen;
-    stats->wire_sent += client->progress.wire_sent;
-    stats->wire_received += client->progress.wire_received;
-    stats->zc_sent_bytes += client->progress.zc_sent;
-    stats->zc_copied_bytes += client->progress.zc_copied;
-    stats->zc_downgrades += client->progress.zc_downgrades;
-    stats->elapsed_ns += client->progress.elapsed_ns;
-    stats->disk_direct += client->progress.disk[HSR_FILEIO_DIRECT];
-    stats->disk_uncached += client->progress.disk[HSR_FILEIO_UNCACHED];
-    stats->disk_buffered += client->progress.disk[HSR_FILEIO_BUFFERED];
-    stats->delta_files += client->progress.delta.files;
-    stats->delta_fallbacks += client->progress.delta.fallbacks;
-    stats->literal_bytes += client->progress.delta.literal;
-    stats->copied_bytes += client->progress.delta.copied;
-    stats->signature_bytes += client->progress.delta.signature;
-    stats->delta = client->progress.delta.on;
-    memcpy(stats->delta_why, client->progress.delta.why, sizeof(stats->delta_why));
-    memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
-    client_ahead_add(&client->progress.ahead, &stats->ahead);
-    hsr_client_stages_add(&client->progress.verdict, stats);
-    /* Several sessions are together as durable as the least of them. */
-    if (stats->durability == HAWSER_DURABILITY_DEFAULT ||
-        (enum hawser_durability)client->durability < stats->durability)
-        stats->durability = (enum hawser_durability)client->durability;
 }

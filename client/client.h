@@ -12,6 +12,7 @@
 #include "hawser/hawser.h"
 #include "transfer/engine/engine.h"
 
+#define CLIENT_NEAR_MAX 32u /* disks, or NICs, of one path */
 #define CLIENT_MESSAGE_SIZE 2048u /* a path's end, an address and some words */
 
 struct hawser_client {
@@ -19,6 +20,8 @@ struct hawser_client {
     struct hsr_plan plan;
     struct hsr_placement placement;
     uint64_t connect_ns;
+    uint32_t retries; /* in a row without progress */
+    bool retry_connect; /* also when the server was never reached */
     bool pinned; /* threads were asked to stay on their cores */
     volatile sig_atomic_t canceled; /* sticky; set from signal handlers */
     char message[CLIENT_MESSAGE_SIZE]; /* of the last failure */
@@ -28,6 +31,8 @@ struct hawser_client {
     pthread_cond_t closed_cond; /* monotonic */
     bool closed;
     bool opened; /* the server answered: another address is not tried after that */
+    bool told; /* the caller has heard of a path, in this or an earlier attempt */
+    hawser_stats carried; /* what earlier attempts of the job at hand did */
     char congestion[HSR_CONGESTION_SIZE];
     int code; /* why it closed */
     char text[HSR_TEXT_MAX + 1]; /* of CLOSED */
@@ -72,15 +77,22 @@ void hsr_client_note_failed(struct hawser_client *client, const char *path, int 
 int hsr_client_run_here(struct hawser_client *client, struct hsr_job_spec *spec);
 
 /** Resolve @url's host, run @spec against its addresses in turn until one answers, wait for the
- * end. @spec's export, path and address are filled here. @return 0 or why the session ended. */
+ * end; and again, as far as retries are allowed (run.c). @spec's export, path, address and job are
+ * filled here. @return 0 or why the last session ended. */
 int hsr_client_run(struct hawser_client *client, const hawser_url *url, const char *path,
                    struct hsr_job_spec *spec);
 
 /** Tell the caller of a benchmark how far it has come. */
 void hsr_client_sample(struct hawser_client *client, uint64_t elapsed_ns, uint64_t bytes);
 
-/** Add what the last session did to @stats. */
-void hsr_client_stats_add(const struct hawser_client *client, hawser_stats *stats);
+/** Add what the last job did to @stats: its last session, and the attempts before it. */
+void hsr_client_stats_add(struct hawser_client *client, hawser_stats *stats);
+
+/** Keep what the last session did: another attempt follows. */
+void hsr_client_stats_carry(struct hawser_client *client);
+
+/** How far the last session came: entries that need nothing more. */
+uint64_t hsr_client_settled(const struct hawser_client *client);
 
 /** The engine's verdict in public words; returns what limits. */
 enum hawser_stage hsr_client_stages(const struct hsr_verdict *verdict,

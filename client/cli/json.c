@@ -272,6 +272,18 @@ void cli_json_note(const hawser_event *event)
     line_end(object);
 }
 
+void cli_json_retry(const hawser_event *event)
+{
+    struct json_object *object = line_new("retry");
+
+    put_count(object, "retry", event->retry);
+    put_count(object, "retries_left", event->retries_left);
+    put_count(object, "pause_ns", event->pause_ns);
+    put_code(object, event->code);
+    put_raw(object, "text", event->text);
+    line_end(object);
+}
+
 void cli_json_error(const char *path, int code, const char *message)
 {
     struct json_object *object = line_new("error");
@@ -320,6 +332,7 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put_count(object, "unchanged", stats->unchanged);
     put_count(object, "deleted", stats->deleted);
     put_count(object, "failed", stats->failed);
+    put_count(object, "retries", stats->retries);
     put_count(object, "entries_seen", stats->entries_seen);
     put_count(object, "files_seen", stats->files_seen);
     put_count(object, "bytes_seen", stats->bytes_seen);

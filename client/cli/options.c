@@ -10,6 +10,7 @@
 #include "client/cli/cli.h"
 
 #define TIMEOUT_S_MAX 86400u
+#define RETRIES_MAX 1000000u /* a week of pauses and more: for ever */
 #define CONGESTION_MAX 15u /* bytes, as in Linux */
 #define CHUNK_MIN (64u * 1024)
 #define CHUNK_MAX (4u * 1024 * 1024)
@@ -63,6 +64,7 @@ enum option_id {
     OPTION_NO_HARD_LINKS,
     OPTION_COPY_LINKS,
     OPTION_TIMEOUT,
+    OPTION_RETRIES,
     OPTION_AHEAD,
     OPTION_TRACE,
     OPTION_CONGESTION,
@@ -119,6 +121,7 @@ static const struct option_row rows[] = {
     { OPTION_NO_HARD_LINKS, "no-hard-links", NULL, COMPARE, "hard links become files" },
     { OPTION_COPY_LINKS, "copy-links", NULL, READ, "move what symlinks point to" },
     { OPTION_TIMEOUT, "timeout", "SECONDS", ALL, "silence of the server that ends the run" },
+    { OPTION_RETRIES, "retries", "N", ALL, "tries after a lost connection, without progress" },
     { OPTION_TRACE, "trace", "FILE", COMPARE, "at the end: what the threads did last" },
     { OPTION_HELP, "help", NULL, EVERY, "print this" },
     { OPTION_VERSION, "version", NULL, EVERY, "print the version" },
@@ -348,6 +351,11 @@ static int value_option(const struct option_row *row, const char *text, struct c
         return rc;
     case OPTION_BWLIMIT: /* 0 means no limit, as in rsync */
         return size_option(row, text, 1024, UINT64_MAX / 2, &options->transfer.bwlimit);
+    case OPTION_RETRIES:
+        rc = number_option(row, text, 0, RETRIES_MAX, &options->client.retries);
+        options->client.no_retries = rc == -1 && options->client.retries == 0;
+        options->client.retry_connect = !options->client.no_retries;
+        return rc;
     case OPTION_MAX_DELETE:
         if (!cli_number_parse(text, 0, INT64_MAX, &options->transfer.delete_max))
             return cli_usage("--max-delete=%s: must be a number", text);
@@ -436,6 +444,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
     case OPTION_BWLIMIT:
     case OPTION_MAX_DELETE:
     case OPTION_TIMEOUT:
+    case OPTION_RETRIES:
         return value_option(row, text, options);
     case OPTION_DIGEST:
     case OPTION_DURABILITY:

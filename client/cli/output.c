@@ -291,6 +291,28 @@ static void note_show(struct cli_output *output, const hawser_event *event)
     }
 }
 
+/* "hawser: why: trying again in 1.3 s (retry 2, 3 more without progress)" */
+static void retry_show(struct cli_output *output, const hawser_event *event)
+{
+    const char *why = hawser_strerror(event->code);
+    char text[1024];
+
+    /* The next attempt meets the same files again. */
+    output->failed = 0;
+    output->full = output->damaged = false;
+    output->last = (hawser_progress){ 0 };
+    live_clear(output);
+    if (output->options->json)
+        cli_json_retry(event);
+    if (output->options->quiet)
+        return;
+    hawser_escape(event->text, strnlen(event->text, sizeof(text) / 4 - 1), text, sizeof(text));
+    fprintf(stderr, "hawser: %s%s%s: trying again in %.1f s (retry %u, %u more without progress)\n",
+            why, *text != '\0' && strcmp(event->text, why) != 0 ? ": " : "",
+            strcmp(event->text, why) != 0 ? text : "", (double)event->pause_ns / 1e9, event->retry,
+            event->retries_left);
+}
+
 void cli_output_event(void *context, const hawser_event *event)
 {
     struct cli_output *output = context;
@@ -309,6 +331,9 @@ void cli_output_event(void *context, const hawser_event *event)
         break;
     case HAWSER_EVENT_NOTE:
         note_show(output, event);
+        break;
+    case HAWSER_EVENT_RETRY:
+        retry_show(output, event);
         break;
     }
 }
@@ -443,6 +468,8 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
                cli_bytes_print((double)stats->disk_uncached, wire, sizeof(wire)),
                cli_bytes_print((double)stats->disk_buffered, rate, sizeof(rate)));
     summary_delta(options, stats);
+    if (stats->retries > 0)
+        printf("retries: %s\n", cli_count_print(stats->retries, files, sizeof(files)));
     if (options->verbose > 0)
         cli_ahead_print(&stats->ahead);
     if (options->verbose > 0 && stats->zc_sent_bytes > 0)

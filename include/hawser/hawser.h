@@ -149,6 +149,12 @@ typedef struct hawser_client_opts {
     /* For looking into it: when the client is closed, the newest spans of what its threads did are
      * written here, a line of JSON each. 0: nowhere, and nothing is kept. Borrowed until then. */
     int trace_fd;
+    /* A job is tried again after a lost connection, by a server that is busy, shuts down or
+     * restarts: so many times in a row without progress, after pauses that grow to 30 s. Default 5.
+     * What arrived is not sent twice. */
+    uint32_t retries;
+    bool no_retries; /* whatever `retries` says */
+    bool retry_connect; /* also when nobody ever answered: refused, unreachable, unknown */
 } hawser_client_opts;
 
 /** Start a client: threads, rings and buffers.
@@ -188,7 +194,9 @@ HAWSER_API void hawser_engine_info(const hawser_client *client, char *buf, size_
 enum hawser_event_kind {
     HAWSER_EVENT_OPENED = 1, /* the server accepted: peer, export_name, path */
     HAWSER_EVENT_PROGRESS, /* at most 10 a second: progress */
-    HAWSER_EVENT_NOTE /* something about one path: note, path, code, text, bytes */
+    HAWSER_EVENT_NOTE, /* something about one path: note, path, code, text, bytes */
+    HAWSER_EVENT_RETRY /* the job failed and will be tried again: code, text, retry, retries_left,
+                          pause_ns. Counters of progress begin anew */
 };
 
 enum hawser_note {
@@ -260,6 +268,9 @@ typedef struct hawser_event {
     const char *text; /* more words, never NULL */
     uint64_t bytes; /* NOTE: of the file, where that makes sense */
     const hawser_progress *progress; /* PROGRESS */
+    uint32_t retry; /* RETRY: the number of the one that follows, from 1 */
+    uint32_t retries_left; /* RETRY: after that one, if it comes no further */
+    uint64_t pause_ns; /* RETRY: before it begins */
 } hawser_event;
 
 /** Called on the client's threads, one call at a time. It must return soon (it holds the transfer
@@ -409,7 +420,7 @@ typedef struct hawser_stats {
     uint64_t zc_sent_bytes; /* of wire_sent: by zero-copy sends */
     uint64_t zc_copied_bytes; /* of zc_sent_bytes: copied by the kernel all the same */
     uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
-    uint64_t elapsed_ns;
+    uint64_t elapsed_ns; /* pauses before retries included */
     enum hawser_durability durability; /* what holds now */
     char congestion[16]; /* congestion control of the side that sent the data; "": not known */
     /* Bytes of large files that were read or written here: past the page cache; through it, leaving
@@ -429,6 +440,7 @@ typedef struct hawser_stats {
     enum hawser_stage limit; /* what the others waited for most */
     /* of the whole transfer; several URLs of a pull add up, a ceiling is the highest of them */
     hawser_stage_time stages[HAWSER_STAGE_COUNT];
+    uint64_t retries; /* further attempts; counters above add up over all of them */
 } hawser_stats;
 
 /** Copy from here to a server; the destination becomes a replica of the sources.

@@ -23,6 +23,7 @@ import proxy  # noqa: E402
 import tree  # noqa: E402
 
 READY = re.compile(rb"hawserd: ready on (\S+):(\d+)")
+RETRIED = ("push", "pull", "verify", "digest", "ls", "stat")  # take --retries
 LIVE = []  # every T that is open: for the signal handler and the last-resort clean-up
 
 
@@ -161,6 +162,8 @@ class Server(Process):
 class T:
     """What one test function works with."""
 
+    retries = "0"  # one attempt is what most tests look at; None: as users have it
+
     def __init__(self, options, name):
         self.options, self.name = options, name
         self.hawser, self.hawserd = options.hawser, options.hawserd
@@ -214,6 +217,9 @@ class T:
 
     def start(self, *args, user=None, cwd=None, env=None):
         """Start hawser; the caller waits."""
+        if self.retries is not None and args[:1] and args[0] in RETRIED and \
+                not any(str(a).startswith("--retries") for a in args):
+            args = (args[0], "--retries=" + self.retries, *args[1:])
         command = [os.fsencode(self.hawser), *[os.fsencode(str(a) if isinstance(a, int) else a)
                                                for a in args]]
         if user:

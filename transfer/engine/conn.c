@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/takeover.h"
 
 #define CONN_HANDSHAKE_NS (10 * HSR_NS_PER_S)
 #define CONN_IDLE_NS (30 * HSR_NS_PER_S)
@@ -408,6 +409,7 @@ static void conn_closed(struct hsr_link *link)
     hsr_loop_timer_clear(&conn->shard->loop, &conn->timer);
     hsr_list_remove(&conn->node);
     conn->shard->conn_count--;
+    hsr_takeover_forget(conn);
     if (conn->rc < 0 && conn->on_closed == NULL && conn->stream == NULL) /* it never got in */
         conn_report(conn, conn->rc, hsr_err_text(conn->rc));
     if (conn->on_closed != NULL)
@@ -441,7 +443,7 @@ static void conn_tick(struct hsr_conn *conn)
     }
     if (conn->state != HSR_CONN_SESSION && conn->state != HSR_CONN_LISTING) {
         if (conn->rc == 0)
-            conn->rc = HSR_E_TIMEOUT;
+            conn->rc = conn->takeover != NULL ? HSR_E_BUSY : HSR_E_TIMEOUT;
         return;
     }
     if (now - conn->heard_ns > idle_ns && !conn->in_waits) {

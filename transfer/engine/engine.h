@@ -96,6 +96,8 @@ struct hsr_progress {
     bool walk_done; /* then the three above are final */
     uint64_t files_done; /* settled entries that carried content */
     uint64_t entries_done; /* settled entries of any kind */
+    uint64_t
+        entries_kept; /* source: of the pages that were answered, not wanted: as they should be */
     uint64_t bytes_done; /* content bytes sent (source) or verified (target) */
     uint64_t wire_sent; /* bytes on all connections of the session */
     uint64_t wire_received;
@@ -200,6 +202,7 @@ struct hsr_loop *hsr_engine_loop(struct hsr_engine *engine, unsigned shard);
 enum hsr_delta_mode { HSR_DELTA_AUTO, HSR_DELTA_ON, HSR_DELTA_OFF, HSR_DELTA_MODE_COUNT };
 
 struct hsr_job_spec {
+    uint8_t job[HSR_JOB_SIZE]; /* the same for every attempt at one job; zeros: none */
     struct sockaddr_storage address;
     socklen_t address_size;
     uint8_t role; /* SOURCE: push; TARGET: pull */

@@ -15,6 +15,7 @@
 #include "transfer/engine/bench.h"
 #include "transfer/engine/listing.h"
 #include "transfer/engine/stream.h"
+#include "transfer/engine/takeover.h"
 
 static int greeting_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
                           struct hsr_span payload);
@@ -110,7 +111,9 @@ static int choosing_open(struct hsr_conn *conn, struct hsr_span payload)
         return rc;
     if (conn->shard->stopping || atomic_load(&engine->draining))
         rc = HSR_E_SHUTDOWN;
-    else
+    else if (!conn->took_over && (rc = hsr_takeover_begin(conn, open.job)) > 0)
+        return HSR_CONN_WAIT;
+    if (rc == 0)
         rc = hsr_session_open(conn, &open);
     if (rc < 0)
         hsr_conn_fail(conn, rc, hsr_err_text(rc));

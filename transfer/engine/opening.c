@@ -66,6 +66,7 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
     if (session == NULL)
         return -ENOMEM;
     session->role = open->role == HSR_ROLE_SOURCE ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE;
+    memcpy(session->job, open->job, HSR_JOB_SIZE);
     session->options = open->options;
     session->block_log = open->block_log;
     session->progress.delta.on = (open->options & HSR_OPT_DELTA) != 0;
@@ -229,6 +230,7 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
     if (session == NULL)
         return -ENOMEM;
     session->spec = *spec;
+    memcpy(session->job, spec->job, HSR_JOB_SIZE);
     session->role = spec->role;
     session->options = spec->options & ~HSR_OPT_DELTA;
     session->block_log = spec->block_log;
@@ -375,6 +377,8 @@ static int opening_send_open(struct hsr_session *session)
     };
     uint8_t *out = hsr_conn_begin(session->control, HSR_CONTROL_PAYLOAD_MAX);
     int size;
+
+    memcpy(open.job, session->job, HSR_JOB_SIZE);
 
     hsr_require(spec->digest != HSR_DIGEST_BLAKE3 || blake3, HSR_E_VERSION);
     hsr_require(!compares || compare, HSR_E_VERSION);

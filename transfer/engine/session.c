@@ -13,6 +13,7 @@
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
 #include "transfer/engine/sums.h"
+#include "transfer/engine/takeover.h"
 #include "transfer/engine/target.h"
 
 _Static_assert(HSR_CONGESTION_SIZE == HSR_CONGESTION_MAX + 1, "a name from the wire fits");
@@ -402,6 +403,7 @@ static void session_free(struct hsr_session *session)
     hsr_loop_timer_clear(&session->home->loop, &session->tick);
     hsr_loop_forget(&session->home->loop, &session->task);
     hsr_list_remove(&session->node);
+    hsr_takeover_look(session->home);
     if (session->root_owned && session->root_fd >= 0) {
         struct hsr_op op = { .kind = HSR_OP_CLOSE, .fd = session->root_fd };
 

@@ -38,6 +38,7 @@ struct hsr_shard {
     struct hsr_mem mem;
     struct hsr_list conns; /* hsr_conn.node: every connection here */
     struct hsr_list sessions; /* hsr_session.node: those whose home this is */
+    struct hsr_list takeovers; /* hsr_takeover.node: wait for a session here to end */
     unsigned conn_count;
     struct hsr_acceptor acceptors[HSR_LISTENERS_MAX];
     unsigned acceptor_count;
@@ -83,7 +84,7 @@ struct hsr_engine {
     pthread_cond_t start_cond;
     atomic_uint listeners;
     atomic_ullong delta_used; /* of plan.delta_bytes */
-    atomic_uint joining; /* connections on their way between shards */
+    atomic_uint joining; /* connections and takeovers on their way between shards */
     int cancel_fd; /* eventfd of hsr_engine_cancel_async(); -1: none */
 };
 

@@ -21,6 +21,7 @@ static int source_want_one(struct hsr_source *source, struct hsr_source_page *pa
                            const struct hsr_want_item *item);
 static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
                         struct hsr_span payload);
+static void source_arrived(struct hsr_source *source, const struct hsr_source_page *page);
 static void source_page_free(struct hsr_source *source, struct hsr_source_page *page);
 static struct hsr_source_page *source_page_find(struct hsr_source *source, uint32_t page);
 static bool source_root_is_tmpfs(struct hsr_loop *loop, int fd);
@@ -387,6 +388,7 @@ bool hsr_source_page_add(struct hsr_source *source, const struct source_found *f
     entry->type = found->type;
     entry->sparse = found->sparse;
     entry->wanted = false;
+    entry->asked = false;
     entry->delta = SOURCE_DELTA_NONE;
     entry->dir = found->dir;
     entry->identity = found->identity;
@@ -473,6 +475,8 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
         if (rc < 0)
             return rc;
     }
+    if (!page->answered)
+        source->session->progress.entries_kept += page->count - page->lent;
     page->answered = true;
     return rc;
 }
@@ -489,6 +493,7 @@ static int source_want_one(struct hsr_source *source, struct hsr_source_page *pa
     /* A dry run moves nothing, and only a dry run compares at the target. */
     hsr_require(dry == (item->action == HSR_WANT_DIGEST) && (compare || !dry), HSR_E_PROTOCOL);
     entry->wanted = true;
+    entry->asked = item->action != HSR_WANT_DIGEST;
     page->lent++;
     if (item->action == HSR_WANT_UNLESS || item->action == HSR_WANT_DIGEST)
         return hsr_source_check_add(source, key, item);
@@ -506,15 +511,31 @@ static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
     int rc = hsr_list_begin(&list, payload, page->count);
 
     hsr_require(!page->acked && page != source->filling, HSR_E_PROTOCOL);
-    while (rc >= 0 && (rc = hsr_ack_next(&list, &item)) > 0)
+    while (rc >= 0 && (rc = hsr_ack_next(&list, &item)) > 0) {
         hsr_require(item.index < page->count, HSR_E_PROTOCOL);
+        page->entries[item.index].asked = false; /* it did not arrive */
+    }
     if (rc < 0)
         return rc;
+    source_arrived(source, page);
     page->acked = true;
     source->session->progress.entries_done += page->count;
     if (page->lent == 0) /* else the last sends are still coming home */
         source_page_free(source, page);
     return 0;
+}
+
+/* What is known to have moved if no DONE comes. */
+static void source_arrived(struct hsr_source *source, const struct hsr_source_page *page)
+{
+    struct hsr_session *session = source->session;
+
+    for (uint16_t i = 0; i < page->count; i++) {
+        session->totals.files += page->entries[i].asked;
+        session->totals.bytes += page->entries[i].asked ? page->entries[i].identity.size : 0;
+    }
+    if (!page->answered)
+        session->progress.entries_kept += page->count;
 }
 
 static void source_page_free(struct hsr_source *source, struct hsr_source_page *page)

@@ -66,6 +66,7 @@ struct source_entry {
     uint8_t type;
     bool sparse;
     bool wanted; /* asked for and not yet answered */
+    bool asked; /* its content, at least once */
     uint8_t delta; /* enum source_delta_wish */
     uint64_t sent_bytes; /* with SENT: of its content */
 };

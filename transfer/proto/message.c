@@ -1,6 +1,8 @@
 /* Payloads with a fixed layout: a check that both directions share, an encoder, a decoder. */
 #include "transfer/proto/message.h"
 
+#include <string.h>
+
 #include "transfer/proto/delta.h"
 #include "transfer/proto/wire.h"
 
@@ -173,6 +175,7 @@ int hsr_open_encode(const struct hsr_open *open, void *out, size_t size)
     hsr_put_u32(&w, (uint32_t)open->rules.size);
     hsr_put_bytes(&w, open->rules.ptr, open->rules.size);
     wire_put_string(&w, open->congestion);
+    hsr_put_bytes(&w, open->job, HSR_JOB_SIZE);
     return wire_size(&w);
 }
 
@@ -180,6 +183,7 @@ int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open)
 {
     struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
     struct hsr_open open = { 0 };
+    struct hsr_span job;
     int rc;
 
     open.role = hsr_get_u8(&r);
@@ -197,9 +201,11 @@ int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open)
     open.path = wire_get_string(&r);
     open.rules = hsr_get_span(&r, hsr_get_u32(&r));
     open.congestion = wire_get_string(&r);
+    job = hsr_get_span(&r, HSR_JOB_SIZE);
     rc = wire_end(&r);
     if (rc < 0)
         return rc;
+    memcpy(open.job, job.ptr, HSR_JOB_SIZE);
     rc = open_check(&open);
     if (rc == 0)
         *ret_open = open;

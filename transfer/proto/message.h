@@ -14,6 +14,7 @@
 #include "transfer/proto/frame.h"
 
 #define HSR_TOKEN_SIZE 16u
+#define HSR_JOB_SIZE 16u
 #define HSR_AGENT_MAX 64u /* bytes of `agent` */
 #define HSR_CONGESTION_MAX 15u /* bytes of a congestion control's name, as in Linux */
 
@@ -84,6 +85,7 @@ struct hsr_open {
     struct hsr_span path; /* below the export; "" is the export itself */
     struct hsr_span rules; /* encoded filter rules (tree/filter.h), may be empty */
     struct hsr_span congestion; /* of the server's data sockets; empty: the server's choice */
+    uint8_t job[HSR_JOB_SIZE]; /* the same in every attempt at one job; zeros: it has no other */
 };
 
 struct hsr_open_ack {
