@@ -3,8 +3,8 @@
 
 Steps: format, layers, tidiness, headers; gcc build with all tests; clang build with the unit tests;
 address and undefined-behaviour sanitizers with all tests; thread sanitizer with the suite `tsan`;
-each fuzzer for ten seconds. Every lint step, build and meson test counts once. Builds stay in
-build/, so a second run only builds what changed.
+each fuzzer for ten seconds; an emulated machine, where its programs are installed. Every lint step,
+build and meson test counts once. Builds stay in build/, so a second run only builds what changed.
 """
 
 import argparse
@@ -142,6 +142,21 @@ def tests(run, name, folder, suite, env, factor):
     run.say(f"{name}: {count} tests")
 
 
+def guest(run):
+    """Older kernels, power cuts, failing disks: tests/guest. One test; skipped without its programs."""
+    folder = build(run, "gcc", "gcc", [])
+    if not folder:
+        return
+    log = os.path.join(run.logs, "guest.log")
+    with open(log, "wb") as file:
+        code = subprocess.run([sys.executable, "tests/guest/guest", "--build", folder], cwd=sources.ROOT,
+                              stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT).returncode
+    with open(log, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    run.count("guest", {0: "OK", 77: "SKIP"}.get(code, f"exit {code}"), text)
+    run.say("guest: " + text.rstrip().split("\n")[-1])
+
+
 def lint(run):
     for step in ("format", "deps", "tidy", "headers"):
         run.command(step, [sys.executable, f"tools/{step}.py"])
@@ -152,7 +167,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="STEP", action="append",
-                        choices=["lint"] + [b[0] for b in BUILDS],
+                        choices=["lint"] + [b[0] for b in BUILDS] + ["guest"],
                         help="only this step (again for more): %(choices)s")
     parser.add_argument("--keep-logs", action="store_true", help="keep them after success too")
     args = parser.parse_args()
@@ -167,6 +182,9 @@ def main():
         folder = build(run, name, cc, options)
         if folder:
             tests(run, name, folder, suite, env, factor)
+
+    if not args.only or "guest" in args.only:
+        guest(run)
 
     for failure in run.failures:
         print(f"failed: {failure}")
