@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/bench_team.h"
+#include "transfer/net/zerocopy.h"
 
 #define BENCH_DEFAULT_NS (5 * HSR_NS_PER_S)
 #define BENCH_DEFAULT_DEPTH 4u /* chunks of 1 MiB stay in the cache: docs/ARCHITECTURE.md 11 */
@@ -32,6 +33,52 @@ hawser_latency hsr_bench_latency(const struct hsr_latency *from)
         .p999_ns = from->p999,
         .greatest_ns = from->greatest,
     };
+}
+
+_Static_assert((int)HAWSER_TIME_COUNT == (int)HSR_TIME_COUNT &&
+                   (int)HAWSER_TIME_SENDING == (int)HSR_TIME_SENDING &&
+                   (int)HAWSER_TIME_RECEIVE == (int)HSR_TIME_RECEIVE &&
+                   HAWSER_CORES_MAX == HSR_CORES_MAX,
+               "the same numbers");
+
+const char *hawser_time_name(enum hawser_time time)
+{
+    static const char *const names[HAWSER_TIME_COUNT] = {
+        "idle",    "reading", "matching", "ready", "sending", "lingering", "receiving",
+        "waiting", "making",  "writing",  "chunk", "read",    "write",     "receive",
+    };
+
+    return (unsigned)time < HAWSER_TIME_COUNT ? names[time] : "";
+}
+
+static void bench_side(const struct hsr_measured *from, hawser_bench_side *to)
+{
+    to->cpu_ns = from->cpu_ns;
+    to->zc_sent_bytes = from->zc_sent;
+    to->zc_copied_bytes = from->zc_copied;
+    to->zc_downgrades = from->zc_downgrades;
+    for (unsigned i = 0; i < HSR_TIME_COUNT; i++)
+        to->times[i] = hsr_bench_latency(&from->times[i]);
+    to->core_count = from->core_count;
+    for (uint32_t i = 0; i < from->core_count; i++) {
+        const struct hsr_core_use *use = &from->cores[i];
+
+        to->cores[i] = (hawser_core_use){
+            .core = use->core <= INT32_MAX ? (int32_t)use->core : -1,
+            .elapsed_ns = use->elapsed,
+            .cpu_ns = use->cpu,
+            .help_ns = use->help,
+            .hash_ns = use->hash,
+            .files_ns = use->files,
+            .disk_ns = use->disk,
+        };
+    }
+}
+
+static void bench_sides(const struct hawser_client *client, hawser_bench_result *result)
+{
+    bench_side(&client->measures.ours, &result->here);
+    bench_side(&client->measures.theirs, &result->there);
 }
 
 /* "HOST", "HOST:PORT" or a whole URL: where the server is. */
@@ -79,14 +126,19 @@ static int bench_net_spec(struct hawser_client *client, const struct hawser_benc
         wrong = "depth: 1 to 256 chunks";
     else if (ask.chunk % HSR_CHUNK_SIZE_MIN != 0 || ask.chunk > plan->chunk)
         wrong = "chunk: a multiple of 4 KiB, at most what the client was opened for";
+    else if ((unsigned)opts->zero_copy >= HSR_ZC_MODE_COUNT)
+        wrong = "zero_copy: off, auto or on";
     else if (ask.time_ns > HSR_BENCH_TIME_MAX_NS)
         wrong = "time: at most 10 minutes";
     else if (ask.bytes > HSR_BENCH_BYTES_MAX)
         wrong = "size: at most 1 PiB";
     if (wrong != NULL)
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "%s", wrong);
-    *ret_spec =
-        (struct hsr_job_spec){ .role = ask.role, .benching = true, .bench = ask, .target_fd = -1 };
+    *ret_spec = (struct hsr_job_spec){ .role = ask.role,
+                                       .benching = true,
+                                       .bench = ask,
+                                       .zero_copy = (uint8_t)opts->zero_copy,
+                                       .target_fd = -1 };
     return 0;
 }
 
@@ -122,10 +174,14 @@ int hawser_bench_path(hawser_client *client, const char *source, const char *url
     transfer.event = bench_path_event;
     transfer.context = client;
     transfer.discard = ours.discard;
+    transfer.zero_copy = ours.zero_copy;
     client->path_sample = ours.sample;
     client->path_context = ours.context;
     client->sample_cpu_ns = hsr_bench_cpu();
+    client->measures = (struct hsr_measures){ 0 };
+    client->measure = true;
     rc = hawser_push(client, &source, 1, url, &transfer, &stats);
+    client->measure = false;
     if (rc == 0)
         *ret_result = (hawser_bench_result){
             .bytes = stats.bytes,
@@ -133,6 +189,8 @@ int hawser_bench_path(hawser_client *client, const char *source, const char *url
             .files = stats.files,
             .elapsed_ns = stats.elapsed_ns,
             .cpu_ns = hsr_bench_cpu() - client->sample_cpu_ns,
+            .peer_cpu_ns = client->measures.theirs.cpu_ns,
+            .latency = hsr_bench_latency(&client->measures.ours.times[HSR_TIME_CHUNK]),
             .shards = client->plan.shards,
             .streams = client->plan.streams,
             .depth = client->plan.depth,
@@ -140,6 +198,8 @@ int hawser_bench_path(hawser_client *client, const char *source, const char *url
             .verified = true,
             .pinned = client->pinned,
         };
+    if (rc == 0)
+        bench_sides(client, ret_result);
     if (rc == 0)
         memcpy(ret_result->congestion, stats.congestion, sizeof(ret_result->congestion));
     return rc;
@@ -163,6 +223,7 @@ int hawser_bench_net(hawser_client *client, const char *server, const hawser_ben
     client->sample = ours.sample;
     client->sample_cpu_ns = hsr_bench_cpu();
     client->report = (struct hsr_bench_report){ 0 };
+    client->measures = (struct hsr_measures){ 0 };
     url = malloc(sizeof(*url));
     if (url == NULL)
         return -ENOMEM;
@@ -190,6 +251,8 @@ int hawser_bench_net(hawser_client *client, const char *server, const hawser_ben
             .pinned = client->pinned,
         };
     }
+    if (rc == 0)
+        bench_sides(client, ret_result);
     if (rc == 0)
         memcpy(ret_result->congestion, client->progress.congestion, sizeof(ret_result->congestion));
     free(url);

@@ -124,6 +124,7 @@ static int client_engine(struct hawser_client *client, const struct hawser_clien
                          char *why, size_t why_size)
 {
     struct hsr_plan_request request = {
+        .measured = true, /* it may run benchmarks */
         .shards = opts->shards,
         .memory = opts->memory,
         .chunk = opts->chunk,
@@ -325,6 +326,8 @@ static void event_closed(struct hawser_client *client, const struct hsr_event *e
     client->durability = event->durability;
     if (event->report != NULL)
         client->report = *event->report;
+    if (event->measures != NULL)
+        client->measures = *event->measures;
     client->closed = true;
     (void)pthread_cond_signal(&client->closed_cond); /* cannot fail on an initialised one */
 }

@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "hawser/hawser.h"
 #include "transfer/engine/engine.h"
+#include "transfer/engine/measure.h"
 
 #define CLIENT_NEAR_MAX 32u /* disks, or NICs, of one path */
 #define CLIENT_MESSAGE_SIZE 2048u /* a path's end, an address and some words */
@@ -42,6 +43,8 @@ struct hawser_client {
     uint64_t failed; /* paths the caller was told of: the target does not count the source's */
 
     struct hsr_bench_report report; /* of a benchmark that ended well */
+    struct hsr_measures measures; /* of a measured session */
+    bool measure; /* the push that begins is to be measured: hawser_bench_path() */
 
     /* The call that runs. */
     hawser_bench_fn *sample; /* NULL: not a benchmark, or nobody listens */

@@ -62,6 +62,7 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
     } bits[] = {
         { opts->dry_run || opts->discard, HSR_OPT_DRY_RUN },
         { opts->discard, HSR_OPT_DISCARD },
+        { client->measure, HSR_OPT_MEASURE },
         { opts->checksum, HSR_OPT_CHECKSUM },
         { opts->delete_extraneous, HSR_OPT_DELETE },
         { opts->size_only, HSR_OPT_SIZE_ONLY },

@@ -128,6 +128,7 @@ static int plan_make(struct server *server, unsigned shards, char why[CONFIG_WHY
 {
     const struct config *config = &server->config;
     struct hsr_plan_request request = {
+        .measured = server->config.bench,
         .memory = config->memory,
         .chunk = config->chunk,
         .depth = config->depth,

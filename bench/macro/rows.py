@@ -94,6 +94,14 @@ class Flows(Row):
         super().turns(turns)
 
 
+class Patterns(Row):
+    """The disk alone: nothing is copied."""
+
+    def turns(self, turns):
+        turns.row["bytes"], turns.row["files"] = turns.options.file_size, 1
+        super().turns(turns)
+
+
 class Latency(Row):
     """Many runs of the whole command for one file."""
 
@@ -292,6 +300,9 @@ ROWS = {
                 [tools.Hawser, tools.FioBoth, tools.FioRead, tools.FioWrite, tools.Rsync, tools.Cp],
                 [targets.speed_of_slower(("fio read", "fio write"), 0.95), targets.speed("fio both", 0.95),
                  targets.speed("rsync", 1.0)], medium="disk"),
+    "diskbench": Patterns("patterns on disk: hawser bench disk, and fio", nothing, tools.disk_patterns(),
+                     [targets.speed("fio %s %s" % (pattern, io), 0.95, of="hawser %s %s" % (pattern, io))
+                      for pattern in ("read", "write") for io in ("direct", "buffered")], medium="disk"),
     "disksmall": Row("files of 4 KiB on disk, cold and synced", data.small,
                      [tools.Hawser, tools.Rsync, tools.Tar, tools.Cp], [targets.speed("rsync", 1.0)], medium="disk",
                      keep=True),

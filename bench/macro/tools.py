@@ -301,6 +301,52 @@ class FioWrite(Fio):
     mode = "write"
 
 
+class DiskPattern(Tool):
+    """One pattern on the disk, as `hawser bench disk` and fio measure it: 1 MiB, four in flight, one thread, each
+    by its own clock, on a file of its own that was just laid out and is not in memory. Syncs are no part of it."""
+
+    copies = False
+    pattern, io = "", ""
+
+    def measured(self, seconds, cpu, peak):
+        return {"wall_s": seconds, "cpu_client_s": cpu, "memory_client": peak, "cpu_server_s": 0.0, "memory_server": 0}
+
+
+class HawserDisk(DiskPattern):
+    def measure(self, source, target):
+        out = os.path.join(self.folder(), "disk.json")
+        args = [self.options.hawser, "bench", "disk", target, "--size=%d" % self.options.file_size, "--chunk=1M",
+                "--depth=4", "--shards=1", "--pattern=" + self.pattern, "--io=" + self.io, "--json"]
+        with open(out, "wb") as file:
+            _, cpu, peak = Job([(args, {"stdout": file})]).run(self.log)
+        with open(out, encoding="utf-8") as file:
+            point = json.load(file)["points"][0]
+        return self.measured(point["elapsed_ns"] / 1e9, cpu, peak)
+
+
+class FioDisk(DiskPattern):
+    def start(self):
+        if not shutil.which("fio"):
+            raise Unable("not installed")
+
+    def measure(self, source, target):
+        out = os.path.join(self.folder(), "fio.json")
+        args = ["fio", "--name=disk", "--directory=" + target, "--rw=" + self.pattern, "--bs=1M", "--iodepth=4",
+                "--direct=%d" % (self.io == "direct"), "--ioengine=io_uring", "--fallocate=posix", "--unlink=1",
+                "--size=%d" % self.options.file_size, "--output-format=json", "--output=" + out]
+        _, cpu, peak = Job([(args, {})]).run(self.log)
+        with open(out, encoding="utf-8") as file:
+            done = json.load(file)["jobs"][0][self.pattern]
+        return self.measured(done["runtime"] / 1e3, cpu, peak)
+
+
+def disk_patterns():
+    """Each pattern with both tools, one after the other."""
+    return [type(tool.__name__, (tool,), {"pattern": pattern, "io": io, "name": "%s %s %s" % (name, pattern, io)})
+            for pattern in ("read", "write") for io in ("direct", "buffered")
+            for tool, name in ((HawserDisk, "hawser"), (FioDisk, "fio"))]
+
+
 class Flow:
     """Memory to memory for a time; what is kept is the time and the CPU of `net_size` bytes at that rate."""
 

@@ -240,6 +240,7 @@ static int point_net(struct bench_run *run, struct bench_point *point, hawser_cl
     opts.download = options->download;
     opts.no_verify = options->no_verify;
     opts.no_ack = options->no_ack;
+    opts.zero_copy = options->zero_copy;
     return hawser_bench_net(client, options->server, &opts, &point->result);
 }
 
@@ -284,6 +285,7 @@ static int point_path(struct bench_run *run, struct bench_point *point, hawser_c
     opts.sample = point_sample;
     opts.context = run;
     opts.discard = options->discard;
+    opts.zero_copy = options->zero_copy;
     return hawser_bench_path(client, options->source, options->url, &opts, &point->result);
 }
 

@@ -43,6 +43,7 @@ struct bench_options {
     struct bench_list shards, streams, depth, chunk;
     uint64_t memory, timeout_ns;
     const char *congestion;
+    enum hawser_zero_copy zero_copy;
     const char *source, *url; /* PATH */
     bool download, no_verify, no_ack, discard;
     enum bench_form form;

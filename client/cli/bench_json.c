@@ -61,6 +61,41 @@ static struct json_object *latency_make(const hawser_latency *latency)
     return object;
 }
 
+static struct json_object *core_make(const hawser_core_use *use)
+{
+    struct json_object *object = json_object_new_object();
+
+    if (use->core >= 0)
+        put(object, "core", json_object_new_int(use->core));
+    put_count(object, "elapsed_ns", use->elapsed_ns);
+    put_count(object, "cpu_ns", use->cpu_ns);
+    put_count(object, "helpers_ns", use->help_ns);
+    put_count(object, "digests_ns", use->hash_ns);
+    put_count(object, "files_ns", use->files_ns);
+    put_count(object, "disk_ns", use->disk_ns);
+    return object;
+}
+
+static struct json_object *side_make(const hawser_bench_side *side)
+{
+    struct json_object *object = json_object_new_object();
+    struct json_object *times = json_object_new_object(), *cores = json_object_new_array();
+
+    put_known(object, "cpu_ns", side->cpu_ns);
+    put_count(object, "zc_sent_bytes", side->zc_sent_bytes);
+    put_count(object, "zc_copied_bytes", side->zc_copied_bytes);
+    put_count(object, "zc_downgrades", side->zc_downgrades);
+    for (size_t i = 0; i < HAWSER_TIME_COUNT; i++)
+        if (side->times[i].count > 0)
+            put(times, hawser_time_name((enum hawser_time)i), latency_make(&side->times[i]));
+    put(object, "times", times);
+    for (uint32_t i = 0; i < side->core_count; i++)
+        if (json_object_array_add(cores, core_make(&side->cores[i])) < 0)
+            break; /* no memory */
+    put(object, "cores", cores);
+    return object;
+}
+
 static void result_put(struct json_object *object, const struct bench_point *point)
 {
     const hawser_bench_result *result = &point->result;
@@ -88,6 +123,10 @@ static void result_put(struct json_object *object, const struct bench_point *poi
     put(object, "pinned", json_object_new_boolean(result->pinned));
     if (result->latency.count > 0)
         put(object, "latency", latency_make(&result->latency));
+    if (point->kind & (BENCH_NET | BENCH_PATH)) {
+        put(object, "here", side_make(&result->here));
+        put(object, "there", side_make(&result->there));
+    }
 }
 
 static struct json_object *point_make(const struct bench_point *point, bool samples)

@@ -30,6 +30,7 @@ enum option_id {
     OPTION_IO,
     OPTION_MEMORY,
     OPTION_CONGESTION,
+    OPTION_ZERO_COPY,
     OPTION_DOWNLOAD,
     OPTION_DISCARD,
     OPTION_NO_VERIFY,
@@ -62,6 +63,7 @@ static const struct option_row {
     { OPTION_MEMORY, "memory", "SIZE", ALL, "for all buffers and tables together" },
     { OPTION_CONGESTION, "congestion", "NAME", NET | PATH,
       "TCP's congestion control; auto, system" },
+    { OPTION_ZERO_COPY, "zero-copy", "MODE", NET | PATH, "send without a copy: off, auto, on" },
     { OPTION_DOWNLOAD, "download", NULL, NET, "the server sends" },
     { OPTION_DISCARD, "discard", NULL, PATH, "the server verifies, and keeps nothing" },
     { OPTION_NO_VERIFY, "no-verify", NULL, NET, "hash nothing, as other network benchmarks do" },
@@ -254,6 +256,16 @@ static int form_option(enum bench_form form, struct bench_options *options)
     return -1;
 }
 
+static int zero_copy_option(const char *text, struct bench_options *options)
+{
+    unsigned mode;
+
+    if (!cli_word_parse(text, cli_zero_copy_words, &mode))
+        return cli_usage("--zero-copy=%s: must be off, auto or on", text);
+    options->zero_copy = (enum hawser_zero_copy)mode;
+    return -1;
+}
+
 static int option_apply(const struct option_row *row, const char *text,
                         struct bench_options *options)
 {
@@ -266,6 +278,8 @@ static int option_apply(const struct option_row *row, const char *text,
             return cli_usage("--report needs a file");
         options->report = text;
         return -1;
+    case OPTION_ZERO_COPY:
+        return zero_copy_option(text, options);
     case OPTION_DISCARD:
         options->discard = true;
         return -1;

@@ -250,14 +250,23 @@ void plot_lines(FILE *out, const struct plot *plot)
     fputs("</figure>\n", out);
 }
 
+static double bar_sum(const struct plot_bar *bar)
+{
+    double sum = 0;
+
+    for (size_t k = 0; k < PLOT_PARTS_MAX; k++)
+        sum += bar->values[k];
+    return sum;
+}
+
 void plot_bars(FILE *out, const char *title, const char *unit, const char *const *parts,
-               const struct plot_bar *bars, size_t count)
+               size_t part_count, const struct plot_bar *bars, size_t count)
 {
     double most = 0, left = BAR_NAME_MIN, height = BAR_PITCH * (double)count + 8;
     char label[96];
 
     for (size_t i = 0; i < count; i++) {
-        most = fmax(most, bars[i].values[0] + bars[i].values[1]);
+        most = fmax(most, bar_sum(&bars[i]));
         left = fmax(left, BAR_LETTER * (double)strlen(bars[i].name) + 10);
     }
     left = fmin(left, BAR_NAME_MAX);
@@ -272,7 +281,7 @@ void plot_bars(FILE *out, const char *title, const char *unit, const char *const
                 y + 13);
         plot_text(out, bars[i].name);
         fputs("</text>\n", out);
-        for (size_t k = 0; k < 2; k++) {
+        for (size_t k = 0; k < PLOT_PARTS_MAX; k++) {
             double width = bars[i].values[k] / most * (WIDTH - left - BAR_RIGHT);
 
             if (bars[i].values[k] <= 0)
@@ -283,15 +292,14 @@ void plot_bars(FILE *out, const char *title, const char *unit, const char *const
                     k + 1, x, y, width, BAR_HEIGHT);
             x += width + 1;
         }
-        value_print(bars[i].values[0] + bars[i].values[1], label, sizeof(label));
+        value_print(bar_sum(&bars[i]), label, sizeof(label));
         fprintf(out, "<text class=\"value\" x=\"%.1f\" y=\"%.1f\">%s</text>\n", x + 5, y + 13,
                 label);
     }
     fputs("</svg>\n", out);
-    if (parts != NULL)
-        fprintf(out,
-                "<ul class=\"legend\"><li><span class=\"swatch s1\"></span>%s</li><li><span "
-                "class=\"swatch s2\"></span>%s</li></ul>\n",
-                parts[0], parts[1]);
+    for (size_t k = 0; parts != NULL && k < part_count; k++)
+        fprintf(out, "%s<li><span class=\"swatch s%zu\"></span>%s</li>%s",
+                k == 0 ? "<ul class=\"legend\">" : "", k + 1, parts[k],
+                k + 1 == part_count ? "</ul>\n" : "");
     fputs("</figure>\n", out);
 }

@@ -9,6 +9,7 @@
 
 #define PLOT_SERIES_MAX 8u /* colours that can be told apart */
 #define PLOT_LABEL_SIZE 96u
+#define PLOT_PARTS_MAX 5u
 
 struct plot_series {
     char name[PLOT_LABEL_SIZE];
@@ -29,16 +30,16 @@ struct plot {
 
 struct plot_bar {
     char name[PLOT_LABEL_SIZE];
-    double values[2]; /* one after the other */
+    double values[PLOT_PARTS_MAX]; /* one after the other */
 };
 
 /** Lines through points, with a legend below when there are several. */
 void plot_lines(FILE *out, const struct plot *plot);
 
 /** Bars from left to right, one below the other, each with its number.
- * @param parts  names of the values; NULL: there is one */
+ * @param parts  names of @part_count values; NULL: there is one */
 void plot_bars(FILE *out, const char *title, const char *unit, const char *const *parts,
-               const struct plot_bar *bars, size_t count);
+               size_t part_count, const struct plot_bar *bars, size_t count);
 
 /** Text with what is special in HTML escaped. */
 void plot_text(FILE *out, const char *text);

@@ -6,6 +6,7 @@
 
 #include "client/cli/bench.h"
 #include "client/cli/bench_plot.h"
+#include "client/cli/bench_sides.h"
 
 #define BARS_MAX 40u
 #define XS_MAX 32u
@@ -22,12 +23,13 @@ static const char style[] =
     "@media print{:root{--ground:#fff;--text:#000;--soft:#444;--grid:#ddd;--axis:#888;"
     "--s1:#1f6fc4;--s2:#d9541e;--s3:#12876a;--s4:#b64a8f;--s5:#b07d00;--s6:#4aa3d8;--s7:#6d4fb3;"
     "--s8:#77766f}body{max-width:none;margin:0}figure,tr,.best{break-inside:avoid}"
-    "h2{break-after:avoid}.plots{grid-template-columns:1fr 1fr!important}}\n"
+    "h2,h3{break-after:avoid}.plots{grid-template-columns:1fr 1fr!important}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:2.5rem auto;max-width:76rem;padding:0 1.5rem;background:var(--ground);"
     "color:var(--text);font:15px/1.5 system-ui,sans-serif;-webkit-print-color-adjust:exact;"
     "print-color-adjust:exact}\n"
-    "h1{font-size:1.7rem;margin:0}h2{font-size:1.25rem;margin:2.6rem 0 .4rem}\n"
+    "h1{font-size:1.7rem;margin:0}h2{font-size:1.25rem;margin:2.6rem 0 "
+    ".4rem}h3{font-size:1rem;margin:1.6rem 0 .3rem}\n"
     "p{margin:.3rem 0;color:var(--soft);max-width:60rem}\n"
     ".best{display:flex;flex-wrap:wrap;gap:.4rem 2.6rem;margin:1rem 0 1.4rem}\n"
     ".best div{min-width:6rem}.best b{display:block;font-size:1.6rem;font-weight:600;"
@@ -43,8 +45,9 @@ static const char style[] =
     ".line.s1{stroke:var(--s1)}.line.s2{stroke:var(--s2)}.line.s3{stroke:var(--s3)}"
     ".line.s4{stroke:var(--s4)}.line.s5{stroke:var(--s5)}.line.s6{stroke:var(--s6)}"
     ".line.s7{stroke:var(--s7)}.line.s8{stroke:var(--s8)}\n"
-    ".dot.s1,.bar.s1{fill:var(--s1)}.dot.s2,.bar.s2{fill:var(--s2)}.dot.s3{fill:var(--s3)}"
-    ".dot.s4{fill:var(--s4)}.dot.s5{fill:var(--s5)}.dot.s6{fill:var(--s6)}.dot.s7{fill:var(--s7)}"
+    ".dot.s1,.bar.s1{fill:var(--s1)}.dot.s2,.bar.s2{fill:var(--s2)}.dot.s3,.bar.s3{fill:var(--s3)}"
+    ".dot.s4,.bar.s4{fill:var(--s4)}.dot.s5,.bar.s5{fill:var(--s5)}.dot.s6{fill:var(--s6)}.dot.s7{"
+    "fill:var(--s7)}"
     ".dot.s8{fill:var(--s8)}\n"
     ".legend{list-style:none;display:flex;flex-wrap:wrap;gap:.1rem 1.2rem;margin:.3rem 0 0;"
     "padding:0;font-size:.85rem;color:var(--soft)}\n"
@@ -55,8 +58,8 @@ static const char style[] =
     ".swatch.s5{background:var(--s5)}.swatch.s6{background:var(--s6)}"
     ".swatch.s7{background:var(--s7)}.swatch.s8{background:var(--s8)}\n"
     ".wide{overflow-x:auto;margin-top:1.6rem}\n"
-    "table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}\n"
-    "th,td{padding:.25rem .8rem;text-align:right;white-space:nowrap;"
+    "table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}\n"
+    "th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap;"
     "border-bottom:1px solid var(--grid)}th{font-weight:600;color:var(--soft)}\n"
     "th.words,td.words{text-align:left}tr.top td{font-weight:600}\n"
     "@media print{th,td{padding:.12rem .3rem}table{font-size:7pt}.wide{overflow:visible}"
@@ -157,8 +160,8 @@ static void report_bars(FILE *out, const struct section *section)
         costs[i].values[1] = peer > 0 ? peer : 0;
         there = there || peer > 0;
     }
-    plot_bars(out, "Throughput", "GB/s", NULL, rates, count);
-    plot_bars(out, "Processor time", "seconds for a GB", there ? parts : NULL, costs, count);
+    plot_bars(out, "Throughput", "GB/s", NULL, 1, rates, count);
+    plot_bars(out, "Processor time", "seconds for a GB", there ? parts : NULL, 2, costs, count);
 }
 
 /* Throughput between samples, of the fastest. */
@@ -406,11 +409,15 @@ static void report_section(FILE *out, const struct bench_run *run, struct sectio
         report_scaling(out, section, P_CHUNK, "Scaling by size", "bytes of one operation");
     report_latency(out, section);
     report_time(out, section);
+    if (bench_sides_any(section->points[0]))
+        bench_sides_plots(section->points[0], out);
     fputs("</div>\n", out);
     if (section->count > PLOT_SERIES_MAX)
         fprintf(out, "<p>Lines are those of the %u fastest of %zu; the table has all.</p>\n",
                 PLOT_SERIES_MAX, section->count);
     report_table(out, run, section);
+    if (bench_sides_any(section->points[0]))
+        bench_sides_table(section->points[0], out);
 }
 
 static void report_head(FILE *out, const struct bench_run *run)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "client/cli/bench.h"
+#include "client/cli/bench_sides.h"
 
 #define LIVE_NS 1000000000ull /* between lines where there is no terminal */
 #define CELL_SIZE 64u
@@ -128,10 +129,18 @@ static void table_row(const struct bench_point *point, enum bench_kind kind,
 static void table_kind(const struct bench_run *run, enum bench_kind kind, FILE *out)
 {
     const struct bench_options *options = run->options;
+    const struct bench_point *fastest = NULL;
     size_t widths[COLUMNS_MAX], rows = 0;
 
-    for (size_t i = 0; i < run->count; i++)
-        rows += run->points[i].kind == kind && run->points[i].code == 0;
+    for (size_t i = 0; i < run->count; i++) {
+        const struct bench_point *point = &run->points[i];
+
+        if (point->kind != kind || point->code != 0)
+            continue;
+        rows++;
+        if (fastest == NULL || bench_rate(&point->result) > bench_rate(&fastest->result))
+            fastest = point;
+    }
     if (rows == 0)
         return;
     table_widths(run, kind, widths);
@@ -143,6 +152,10 @@ static void table_kind(const struct bench_run *run, enum bench_kind kind, FILE *
         fprintf(out, "times are of a chunk, from its send to its acknowledgement%s%s\n",
                 options->no_ack ? ", which was not measured (--no-ack)" : "",
                 options->no_verify ? "; nothing was verified (--no-verify)" : "");
+    if (kind == BENCH_PATH)
+        fputs("times are of a chunk here, from its read to the end of its send\n", out);
+    if (fastest != NULL && bench_sides_any(fastest))
+        bench_sides_text(fastest, out);
 }
 
 void bench_table(const struct bench_run *run, FILE *out)
@@ -158,8 +171,10 @@ void bench_csv(const struct bench_run *run, FILE *out)
 {
     fputs("kind,what,shards,streams,depth,chunk,bytes,operations,elapsed_ns,cpu_ns,peer_cpu_ns,"
           "sync_ns,latency_count,latency_least_ns,latency_mean_ns,latency_p50_ns,latency_p90_ns,"
-          "latency_p99_ns,latency_p999_ns,latency_greatest_ns,verified,congestion,code\r\n",
+          "latency_p99_ns,latency_p999_ns,latency_greatest_ns,verified,congestion,code",
           out);
+    bench_sides_csv_head(out);
+    fputs("\r\n", out);
     for (size_t i = 0; i < run->count; i++) {
         const struct bench_point *point = &run->points[i];
         const hawser_bench_result *result = &point->result;
@@ -175,7 +190,9 @@ void bench_csv(const struct bench_run *run, FILE *out)
         fprintf(out, "%s,%s", bench_kind_name(point->kind), point->what);
         for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++)
             fprintf(out, ",%llu", (unsigned long long)fields[k]);
-        fprintf(out, ",%s,%s\r\n", result->congestion,
+        fprintf(out, ",%s,%s", result->congestion,
                 point->code == 0 ? "0" : hawser_error_name(point->code));
+        bench_sides_csv(point, out);
+        fputs("\r\n", out);
     }
 }

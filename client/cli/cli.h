@@ -76,6 +76,10 @@ bool cli_size_parse(const char *text, uint64_t unit, uint64_t *ret_bytes);
 /** A decimal number within [min, max], nothing else. */
 bool cli_number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number);
 
+/** Which of @words (ended by NULL) is @text? */
+bool cli_word_parse(const char *text, const char *const *words, unsigned *ret_index);
+extern const char *const cli_zero_copy_words[]; /* by enum hawser_zero_copy */
+
 /** "1.23 GB" (decimal); returns @buf. */
 const char *cli_bytes_print(double bytes, char *buf, size_t size);
 

@@ -86,6 +86,19 @@ bool cli_size_parse(const char *text, uint64_t unit, uint64_t *ret_bytes)
     return true;
 }
 
+const char *const cli_zero_copy_words[] = { "off", "auto", "on", NULL };
+
+bool cli_word_parse(const char *text, const char *const *words, unsigned *ret_index)
+{
+    for (unsigned i = 0; words[i] != NULL; i++) {
+        if (strcmp(text, words[i]) != 0)
+            continue;
+        *ret_index = i;
+        return true;
+    }
+    return false;
+}
+
 const char *cli_bytes_print(double bytes, char *buf, size_t size)
 {
     static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };

@@ -248,6 +248,8 @@ static int size_option(const struct option_row *row, const char *text, uint64_t 
 
 static int word_option(const struct option_row *row, const char *text, struct cli_options *options)
 {
+    unsigned mode;
+
     if (row->id == OPTION_DIGEST) {
         if (strcmp(text, "xxh3") == 0)
             options->transfer.digest = HAWSER_DIGEST_XXH3;
@@ -266,44 +268,35 @@ static int word_option(const struct option_row *row, const char *text, struct cl
         return -1;
     }
     if (row->id == OPTION_IO) {
-        static const char *const modes[] = { "auto", "direct", "buffered" }; /* enum hawser_io */
+        static const char *const modes[] = { "auto", "direct", "buffered",
+                                             NULL }; /* enum hawser_io */
 
-        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-            if (strcmp(text, modes[i]) == 0) {
-                options->transfer.io = (enum hawser_io)i;
-                return -1;
-            }
-        return cli_usage("--io=%s: must be auto, direct or buffered", text);
+        if (!cli_word_parse(text, modes, &mode))
+            return cli_usage("--io=%s: must be auto, direct or buffered", text);
+        options->transfer.io = (enum hawser_io)mode;
+        return -1;
     }
     if (row->id == OPTION_AHEAD) {
-        static const char *const modes[] = { "auto", "on", "off" }; /* enum hawser_ahead */
+        static const char *const modes[] = { "auto", "on", "off", NULL }; /* enum hawser_ahead */
 
-        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-            if (strcmp(text, modes[i]) == 0) {
-                options->transfer.ahead = (enum hawser_ahead)i;
-                return -1;
-            }
-        return cli_usage("--ahead=%s: must be auto, on or off", text);
+        if (!cli_word_parse(text, modes, &mode))
+            return cli_usage("--ahead=%s: must be auto, on or off", text);
+        options->transfer.ahead = (enum hawser_ahead)mode;
+        return -1;
     }
     if (row->id == OPTION_ZERO_COPY) {
-        static const char *const modes[] = { "off", "auto", "on" }; /* enum hawser_zero_copy */
-
-        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-            if (strcmp(text, modes[i]) == 0) {
-                options->transfer.zero_copy = (enum hawser_zero_copy)i;
-                return -1;
-            }
-        return cli_usage("--zero-copy=%s: must be off, auto or on", text);
+        if (!cli_word_parse(text, cli_zero_copy_words, &mode))
+            return cli_usage("--zero-copy=%s: must be off, auto or on", text);
+        options->transfer.zero_copy = (enum hawser_zero_copy)mode;
+        return -1;
     }
     if (row->id == OPTION_DELTA) {
-        static const char *const modes[] = { "auto", "on", "off" }; /* enum hawser_delta */
+        static const char *const modes[] = { "auto", "on", "off", NULL }; /* enum hawser_delta */
 
-        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-            if (strcmp(text, modes[i]) == 0) {
-                options->transfer.delta = (enum hawser_delta)i;
-                return -1;
-            }
-        return cli_usage("--delta=%s: must be auto, on or off", text);
+        if (!cli_word_parse(text, modes, &mode))
+            return cli_usage("--delta=%s: must be auto, on or off", text);
+        options->transfer.delta = (enum hawser_delta)mode;
+        return -1;
     }
     for (int level = HAWSER_DURABILITY_RECEIVED; level <= HAWSER_DURABILITY_DURABLE; level++) {
         if (strcmp(text, cli_durability_name((enum hawser_durability)level)) != 0)

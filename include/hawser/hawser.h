@@ -567,6 +567,53 @@ typedef struct hawser_latency {
     uint64_t greatest_ns;
 } hawser_latency;
 
+/** What is timed on each side of a benchmark over the network. The first ones are the states of a
+ * chunk: how long it stays in each, every time (of chunks under 64 KiB, of one in eight). */
+enum hawser_time {
+    HAWSER_TIME_IDLE = 0, /* there was no work for it, or no buffer */
+    HAWSER_TIME_READING = 1, /* source: it was read, and hashed */
+    HAWSER_TIME_MATCHING = 2, /* source: it was compared with an older version */
+    HAWSER_TIME_READY = 3, /* source: it waited for its turn to be sent */
+    HAWSER_TIME_SENDING = 4, /* source: its one send */
+    HAWSER_TIME_LINGERING = 5, /* source: sent; the kernel still held the memory (zero copy) */
+    HAWSER_TIME_RECEIVING = 6, /* target: from its header to its end, and hashed */
+    HAWSER_TIME_WAITING = 7, /* target: to be allowed to be written */
+    HAWSER_TIME_MAKING = 8, /* target: it was made from an older version */
+    HAWSER_TIME_WRITING = 9, /* target: until it was written */
+    HAWSER_TIME_CHUNK = 10, /* all of these but the first: its whole way */
+    HAWSER_TIME_READ = 11, /* one read of a large file */
+    HAWSER_TIME_WRITE = 12, /* one write of a large file */
+    HAWSER_TIME_RECEIVE = 13 /* one receive with room for content; it waits for the peer, too */
+};
+#define HAWSER_TIME_COUNT 14
+#define HAWSER_CORES_MAX 32 /* threads that are told of */
+
+/** "sending"; static, also for numbers that there are not. Any thread. Since 0.1. */
+HAWSER_API const char *hawser_time_name(enum hawser_time time);
+
+/** What one thread used while a benchmark ran; nanoseconds. */
+typedef struct hawser_core_use {
+    int32_t core; /* that it is pinned to; -1: none */
+    uint64_t elapsed_ns;
+    uint64_t cpu_ns; /* it ran */
+    uint64_t help_ns; /* threads beside it ran, for calls that take long; not in cpu_ns */
+    /* parts of cpu_ns; the rest is the network and everything else */
+    uint64_t hash_ns; /* digests of large files, or of what a benchmark sends */
+    uint64_t files_ns; /* walk, decisions, small files, metadata, names */
+    uint64_t disk_ns; /* reads and writes of large files at memory speed */
+} hawser_core_use;
+
+/** One side of a benchmark over the network. */
+typedef struct hawser_bench_side {
+    uint64_t cpu_ns; /* of the process, kernel included */
+    uint64_t zc_sent_bytes; /* by zero-copy sends */
+    uint64_t zc_copied_bytes; /* of these: copied by the kernel all the same */
+    uint64_t zc_downgrades; /* connections that stopped them */
+    hawser_latency times[HAWSER_TIME_COUNT]; /* by enum hawser_time */
+    uint32_t core_count; /* of cores[] */
+    hawser_core_use cores[HAWSER_CORES_MAX];
+} hawser_bench_side;
+
 /** How far a benchmark has come. Valid during the callback only. */
 typedef struct hawser_bench_sample {
     uint64_t elapsed_ns;
@@ -586,7 +633,8 @@ typedef struct hawser_bench_result {
     uint64_t cpu_ns; /* of this process, kernel included */
     uint64_t peer_cpu_ns; /* of the server's */
     uint64_t sync_ns; /* disk, writes: how long fdatasync(2) took after them */
-    hawser_latency latency; /* of one operation */
+    hawser_latency latency; /* of one operation; path: of a chunk here, until it was sent */
+    hawser_bench_side here, there; /* net, path */
     uint32_t shards; /* threads that worked */
     uint32_t streams; /* in force, as those below */
     uint32_t depth;
@@ -609,6 +657,7 @@ typedef struct hawser_bench_net_opts {
     bool download; /* the server sends */
     bool no_verify; /* nothing is hashed, as other network benchmarks do */
     bool no_ack; /* only the end is acknowledged: no depth, no latency */
+    enum hawser_zero_copy zero_copy; /* of what is sent from here */
 } hawser_bench_net_opts;
 
 /** Measure the network, memory to memory: the same connections, frames, buffers and checks as a
@@ -629,6 +678,7 @@ typedef struct hawser_bench_path_opts {
     hawser_bench_fn *sample; /* may be NULL */
     void *context; /* of `sample` */
     bool discard; /* the server verifies and drops: the disk here, the network, the checks */
+    enum hawser_zero_copy zero_copy;
 } hawser_bench_path_opts;
 
 /** Measure a push as it is, with its walk, checks, names and syncs: what hawser_push() does with

@@ -44,6 +44,7 @@ TRY(bench_ack)
 TRY(bench_result)
 TRY(stages)
 TRY(ahead)
+TRY(measured)
 
 /* The first byte picks the size of digests, too. */
 static uint32_t digest_size;
@@ -137,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         try_hello,        try_hello_ack, try_open,          try_open_ack,  try_join,
         try_reject,       try_note,      try_done,          try_walk_end,  try_file_end,
         try_list_request, try_join_ack,  try_bench_ask,     try_bench_ack, try_bench_result,
-        try_stages,       try_sig,       try_digest_answer, try_ahead,
+        try_stages,       try_sig,       try_digest_answer, try_ahead,     try_measured,
     };
     struct hsr_span payload;
     unsigned pick;

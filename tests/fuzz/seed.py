@@ -26,7 +26,7 @@ def string(data):
 def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
-             "bench_data_ack bench_result stages sig patch digest ahead").split()
+             "bench_data_ack bench_result stages sig patch digest ahead measured").split()
     for kind, name in enumerate(kinds, 1):
         page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch", "digest") else 0
         index = 3 if name in ("same", "data", "file_end", "sig", "patch", "digest") else 0
@@ -65,6 +65,9 @@ def messages():
         ("stages", struct.pack("<26Q", *range(1000, 27000, 1000))),
         ("sig", struct.pack("<QQBBHI", 1, 10240, 12, 6, 0, 2) + digest + b"\xd2" * 4),
         ("digest_answer", struct.pack("<i", 0) + digest),
+        ("measured", struct.pack("<4Q", 9, 8, 7, 1) + 14 * struct.pack("<8Q", 4, 1, 2, 2, 3, 3, 4, 4) +
+         struct.pack("<2I", 2, 0) + struct.pack("<2I6Q", 3, 0, 9, 8, 1, 2, 3, 2) +
+         struct.pack("<2I6Q", 0xffffffff, 0, 9, 8, 1, 2, 3, 2)),
         ("ahead", struct.pack("<16Q", 2, *range(1000, 16000, 1000))),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHBHB", 3, 0, 1, 7, 3, 511, 2) + digest),

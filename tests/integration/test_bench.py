@@ -60,6 +60,87 @@ def test_net_json(t):
     t.check(b"benchmark ended" in server.read("err"), "the log")
 
 
+def side_check(t, side, times, count=None):
+    """Times of these names, as often as chunks; each core's parts are within what it ran."""
+    t.check(set(times) <= set(side["times"]), times, side["times"].keys())
+    for name, latency in side["times"].items():
+        rising = [latency[k] for k in ("least_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "greatest_ns")]
+        t.check(rising == sorted(rising) and latency["count"] > 0, name, latency)
+    t.check(count is None or side["times"]["chunk"]["count"] == count, side["times"]["chunk"], count)
+    whole = side["times"]["chunk"]
+    for name in times:
+        if name not in ("idle", "read", "write", "receive", "lingering"):  # the way has it as a part
+            t.check(side["times"][name]["mean_ns"] <= whole["greatest_ns"], name, side["times"])
+    t.check(side["cpu_ns"] > 0 and side["cores"], side)
+    for core in side["cores"]:
+        t.check(core["cpu_ns"] > 0 and core["elapsed_ns"] > 0, core)
+        t.check(core["digests_ns"] + core["files_ns"] + core["disk_ns"] <= core["cpu_ns"], core)
+    t.check(side["zc_copied_bytes"] <= side["zc_sent_bytes"], side)
+
+
+def test_sides(t):
+    """How long chunks were in each state, on both sides; whose zero-copy sends were copied."""
+    server = bench_server(t)
+    sends, receives = ("reading", "ready", "sending"), ("receiving", "receive")
+    for args, here, there in (([], sends, receives), (["--download"], receives, sends)):
+        r = t.run("bench", "net", address(server), "--json", "--size", "32M", "--chunk", "1M", *args, rc=0)
+        point = json.loads(r.out)["points"][0]
+        side_check(t, point["here"], here)
+        side_check(t, point["there"], there)
+        sent = point["there" if args else "here"]["times"]["sending"]["count"]
+        t.check(sent >= 32, "every chunk is timed", sent)
+    r = t.run("bench", "net", address(server), "--json", "--size", "32M", "--chunk", "4K", rc=0)
+    sent = json.loads(r.out)["points"][0]["here"]["times"]["sending"]["count"]
+    t.check(32 * 256 / 8 <= sent <= 32 * 256 / 8 + 100, "one small one in eight", sent)
+    r = t.run("bench", "net", address(server), "--csv", "--size", "8M", rc=0)
+    rows = list(csv.DictReader(io.StringIO(r.out.decode(), newline="")))
+    t.check(len(rows) == 1 and int(rows[0]["here_sending_count"]) >= 8, rows)
+    t.check(int(rows[0]["there_receiving_p50_ns"]) > 0, rows)
+    r = t.run("bench", "net", address(server), "--size", "8M", rc=0)
+    t.says(r, "receiving")
+
+
+def test_sides_zero_copy(t):
+    """On one host the kernel copies what is sent without a copy, and that is told. Where it cannot say so,
+    nothing is sent that way."""
+    server = bench_server(t)
+    r = t.run("bench", "net", address(server), "--json", "--size", "256M", "--zero-copy", "on", "--streams", "1",
+              rc=0)
+    document = json.loads(r.out)
+    side = document["points"][0]["here"]
+    if "send_zc" in document["engine"].split("without:")[0]:
+        t.check(side["zc_sent_bytes"] > 32 << 20 and side["zc_copied_bytes"] > 32 << 20, side)
+        t.check(side["zc_downgrades"] == 1, side)
+        t.check(side["times"]["lingering"]["count"] > 0, side)
+    else:
+        t.check(side["zc_sent_bytes"] == 0, side)
+    t.run("bench", "net", address(server), "--zero-copy", "some", rc=2)
+
+
+def test_sides_path(t):
+    """A push tells them too, with the server's processor time; small files are the files' work."""
+    src, dst = t.dir("src"), t.dir("dst")
+    with open(src + "/large", "wb") as f:
+        f.write(os.urandom(32 << 20))
+    for i in range(600):
+        with open("%s/%d" % (src, i), "wb") as f:
+            f.write(b"x" * 100)
+    server = bench_server(t, {"x": dst})
+    r = t.run("bench", "path", "--json", src, server.url("x"), rc=0)
+    point = json.loads(r.out)["points"][0]
+    t.check(point["peer_cpu_ns"] > 0 and point["peer_cpu_s_per_gb"] > 0, point)
+    side_check(t, point["here"], ("reading", "ready", "sending", "read"))
+    side_check(t, point["there"], ("receiving", "waiting", "writing", "write", "receive"))
+    for side in ("here", "there"):
+        t.check(sum(core["files_ns"] for core in point[side]["cores"]) > 0, point[side]["cores"])
+    # a server that allows no benchmarks: our half of it
+    server = t.server({"x": t.dir("other")})
+    r = t.run("bench", "path", "--json", src, server.url("x"), rc=0)
+    point = json.loads(r.out)["points"][0]
+    side_check(t, point["here"], ("reading", "ready", "sending", "read"))
+    t.check("peer_cpu_ns" not in point and not point["there"]["times"], point["there"])
+
+
 class Page(html.parser.HTMLParser):
     """Is every element closed, in order? What does the page ask for?"""
 
@@ -99,8 +180,8 @@ def test_report(t):
             text = f.read()
         page = Page(text)
         t.check(not page.problems, name, page.problems)
-        t.check(page.count["svg"] >= 3 and page.count["table"] == 1 and "script" not in page.count,
-                page.count)
+        t.check(page.count["svg"] >= (6 if name == "net" else 3) and "script" not in page.count, page.count)
+        t.check(page.count["table"] == (2 if name == "net" else 1), page.count)  # with the times of both sides
         t.check("@import" not in text and "url(" not in text and "http" not in text, "asks for something")
         t.check("prefers-color-scheme:dark" in text and "@media print" in text, "style")
         t.check(not re.search(r"\b(nan|inf)\b", text), "numbers that are none")
@@ -223,7 +304,7 @@ def test_discard(t):
     r = t.run("bench", "path", src + "/", server.url(), "--discard", "--json", "--streams", "1,2", rc=0)
     for point in json.loads(r.out)["points"]:
         result_check(t, point, total)
-        t.check(point["files"] == 40 and "latency" not in point, point)
+        t.check(point["files"] == 40 and point["latency"]["count"] > 0, point)
     r = t.run("bench", "path", src + "/", server.url(), "--discard", "--csv", rc=0)
     rows = list(csv.DictReader(io.StringIO(r.out.decode(), newline="")))
     t.check(len(rows) == 1 and rows[0]["bytes"] == str(total) and rows[0]["code"] == "0", rows)

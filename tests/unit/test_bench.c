@@ -298,6 +298,7 @@ static void test_bench_shape_is_limited(void)
 /* Goal: three chunks up, each acknowledged, the end too; then the server's figures. */
 static void test_bench_upload(void)
 {
+    static struct hsr_measured measured;
     static uint8_t bytes[CHUNK] = { 1, 2, 3 };
     struct hsr_bench_result result = { 0 };
     struct hsr_bench_ack ack;
@@ -315,6 +316,13 @@ static void test_bench_upload(void)
               (struct hsr_frame){ .flags = HSR_FRAME_RANGE_END, .offset = (uint64_t)3 * CHUNK },
               bytes, true);
     expect_ack(&fx, &stream, (uint64_t)3 * CHUNK, true);
+    raw_expect(&fx, &control, HSR_FRAME_MEASURED, &payload);
+    CHECK_EQ(hsr_measured_decode(payload, &measured), 0);
+    CHECK(measured.cpu_ns > 0);
+    CHECK_EQ(measured.times[HSR_TIME_RECEIVING].count, 1); /* small ones: one in eight */
+    CHECK_EQ(measured.times[HSR_TIME_CHUNK].count, 1);
+    CHECK_EQ(measured.times[HSR_TIME_SENDING].count, 0);
+    CHECK_EQ(measured.core_count, 1);
     raw_expect(&fx, &control, HSR_FRAME_BENCH_RESULT, &payload);
     CHECK_EQ(hsr_bench_result_decode(payload, &result), 0);
     CHECK_EQ(result.bytes, 3 * CHUNK);
@@ -399,6 +407,7 @@ static void ack_send(struct raw *raw, uint64_t bytes, uint16_t flags)
 /* Goal: a server that sends keeps to the depth, counts what is acknowledged, and ends. */
 static void test_bench_download(void)
 {
+    static struct hsr_measured measured;
     struct hsr_bench_ask ask = ask_good;
     struct hsr_bench_result result = { 0 };
     struct hsr_bench_ack ack;
@@ -425,6 +434,11 @@ static void test_bench_download(void)
     CHECK_EQ(frame.flags, HSR_FRAME_RANGE_END);
     CHECK_EQ(frame.size, CHUNK);
     ack_send(&stream, at + CHUNK, HSR_FRAME_RANGE_END);
+    raw_expect(&fx, &control, HSR_FRAME_MEASURED, &payload);
+    CHECK_EQ(hsr_measured_decode(payload, &measured), 0);
+    CHECK_EQ(measured.times[HSR_TIME_SENDING].count, 1);
+    CHECK_EQ(measured.times[HSR_TIME_READY].count, 1);
+    CHECK_EQ(measured.times[HSR_TIME_RECEIVING].count, 0);
     raw_expect(&fx, &control, HSR_FRAME_BENCH_RESULT, &payload);
     CHECK_EQ(hsr_bench_result_decode(payload, &result), 0);
     CHECK_EQ(result.bytes, 3 * CHUNK);

@@ -41,6 +41,7 @@ static const struct {
     [HSR_FRAME_SIG] = { "SIG", 196608, true, true, false },
     [HSR_FRAME_AHEAD] = { "AHEAD", 128, false, false, false },
     [HSR_FRAME_PATCH] = { "PATCH", 4194304, true, true, true },
+    [HSR_FRAME_MEASURED] = { "MEASURED", 2728, false, false, false },
     [HSR_FRAME_DIGEST] = { "DIGEST", 36, true, true, false },
 };
 

@@ -129,8 +129,8 @@ static struct hsr_open open_good(void)
                               .digest = HSR_DIGEST_XXH3,
                               .durability = HSR_DURABILITY_WRITTEN,
                               .block_log = 12,
-                              .options = HSR_OPTS_ALL &
-                                         ~(HSR_OPT_DISCARD | HSR_OPT_VERIFY | HSR_OPT_AHEAD_ON),
+                              .options = HSR_OPTS_ALL & ~(HSR_OPT_DISCARD | HSR_OPT_VERIFY |
+                                                          HSR_OPT_AHEAD_ON | HSR_OPT_MEASURE),
                               .streams = 8,
                               .depth = 4,
                               .chunk = 65536,
@@ -187,6 +187,8 @@ static void test_message_open(void)
     CHECK_REFUSED(open, open, options, HSR_OPT_VERIFY | HSR_OPT_CHECKSUM, HSR_E_PROTOCOL);
     CHECK_REFUSED(open, open, options, open.options | HSR_OPT_DISCARD, HSR_E_PROTOCOL);
     CHECK_REFUSED(open, open, role, HSR_ROLE_TARGET, HSR_E_PROTOCOL);
+    open.options = HSR_OPT_MEASURE; /* a push, too */
+    CHECK_PAYLOAD(open, &open);
     open.options = HSR_OPT_DISCARD;
     CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_PROTOCOL);
     open = open_good();

@@ -46,6 +46,7 @@ int hsr_bench_open(struct hsr_conn *conn, const struct hsr_bench_ask *ask)
     if (session == NULL)
         return -ENOMEM;
     session->role = ask->role == HSR_ROLE_SOURCE ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE;
+    session->zero_copy = config->zero_copy;
     session->limit.agreed = (conn->features & HSR_FEATURE_STAGES) != 0;
     session->bench = calloc(1, sizeof(*session->bench));
     rc = session->bench == NULL ? -ENOMEM : 0;
@@ -130,7 +131,8 @@ int hsr_bench_opened(struct hsr_session *session, struct hsr_span payload)
 }
 
 /* A session's own fields, from what is in force. Its depth is the buffers of a stream: one that is
- * sent and the next one, which is hashed meanwhile; a target drops what it has verified. */
+ * sent and the next one, which is hashed meanwhile, and where sends may be zero-copy as many that
+ * the kernel holds; a target drops what it has verified. */
 static void bench_shape(struct hsr_session *session, uint32_t depth)
 {
     struct hsr_bench_ask *ask = &session->bench->ask;
@@ -142,8 +144,10 @@ static void bench_shape(struct hsr_session *session, uint32_t depth)
     session->chunk = ask->chunk;
     session->leaf = hsr_digest_leaf(HSR_DIGEST_XXH3, ask->chunk);
     session->depth = 1;
-    if (session->role == HSR_ROLE_SOURCE && 2 * beside * ask->chunk <= HSR_BENCH_SHARD_BYTES)
-        session->depth = 2;
+    for (uint32_t most = session->zero_copy != HSR_ZC_OFF ? 4 : 2;
+         session->role == HSR_ROLE_SOURCE && session->depth < most &&
+         (session->depth + 1) * beside * ask->chunk <= HSR_BENCH_SHARD_BYTES;)
+        session->depth++;
 }
 
 static int bench_ack_send(struct hsr_session *session, struct hsr_conn *conn)
@@ -243,9 +247,12 @@ static void bench_end(struct hsr_session *session)
 /* False: no room yet; the connection's output wakes the session. */
 static bool bench_say_result(struct hsr_session *session)
 {
-    uint8_t *out = session->control == NULL ? NULL : hsr_conn_begin(session->control, 256);
+    uint8_t *out;
     int size;
 
+    if (session->control == NULL || !hsr_measure_tell(session))
+        return false;
+    out = hsr_conn_begin(session->control, 256);
     if (out == NULL)
         return false;
     size = hsr_bench_result_encode(&session->bench->report.ours, out, 256);
@@ -281,6 +288,7 @@ void hsr_bench_stream_done(struct hsr_stream *stream)
 
     hsr_assert(!mine->done_said);
     mine->done_said = true;
+    hsr_lane_look(&stream->shard->lane, &stream->shard->loop); /* the home sums up now */
     mine->done_msg.deliver = bench_stream_done;
     hsr_loop_send(&stream->session->home->loop, &mine->done_msg);
 }

@@ -1,7 +1,10 @@
 /* A benchmark's source stream: the same few buffers of made-up bytes, hashed and sent again and
  * again, `depth` chunks ahead of what the target has acknowledged; see bench.h.
  *
- *   chunk: FREE -> READING (has bytes) -> READY (hashed) -> SENDING -> READING ... -> FREE */
+ *   chunk: FREE -> READING (has bytes) -> READY (hashed) -> SENDING (-> LINGERING) -> READING ...
+ *          -> FREE
+ *
+ * Zero-copy sends as in stream_source.c: at most half of the chunks linger, and nothing waits. */
 #include <errno.h>
 #include <string.h>
 
@@ -18,6 +21,8 @@ static void source_fill(struct hsr_stream *stream, struct hsr_chunk *chunk);
 static uint32_t source_claim(struct hsr_stream *stream, bool *ret_last);
 static bool source_send(struct hsr_stream *stream);
 static void source_sent(struct hsr_link *link, int rc);
+static void source_returned(struct hsr_link_loan *loan);
+static void source_again(struct hsr_chunk *chunk);
 static void source_count(struct hsr_stream *stream, uint64_t bytes);
 static void source_listen(struct hsr_stream *stream);
 static int source_take(struct hsr_stream *stream);
@@ -75,6 +80,7 @@ static int source_begin(struct hsr_stream *stream)
     hsr_require(stream->conn->in_start == stream->conn->in_end, HSR_E_PROTOCOL);
     stream->conn->link.sent = source_sent;
     stream->conn->link.received = hsr_stream_received;
+    hsr_link_zc_start(&stream->conn->link, stream->session->zero_copy);
     return 0;
 }
 
@@ -98,7 +104,7 @@ static void source_prepare(struct hsr_stream *stream)
     if (!(session->bench->ask.flags & HSR_BENCH_NO_VERIFY))
         chunk->frame.check = hsr_stream_check(chunk);
     mine->sent_bytes += chunk->size;
-    chunk->state = HSR_CHUNK_READY;
+    hsr_chunk_enter(chunk, HSR_CHUNK_READY);
     mine->next = chunk;
 }
 
@@ -109,8 +115,10 @@ static struct hsr_chunk *source_chunk(struct hsr_stream *stream)
     struct hsr_chunk *chunk;
 
     for (uint32_t i = 0; i < mine->held; i++)
-        if (stream->chunks[i].state == HSR_CHUNK_READING)
+        if (stream->chunks[i].state == HSR_CHUNK_READING) {
+            hsr_chunk_begin(&stream->chunks[i]);
             return &stream->chunks[i];
+        }
     if (mine->held == stream->chunk_count)
         return NULL;
     chunk = hsr_stream_chunk(stream);
@@ -119,7 +127,7 @@ static struct hsr_chunk *source_chunk(struct hsr_stream *stream)
     hsr_assert(chunk == &stream->chunks[mine->held]);
     mine->held++;
     source_fill(stream, chunk);
-    chunk->state = HSR_CHUNK_READING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_READING);
     return chunk;
 }
 
@@ -162,6 +170,7 @@ static bool source_send(struct hsr_stream *stream)
     struct hsr_conn *conn = stream->conn;
     struct hsr_chunk *chunk = mine->next;
     uint8_t *header;
+    size_t size;
 
     if (chunk == NULL || stream->flying != NULL || hsr_link_sending(&conn->link) ||
         conn->out_size > 0)
@@ -175,12 +184,18 @@ static bool source_send(struct hsr_stream *stream)
     header = chunk->buf->payload - HSR_FRAME_HEADER_SIZE;
     chunk->frame.seq = conn->seq_out++;
     hsr_frame_encode(&chunk->frame, header);
-    chunk->state = HSR_CHUNK_SENDING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_SENDING);
     mine->next = NULL;
     stream->flying = chunk;
     hsr_buf_lend(chunk->buf);
     hsr_meter_begin(&stream->meter, HSR_FLIGHT_WIRE);
-    hsr_link_send(&conn->link, header, HSR_FRAME_HEADER_SIZE + (size_t)chunk->size);
+    size = HSR_FRAME_HEADER_SIZE + (size_t)chunk->size;
+    if (hsr_link_zc_wanted(&conn->link, size) && stream->lingering < stream->chunk_count / 2) {
+        chunk->loan.returned = source_returned;
+        hsr_link_send_zc(&conn->link, &chunk->loan, header, size, chunk->buf->index);
+    } else {
+        hsr_link_send(&conn->link, header, size);
+    }
     return true;
 }
 
@@ -195,14 +210,41 @@ static void source_sent(struct hsr_link *link, int rc)
     if (chunk != NULL) {
         stream->flying = NULL;
         hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, rc == 0 ? chunk->size : 0);
-        hsr_buf_return(chunk->buf);
-        chunk->state = HSR_CHUNK_READING;
+        hsr_times_zc(stream->times, link);
+        if (chunk->loan.op.armed) {
+            hsr_chunk_enter(chunk, HSR_CHUNK_LINGERING);
+            stream->lingering++;
+        } else {
+            source_again(chunk);
+        }
         if (stream->session->bench->ask.flags & HSR_BENCH_NO_ACK)
             source_count(stream, chunk->size);
     } else {
         hsr_loop_wake(&conn->shard->loop, &conn->task); /* the end of the handshake was sent */
     }
     hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+/* The kernel needs the memory no more; as in stream_source.c. */
+static void source_returned(struct hsr_link_loan *loan)
+{
+    struct hsr_chunk *chunk = hsr_container_of(loan, struct hsr_chunk, loan);
+    struct hsr_stream *stream = chunk->stream;
+
+    hsr_times_zc(stream->times, loan->link);
+    if (chunk->state != HSR_CHUNK_LINGERING)
+        return;
+    stream->lingering--;
+    source_again(chunk);
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+}
+
+/* It is ours, with the same bytes. */
+static void source_again(struct hsr_chunk *chunk)
+{
+    hsr_buf_return(chunk->buf);
+    hsr_chunk_end(chunk);
+    chunk->state = HSR_CHUNK_READING;
 }
 
 /* For progress: what has arrived, or at least was sent. */

@@ -132,7 +132,9 @@ static bool target_place(struct hsr_stream *stream)
         chunk = hsr_stream_chunk(stream);
         if (chunk == NULL)
             return false;
-        chunk->state = HSR_CHUNK_RECEIVING;
+        hsr_chunk_enter(chunk, HSR_CHUNK_RECEIVING);
+    } else {
+        hsr_chunk_begin(chunk);
     }
     chunk->frame = stream->next;
     chunk->size = stream->next.size;
@@ -156,6 +158,7 @@ static int target_arrived(struct hsr_stream *stream)
     if (!(bench->ask.flags & HSR_BENCH_NO_VERIFY))
         sum = hsr_stream_check(chunk);
     hsr_require(hsr_digest_same(sum, chunk->frame.check), HSR_E_CHECK);
+    hsr_chunk_end(chunk);
     before = atomic_fetch_add_explicit(&bench->taken, chunk->size, memory_order_relaxed);
     hsr_require(before + chunk->size <= bench->ask.bytes, HSR_E_LIMIT);
     mine->bytes += chunk->size;

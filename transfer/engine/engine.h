@@ -33,6 +33,7 @@ struct hsr_plan_request {
     uint32_t streams; /* streams of one session; 0: default */
     uint32_t sessions; /* sessions at once (server; a client has 1); 0: default */
     bool server;
+    bool measured; /* sessions may be: a server that allows benchmarks, a client that runs them */
 };
 
 struct hsr_plan {
@@ -120,6 +121,8 @@ struct hsr_bench_report {
     struct hsr_bench_result theirs; /* client: the server's */
 };
 
+struct hsr_measures;
+
 struct hsr_event {
     enum hsr_event_kind kind;
     uint64_t session; /* number, unique in this process */
@@ -138,6 +141,7 @@ struct hsr_event {
     const uint8_t *digest; /* DIGEST */
     bool bench; /* OPENED, CLOSED: of a benchmark */
     const struct hsr_bench_report *report; /* CLOSED in peace, of a benchmark; else NULL */
+    const struct hsr_measures *measures; /* CLOSED, of a measured session; else NULL */
 };
 
 /* ---- the engine ---- */

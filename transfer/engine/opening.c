@@ -46,6 +46,8 @@ static bool opening_agreed(const struct hsr_open *open, uint64_t features)
         needed |= HSR_FEATURE_DELTA;
     if (open->digest == HSR_DIGEST_BLAKE3)
         needed |= HSR_FEATURE_BLAKE3;
+    if (open->options & HSR_OPT_MEASURE)
+        needed |= HSR_FEATURE_BENCH;
     if (open->options & (HSR_OPT_AHEAD_ON | HSR_OPT_AHEAD_OFF))
         needed |= HSR_FEATURE_AHEAD;
     return (features & needed) == needed;
@@ -319,6 +321,8 @@ static int opening_greeted(struct hsr_session *session, struct hsr_span payload)
         return opening_send_list(session);
     hsr_require(!(session->options & HSR_OPT_INPLACE) || (ack.features & HSR_FEATURE_DELTA),
                 HSR_E_DENIED);
+    if (!(ack.features & HSR_FEATURE_BENCH))
+        session->options &= ~HSR_OPT_MEASURE; /* half of it then: ours */
     opening_delta(session, ack.features);
     return opening_send_open(session);
 }

@@ -46,7 +46,7 @@ void hsr_patcher_step(struct hsr_stream *stream)
             patcher = patcher_get(stream, hsr_match_seam_size(&chunk->work->base->plan));
             if (patcher == NULL) { /* no room: as it is */
                 chunk->work->literal += chunk->size;
-                chunk->state = HSR_CHUNK_READY;
+                hsr_chunk_enter(chunk, HSR_CHUNK_READY);
                 continue;
             }
             patcher_begin(stream, chunk, ahead);
@@ -156,7 +156,7 @@ static bool patcher_slice(struct hsr_patcher *patcher)
             return false;
         if (HSR_PATCH_HEAD_SIZE + hsr_match_payload_size(match) >= chunk->size) {
             chunk->work->literal += chunk->size; /* nothing is saved: DATA */
-            chunk->state = HSR_CHUNK_READY;
+            hsr_chunk_enter(chunk, HSR_CHUNK_READY);
             return true;
         }
         hsr_patch_gather_init(&patcher->gather, patcher->items, match->item_count,
@@ -192,5 +192,5 @@ static void patcher_end(struct hsr_patcher *patcher)
     hsr_patch_frame_seal(payload - chunk->head, chunk->frame.size);
     chunk->work->literal += match->literal_size;
     chunk->work->copied += chunk->size - match->literal_size;
-    chunk->state = HSR_CHUNK_READY;
+    hsr_chunk_enter(chunk, HSR_CHUNK_READY);
 }

@@ -159,6 +159,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
                                    HSR_PACK_MEMBERS_MAX * (sizeof(struct hsr_source_member) +
                                                            sizeof(struct hsr_pack_member)));
 
+    if (request->measured)
+        stream += hsr_measure_stream_bytes();
     /* a connection: one buffer in, two out; and it is a stream's, or lists, or controls a session
      */
     plan->connection_bytes = sizeof(struct hsr_conn) + 3 * (uint64_t)HSR_CONN_BUFFER_SIZE +

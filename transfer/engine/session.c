@@ -82,6 +82,8 @@ int hsr_session_start(struct hsr_session *session)
                                .role = session->role,
                                .bench = session->bench != NULL };
 
+    if (rc == 0)
+        rc = hsr_measure_begin(session);
     if (rc < 0)
         return rc;
     session->state = HSR_SESSION_MOVING;
@@ -204,6 +206,7 @@ void hsr_session_stream_ready(struct hsr_session *session, struct hsr_stream *st
     stream->ready = true;
     session_congestion(session, stream);
     hsr_limit_lane(session, stream->shard);
+    hsr_measure_lane(session, stream->shard);
     hsr_session_wake(session);
 }
 
@@ -235,6 +238,7 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
     session->streams_open--;
     session->streams[stream->index] = NULL;
     hsr_limit_gone(session, stream);
+    hsr_measure_gone(session, stream);
     hsr_stream_free(stream);
     if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session) &&
         !hsr_bench_ended(session))
@@ -393,6 +397,7 @@ static void session_free(struct hsr_session *session)
     struct hsr_engine *engine = session->engine;
 
     hsr_bench_destroy(session);
+    hsr_measure_destroy(session);
     hsr_readers_destroy(session);
     hsr_sums_destroy(session);
     if (session->source != NULL)
@@ -436,6 +441,7 @@ static void session_say_closed(struct hsr_session *session)
     if (event.code == 0 && (session->failed > 0 || session->totals.failed > 0))
         event.code = HSR_E_PARTIAL;
     hsr_limit_close(session);
+    event.measures = hsr_measure_end(session);
     event.progress = hsr_session_progress(session);
     hsr_engine_event(session->engine, &event);
 }
@@ -452,6 +458,8 @@ static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *
         return session_heard_note(session, payload);
     case HSR_FRAME_STAGES:
         return hsr_limit_heard(session, payload);
+    case HSR_FRAME_MEASURED:
+        return hsr_measure_heard(session, payload);
     case HSR_FRAME_AHEAD:
         hsr_require(session->source != NULL && session->client &&
                         (session->features & HSR_FEATURE_AHEAD),

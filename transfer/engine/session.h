@@ -12,6 +12,7 @@
 #include "transfer/engine/conn.h"
 #include "transfer/engine/crew.h"
 #include "transfer/engine/limit.h"
+#include "transfer/engine/measure.h"
 #include "transfer/engine/shard.h"
 #include "transfer/net/zerocopy.h"
 #include "transfer/proto/message.h"
@@ -98,6 +99,7 @@ struct hsr_session {
     struct hsr_sums *sums; /* or digests alone */
     struct hsr_readers *readers; /* who compute digests, once the first is needed; or NULL */
     struct hsr_bench *bench;
+    struct hsr_measure *measure; /* NULL: not measured */
     struct hsr_session_counts counts;
     struct hsr_limit limit;
     struct hsr_progress progress;

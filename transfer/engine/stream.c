@@ -23,6 +23,18 @@ static int stream_joined(struct hsr_stream *stream, struct hsr_span payload);
 static void stream_put_join_ack(struct hsr_stream *stream);
 static void stream_begin(struct hsr_stream *stream);
 static void stream_conn_closed(struct hsr_conn *conn);
+static uint64_t chunk_stamp(struct hsr_chunk *chunk, enum hsr_time spent);
+
+/* Of smaller chunks one in eight is timed: the looks at the clock, some 200 ns for each, would be
+ * a visible part of what they measure. */
+#define TIMES_ALL_MIN (64u * 1024)
+#define TIMES_EACH 8u
+
+_Static_assert((int)HSR_TIME_CHUNK == (int)HSR_CHUNK_STATE_COUNT &&
+                   (int)HSR_TIME_IDLE == (int)HSR_CHUNK_FREE &&
+                   (int)HSR_TIME_SENDING == (int)HSR_CHUNK_SENDING &&
+                   (int)HSR_TIME_WRITING == (int)HSR_CHUNK_WRITING,
+               "a state's number is that of its time");
 
 static const struct hsr_stream_part *stream_part(const struct hsr_session *session)
 {
@@ -62,6 +74,7 @@ struct hsr_stream *hsr_stream_create(struct hsr_session *session, uint32_t index
         hsr_stream_free(stream);
         return NULL;
     }
+    stream->times = hsr_measure_times(session, index);
     for (uint32_t i = 0; i < stream->chunk_count; i++) {
         stream->chunks[i].stream = stream;
         hsr_list_init(&stream->chunks[i].node);
@@ -173,7 +186,68 @@ void hsr_stream_chunk_free(struct hsr_chunk *chunk)
     hsr_list_remove(&chunk->node);
     hsr_buf_give(&chunk->stream->shard->pool, chunk->buf);
     chunk->buf = NULL;
-    chunk->state = HSR_CHUNK_FREE;
+    hsr_chunk_enter(chunk, HSR_CHUNK_FREE);
+}
+
+void hsr_chunk_enter(struct hsr_chunk *chunk, enum hsr_chunk_state state)
+{
+    if (chunk->state == HSR_CHUNK_FREE && state != HSR_CHUNK_FREE)
+        hsr_chunk_begin(chunk);
+    else if (state == HSR_CHUNK_FREE && chunk->state != HSR_CHUNK_FREE)
+        hsr_chunk_end(chunk);
+    else if (chunk->timed)
+        (void)chunk_stamp(chunk, (enum hsr_time)chunk->state);
+    chunk->state = (uint8_t)state;
+}
+
+void hsr_chunk_begin(struct hsr_chunk *chunk)
+{
+    struct hsr_stream *stream = chunk->stream;
+    uint32_t each = stream->session->chunk < TIMES_ALL_MIN ? TIMES_EACH : 1;
+
+    chunk->timed = stream->times != NULL && stream->times_round++ % each == 0;
+    if (!chunk->timed)
+        return;
+    if (chunk->since_ns > 0) /* it had ended, and that was timed */
+        chunk->begun_ns = chunk_stamp(chunk, HSR_TIME_IDLE);
+    else
+        chunk->begun_ns = chunk->since_ns = hsr_loop_clock(&stream->shard->loop);
+}
+
+/* A begin that is not timed may follow: then nobody knows how long it was idle. */
+void hsr_chunk_end(struct hsr_chunk *chunk)
+{
+    if (chunk->timed)
+        hsr_times_add(chunk->stream->times, HSR_TIME_CHUNK,
+                      chunk_stamp(chunk, (enum hsr_time)chunk->state) - chunk->begun_ns);
+    else
+        chunk->since_ns = 0;
+    chunk->timed = false;
+}
+
+void hsr_chunk_op_begin(struct hsr_chunk *chunk)
+{
+    if (chunk->timed)
+        chunk->op_ns = hsr_loop_clock(&chunk->stream->shard->loop);
+}
+
+void hsr_chunk_op_end(struct hsr_chunk *chunk, enum hsr_time time, uint64_t call_ns)
+{
+    if (!chunk->timed)
+        return;
+    if (call_ns == 0)
+        call_ns = hsr_loop_clock(&chunk->stream->shard->loop) - chunk->op_ns;
+    hsr_times_add(chunk->stream->times, time, call_ns);
+}
+
+/* The time since the last stamp was @spent; returns now. */
+static uint64_t chunk_stamp(struct hsr_chunk *chunk, enum hsr_time spent)
+{
+    uint64_t now_ns = hsr_loop_clock(&chunk->stream->shard->loop);
+
+    hsr_times_add(chunk->stream->times, spent, now_ns - chunk->since_ns);
+    chunk->since_ns = now_ns;
+    return now_ns;
 }
 
 struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run)
@@ -398,7 +472,7 @@ static void stream_conn_closed(struct hsr_conn *conn)
     if (stream->flying != NULL) { /* the link has let go of its buffer */
         hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, 0);
         hsr_buf_return(stream->flying->buf);
-        stream->flying->state = HSR_CHUNK_READY;
+        hsr_chunk_enter(stream->flying, HSR_CHUNK_READY);
         stream->flying = NULL;
     }
     if (stream->lent) {

@@ -11,6 +11,7 @@
 #include "transfer/delta/match.h"
 #include "transfer/delta/patch.h"
 #include "transfer/engine/session.h"
+#include "transfer/engine/times.h"
 #include "transfer/engine/turn.h"
 #include "transfer/tree/dir.h"
 #include "transfer/tree/fileio.h"
@@ -143,7 +144,10 @@ struct hsr_chunk {
     uint32_t done; /* of which read or written so far */
     bool hashed; /* target: its payload was compared with its check */
     uint64_t offset;
-    uint64_t since_ns; /* when it entered its state */
+    /* times of a measured session */
+    bool timed; /* this time; not every small one is */
+    uint64_t begun_ns, since_ns; /* when it left FREE; when it entered its state */
+    uint64_t op_ns; /* when its read or write was begun */
     struct hsr_frame frame;
     struct hsr_work *work; /* source */
     struct hsr_intake *intake; /* target */
@@ -228,6 +232,9 @@ struct hsr_stream {
     struct hsr_frame next; /* that header */
     struct iovec iov[2];
     struct hsr_bench_stream *bench; /* of a benchmark; owned */
+    struct hsr_times *times; /* the session's; NULL: it is not measured */
+    uint32_t times_round; /* chunks begun, for `timed` */
+    uint64_t receive_ns; /* when the receive in flight was begun; 0: it is not timed */
     struct hsr_meter meter; /* what it waits for, for "what limits it" */
 };
 
@@ -270,6 +277,19 @@ void hsr_stream_received(struct hsr_link *link, int64_t received); /* the link's
 /** A free chunk with a buffer (state FREE, buf set), or NULL: woken when there is one. */
 struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream);
 void hsr_stream_chunk_free(struct hsr_chunk *chunk);
+
+/** The only way to another state: a measured session counts how long the last one took. */
+void hsr_chunk_enter(struct hsr_chunk *chunk, enum hsr_chunk_state state);
+
+/** For chunks that keep their buffer: the time since the last of these calls was idle, and it sets
+ * out anew; it has arrived. */
+void hsr_chunk_begin(struct hsr_chunk *chunk);
+void hsr_chunk_end(struct hsr_chunk *chunk);
+
+/** A read or write of it is submitted, or a plain one begins; and is over: one of @time. @call_ns:
+ * what a plain call took, if that is known; else 0. */
+void hsr_chunk_op_begin(struct hsr_chunk *chunk);
+void hsr_chunk_op_end(struct hsr_chunk *chunk, enum hsr_time time, uint64_t call_ns);
 
 /** Take the chunk's payload, which lies at frame.offset, into @run, which ends there: the check of
  * the payload. Its time is counted. */

@@ -263,7 +263,7 @@ static void patch_made(struct hsr_chunk *chunk)
     struct hsr_window *window = chunk->intake->window;
 
     chunk->phase = PATCH_MADE;
-    chunk->state = HSR_CHUNK_WAITING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_WAITING);
     if (window == NULL)
         return;
     if (chunk->intake->rc == 0)
@@ -342,7 +342,7 @@ static bool patch_read(struct hsr_chunk *chunk, uint8_t *buf, uint32_t size, uin
         res = hsr_loop_call(loop, &chunk->op);
         if (!chunk->intake->basis_call && (res == -EAGAIN || res == -EOPNOTSUPP)) {
             patch_read_prepare(chunk);
-            chunk->state = HSR_CHUNK_MAKING;
+            hsr_chunk_enter(chunk, HSR_CHUNK_MAKING);
             hsr_meter_disk_begin(&stream->meter, &chunk->op);
             hsr_loop_submit(loop, &chunk->op);
             return false;
@@ -397,6 +397,6 @@ static void patch_read_done(struct hsr_op *op, int64_t res, unsigned flags)
         hsr_loop_submit(&stream->shard->loop, &chunk->op);
         return;
     }
-    chunk->state = HSR_CHUNK_WAITING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_WAITING);
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }

@@ -196,7 +196,7 @@ static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct
     chunk->work = work;
     chunk->offset = work->next;
     chunk->size = (uint32_t)HSR_MIN((uint64_t)stream->session->chunk, work->end - work->next);
-    chunk->state = HSR_CHUNK_READING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_READING);
     chunk->frame = (struct hsr_frame){ .kind = HSR_FRAME_DATA,
                                        .page = work->page,
                                        .index = work->index,
@@ -221,6 +221,7 @@ static void source_read_submit(struct hsr_chunk *chunk)
     hsr_assert(chunk->done + chunk->op.size <= chunk->buf->size);
     hsr_buf_lend(chunk->buf);
     hsr_meter_disk_begin(&chunk->stream->meter, &chunk->op);
+    hsr_chunk_op_begin(chunk);
     hsr_loop_submit(&chunk->stream->shard->loop, &chunk->op);
 }
 
@@ -235,6 +236,7 @@ static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags)
         return;
     hsr_assert(chunk->state == HSR_CHUNK_READING);
     hsr_meter_disk_end(&stream->meter, op, res);
+    hsr_chunk_op_end(chunk, HSR_TIME_READ, op->call ? op->call_ns : 0);
     hsr_buf_return(chunk->buf);
     hsr_session_moved(stream->session, op, res);
     rc = hsr_fileio_result(&stream->shard->loop, op, &work->io, res, chunk->size, &chunk->done);
@@ -267,7 +269,7 @@ static void source_hash(struct hsr_chunk *chunk)
 {
     hsr_assert(chunk->done == chunk->size);
     chunk->frame.check = hsr_stream_digest(chunk, &chunk->work->run);
-    chunk->state = chunk->work->base != NULL ? HSR_CHUNK_MATCHING : HSR_CHUNK_READY;
+    hsr_chunk_enter(chunk, chunk->work->base != NULL ? HSR_CHUNK_MATCHING : HSR_CHUNK_READY);
 }
 
 /* The range failed: nothing of it leaves any more. If something has left, the first chunk taken
@@ -294,7 +296,7 @@ static void source_cut(struct hsr_chunk *chunk)
     chunk->frame.region = 0;
     chunk->frame.flags = HSR_FRAME_RANGE_END;
     chunk->frame.check = (struct hsr_digest_sum){ 0 };
-    chunk->state = HSR_CHUNK_READY;
+    hsr_chunk_enter(chunk, HSR_CHUNK_READY);
 }
 
 /* Fill a pack, a slice at a time. Returns true when the pack is complete and more may be started.
@@ -310,7 +312,7 @@ static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
         if (chunk == NULL)
             return false;
         chunk->work = work;
-        chunk->state = HSR_CHUNK_READING;
+        hsr_chunk_enter(chunk, HSR_CHUNK_READING);
         chunk->size =
             (uint32_t)hsr_pack_table_size(work->member_count, stream->session->digest_size);
         chunk->done = 0; /* members so far */
@@ -393,7 +395,7 @@ static void source_pack_end(struct hsr_chunk *chunk)
     chunk->frame = (struct hsr_frame){ .kind = HSR_FRAME_PACK,
                                        .size = chunk->size,
                                        .check.low = hsr_hash64(chunk->buf->payload, table_size) };
-    chunk->state = HSR_CHUNK_READY;
+    hsr_chunk_enter(chunk, HSR_CHUNK_READY);
 }
 
 /* One send at a time, oldest chunk first, when --bwlimit allows. */
@@ -423,7 +425,7 @@ static void source_send(struct hsr_stream *stream)
     header = chunk->buf->payload - chunk->head - HSR_FRAME_HEADER_SIZE;
     chunk->frame.seq = conn->seq_out++;
     hsr_frame_encode(&chunk->frame, header);
-    chunk->state = HSR_CHUNK_SENDING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_SENDING);
     stream->flying = chunk;
     if (chunk->work->kind == HSR_WORK_RANGE)
         chunk->work->bytes += chunk->size;
@@ -447,6 +449,7 @@ static void source_sent(struct hsr_link *link, int rc)
         hsr_stream_fail(stream, rc);
     if (chunk != NULL) {
         stream->flying = NULL;
+        hsr_times_zc(stream->times, link);
         hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, rc == 0 ? chunk->frame.size : 0);
         if (rc == 0)
             atomic_fetch_add_explicit(&stream->session->counts.bytes,
@@ -456,7 +459,7 @@ static void source_sent(struct hsr_link *link, int rc)
         source_work_leave(chunk->work);
         if (chunk->loan.op.armed) {
             hsr_list_remove(&chunk->node);
-            chunk->state = HSR_CHUNK_LINGERING;
+            hsr_chunk_enter(chunk, HSR_CHUNK_LINGERING);
             chunk->work = NULL;
             stream->lingering++;
         } else {
@@ -476,6 +479,7 @@ static void source_returned(struct hsr_link_loan *loan)
     struct hsr_chunk *chunk = hsr_container_of(loan, struct hsr_chunk, loan);
     struct hsr_stream *stream = chunk->stream;
 
+    hsr_times_zc(stream->times, loan->link);
     if (chunk->state != HSR_CHUNK_LINGERING)
         return;
     stream->lingering--;

@@ -183,7 +183,7 @@ static bool target_begin_frame(struct hsr_stream *stream)
     chunk = hsr_stream_chunk(stream);
     if (chunk == NULL)
         return false;
-    chunk->state = HSR_CHUNK_RECEIVING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_RECEIVING);
     chunk->frame = stream->next;
     chunk->size = stream->next.size;
     chunk->offset = stream->next.offset;
@@ -227,9 +227,12 @@ void hsr_stream_receive(struct hsr_stream *stream)
         stream->has_arrived = true;
         return;
     }
+    stream->receive_ns = 0;
     if (chunk != NULL) {
         hsr_buf_lend(chunk->buf);
         hsr_meter_begin(&stream->meter, HSR_FLIGHT_WIRE);
+        if (chunk->timed)
+            stream->receive_ns = hsr_loop_clock(&stream->shard->loop);
     }
     stream->lent = chunk != NULL;
     hsr_link_receive(&conn->link, stream->iov, count);
@@ -240,6 +243,9 @@ void hsr_stream_received(struct hsr_link *link, int64_t received)
     struct hsr_conn *conn = hsr_container_of(link, struct hsr_conn, link);
     struct hsr_stream *stream = conn->stream;
 
+    if (stream->receive_ns > 0)
+        hsr_times_add(stream->times, HSR_TIME_RECEIVE,
+                      hsr_loop_clock(&stream->shard->loop) - stream->receive_ns);
     if (stream->lent) {
         hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, received > 0 ? (uint64_t)received : 0);
         hsr_buf_return(stream->receiving->buf);
@@ -292,7 +298,7 @@ static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk)
     if (frame->flags & HSR_FRAME_RANGE_END)
         intake->ended = true;
     atomic_fetch_add_explicit(&stream->session->counts.bytes, chunk->size, memory_order_relaxed);
-    chunk->state = HSR_CHUNK_WAITING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_WAITING);
     hsr_list_push_tail(&stream->waiting, &chunk->node);
     hsr_loop_wake(&stream->shard->loop, &stream->task);
     return 0;
@@ -357,7 +363,7 @@ static int target_pack(struct hsr_stream *stream, struct hsr_chunk *chunk)
     intake->ended = true;
     intake->busy = 1;
     chunk->intake = intake;
-    chunk->state = HSR_CHUNK_WAITING;
+    hsr_chunk_enter(chunk, HSR_CHUNK_WAITING);
     hsr_list_push_tail(&stream->waiting, &chunk->node);
     target_intake_send(intake);
     return 0;
@@ -456,7 +462,10 @@ static void target_write_waiting(struct hsr_stream *stream)
             continue;
         if (intake->pack) {
             uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
-            bool made = target_make(stream, chunk);
+            bool made;
+
+            hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
+            made = target_make(stream, chunk);
 
             hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_TIME,
                           hsr_loop_clock(&stream->shard->loop) - start_ns);
@@ -478,7 +487,7 @@ static void target_write_waiting(struct hsr_stream *stream)
                 return;
         } else {
             hsr_list_remove(&chunk->node);
-            chunk->state = HSR_CHUNK_WRITING;
+            hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
             target_write(chunk);
         }
     }
@@ -503,9 +512,10 @@ static bool target_write_now(struct hsr_chunk *chunk)
 
     if (!hsr_turn_take(intake->turn, &intake->waiter, chunk->offset + chunk->size))
         return true;
+    hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
     while (chunk->done < chunk->size && intake->rc == 0) {
         uint32_t size = chunk->size - chunk->done;
-        uint64_t start_ns;
+        uint64_t start_ns, call_ns;
         struct hsr_op op;
         int64_t res;
 
@@ -519,7 +529,9 @@ static bool target_write_now(struct hsr_chunk *chunk)
                               .offset = chunk->offset + chunk->done,
                               .buf_index = -1 };
         res = hsr_loop_call(&stream->shard->loop, &op);
-        hsr_meter_disk_call(&stream->meter, hsr_loop_clock(&stream->shard->loop) - start_ns, res);
+        call_ns = hsr_loop_clock(&stream->shard->loop) - start_ns;
+        hsr_meter_disk_call(&stream->meter, call_ns, res);
+        hsr_chunk_op_end(chunk, HSR_TIME_WRITE, call_ns);
         if (res > 0)
             chunk->done += (uint32_t)res;
         else if (res != -EINTR && res != -EAGAIN)
@@ -612,6 +624,7 @@ static void target_write(struct hsr_chunk *chunk)
     hsr_fileio_prepare(&intake->io, &chunk->op, chunk->offset, chunk->done + size, chunk->done);
     hsr_buf_lend(chunk->buf);
     hsr_meter_disk_begin(&chunk->stream->meter, &chunk->op);
+    hsr_chunk_op_begin(chunk);
     hsr_loop_submit(&chunk->stream->shard->loop, &chunk->op);
 }
 
@@ -678,6 +691,7 @@ static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags)
         return;
     hsr_assert(chunk->state == HSR_CHUNK_WRITING);
     hsr_meter_disk_end(&chunk->stream->meter, op, res);
+    hsr_chunk_op_end(chunk, HSR_TIME_WRITE, op->call ? op->call_ns : 0);
     hsr_buf_return(chunk->buf);
     hsr_session_moved(chunk->stream->session, op, res);
     rc = hsr_fileio_result(&chunk->stream->shard->loop, op, &intake->io, res, chunk->size,

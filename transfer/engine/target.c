@@ -516,6 +516,8 @@ static void target_finish(struct hsr_target *target)
     }
     if (session->options & HSR_OPT_DRY_RUN)
         done.durability = 0; /* nothing was written, nothing is promised */
+    if (!hsr_measure_tell(session))
+        return;
     done.code = session->totals.failed > 0 ? HSR_E_PARTIAL : 0;
     session->done_durability = done.durability;
     hsr_limit_tell(session);

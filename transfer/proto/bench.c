@@ -136,26 +136,10 @@ int hsr_bench_ack_decode(struct hsr_span payload, struct hsr_bench_ack *ret_ack)
     return rc;
 }
 
-/* Quantiles rise; of nothing there are none. A mean is nowhere else than between the ends. */
-static int latency_check(const struct hsr_latency *latency)
-{
-    const uint64_t rising[] = { latency->least, latency->p50,  latency->p90,
-                                latency->p99,   latency->p999, latency->greatest };
-
-    hsr_require(latency->count > 0 || (latency->greatest == 0 && latency->mean == 0),
-                HSR_E_PROTOCOL);
-    for (size_t i = 1; i < HSR_ARRAY_COUNT(rising); i++)
-        hsr_require(rising[i - 1] <= rising[i], HSR_E_PROTOCOL);
-    hsr_require(latency->least <= latency->mean && latency->mean <= latency->greatest,
-                HSR_E_PROTOCOL);
-    return 0;
-}
-
 int hsr_bench_result_encode(const struct hsr_bench_result *result, void *out, size_t size)
 {
     struct hsr_writer w = hsr_writer_init(out, size);
-    const struct hsr_latency *latency = &result->latency;
-    int rc = latency_check(latency);
+    int rc = hsr_latency_check(&result->latency);
 
     if (rc < 0)
         return rc;
@@ -163,14 +147,7 @@ int hsr_bench_result_encode(const struct hsr_bench_result *result, void *out, si
     hsr_put_u64(&w, result->chunks);
     hsr_put_u64(&w, result->elapsed_ns);
     hsr_put_u64(&w, result->cpu_ns);
-    hsr_put_u64(&w, latency->count);
-    hsr_put_u64(&w, latency->least);
-    hsr_put_u64(&w, latency->mean);
-    hsr_put_u64(&w, latency->p50);
-    hsr_put_u64(&w, latency->p90);
-    hsr_put_u64(&w, latency->p99);
-    hsr_put_u64(&w, latency->p999);
-    hsr_put_u64(&w, latency->greatest);
+    hsr_latency_put(&w, &result->latency);
     return wire_size(&w);
 }
 
@@ -178,39 +155,17 @@ int hsr_bench_result_decode(struct hsr_span payload, struct hsr_bench_result *re
 {
     struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
     struct hsr_bench_result result = { 0 };
-    struct hsr_latency *latency = &result.latency;
     int rc;
 
     result.bytes = hsr_get_u64(&r);
     result.chunks = hsr_get_u64(&r);
     result.elapsed_ns = hsr_get_u64(&r);
     result.cpu_ns = hsr_get_u64(&r);
-    latency->count = hsr_get_u64(&r);
-    latency->least = hsr_get_u64(&r);
-    latency->mean = hsr_get_u64(&r);
-    latency->p50 = hsr_get_u64(&r);
-    latency->p90 = hsr_get_u64(&r);
-    latency->p99 = hsr_get_u64(&r);
-    latency->p999 = hsr_get_u64(&r);
-    latency->greatest = hsr_get_u64(&r);
+    hsr_latency_get(&r, &result.latency);
     rc = wire_end(&r);
     if (rc == 0)
-        rc = latency_check(latency);
+        rc = hsr_latency_check(&result.latency);
     if (rc == 0)
         *ret_result = result;
     return rc;
-}
-
-struct hsr_latency hsr_latency_of(const struct hsr_histogram *histogram)
-{
-    return (struct hsr_latency){
-        .count = histogram->count,
-        .least = histogram->least,
-        .mean = hsr_histogram_mean(histogram),
-        .p50 = hsr_histogram_quantile(histogram, 500000),
-        .p90 = hsr_histogram_quantile(histogram, 900000),
-        .p99 = hsr_histogram_quantile(histogram, 990000),
-        .p999 = hsr_histogram_quantile(histogram, 999000),
-        .greatest = histogram->greatest,
-    };
 }

@@ -3,7 +3,7 @@
 #ifndef HSR_PROTO_BENCH_H
 #define HSR_PROTO_BENCH_H
 
-#include "base/histogram.h"
+#include "transfer/proto/measured.h"
 #include "transfer/proto/message.h"
 
 #define HSR_BENCH_NO_VERIFY (1u << 0) /* checks of DATA are zero and are not compared */
@@ -35,11 +35,6 @@ struct hsr_bench_ack {
     uint64_t bytes;
 };
 
-/** What a histogram says, in nanoseconds; all zero when nothing was counted. */
-struct hsr_latency {
-    uint64_t count, least, mean, p50, p90, p99, p999, greatest;
-};
-
 /** BENCH_RESULT: what the server measured. */
 struct hsr_bench_result {
     uint64_t bytes;
@@ -55,8 +50,5 @@ int hsr_bench_ack_encode(const struct hsr_bench_ack *ack, void *out, size_t size
 int hsr_bench_ack_decode(struct hsr_span payload, struct hsr_bench_ack *ret_ack);
 int hsr_bench_result_encode(const struct hsr_bench_result *result, void *out, size_t size);
 int hsr_bench_result_decode(struct hsr_span payload, struct hsr_bench_result *ret_result);
-
-/** The figures of @histogram. */
-struct hsr_latency hsr_latency_of(const struct hsr_histogram *histogram);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "transfer/proto/delta.h"
+#include "transfer/proto/measured.h"
 #include "transfer/proto/message.h"
 
 #define HEADER_CHECKED_SIZE 48u /* bytes that the header's own check covers: all before it */
@@ -88,6 +89,7 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_BENCH_ACK] = { "BENCH_ACK", BENCH_ACK_SIZE_MAX, 0 },
     [HSR_FRAME_BENCH_DATA_ACK] = { "BENCH_DATA_ACK", 0, USES_OFFSET | USES_END },
     [HSR_FRAME_BENCH_RESULT] = { "BENCH_RESULT", BENCH_RESULT_SIZE_MAX, 0 },
+    [HSR_FRAME_MEASURED] = { "MEASURED", HSR_MEASURED_SIZE_MAX, 0 },
     [HSR_FRAME_STAGES] = { "STAGES", STAGES_SIZE, 0 },
     [HSR_FRAME_AHEAD] = { "AHEAD", HSR_AHEAD_SIZE, 0 },
     [HSR_FRAME_SIG] = { "SIG", HSR_CONTROL_PAYLOAD_MAX, USES_PAGE | USES_INDEX | USES_OFFSET },

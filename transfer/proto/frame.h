@@ -80,6 +80,7 @@ enum hsr_frame_kind {
     HSR_FRAME_PATCH, /* source -> target, on a stream: like DATA, made from that version */
     HSR_FRAME_DIGEST, /* source -> target: of an entry that was wanted for its digest alone */
     HSR_FRAME_AHEAD, /* server: what signatures before their turn came to */
+    HSR_FRAME_MEASURED, /* server: what it saw of a measured session; before DONE, BENCH_RESULT */
     HSR_FRAME_KIND_COUNT
 };
 

@@ -134,6 +134,8 @@ static int open_check(const struct hsr_open *open)
                     ((open->options & HSR_OPT_DRY_RUN) && (open->options & HSR_OPT_CHECKSUM) &&
                      !(open->options & HSR_OPT_DISCARD) && open->role == HSR_ROLE_SOURCE),
                 HSR_E_PROTOCOL);
+    hsr_require(!(open->options & HSR_OPT_MEASURE) || open->role == HSR_ROLE_SOURCE,
+                HSR_E_PROTOCOL);
     hsr_require(!(open->options & HSR_OPT_AHEAD_OFF) || !(open->options & HSR_OPT_AHEAD_ON),
                 HSR_E_PROTOCOL);
     hsr_require(open->block_log == 0 || (open->options & HSR_OPT_DELTA), HSR_E_PROTOCOL);

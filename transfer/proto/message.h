@@ -61,7 +61,9 @@ enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
 #define HSR_OPT_VERIFY (1u << 16)
 #define HSR_OPT_AHEAD_OFF (1u << 17) /* no signatures before their turn */
 #define HSR_OPT_AHEAD_ON (1u << 18) /* as long as there are gaps, even where it does not pay */
-#define HSR_OPTS_ALL ((1u << 19) - 1)
+/* A push: the target says what it measured (MEASURED). With feature BENCH. */
+#define HSR_OPT_MEASURE (1u << 19)
+#define HSR_OPTS_ALL ((1u << 20) - 1)
 
 enum hsr_durability {
     HSR_DURABILITY_RECEIVED = 1,
