@@ -169,8 +169,6 @@ static bool source_send(struct hsr_stream *stream)
     struct hsr_bench_stream *mine = stream->bench;
     struct hsr_conn *conn = stream->conn;
     struct hsr_chunk *chunk = mine->next;
-    uint8_t *header;
-    size_t size;
 
     if (chunk == NULL || stream->flying != NULL || hsr_link_sending(&conn->link) ||
         conn->out_size > 0)
@@ -181,21 +179,8 @@ static bool source_send(struct hsr_stream *stream)
         mine->sent_ns[mine->sent_chunks % HSR_DEPTH_MAX] = hsr_loop_clock(&stream->shard->loop);
         mine->sent_chunks++;
     }
-    header = chunk->buf->payload - HSR_FRAME_HEADER_SIZE;
-    chunk->frame.seq = conn->seq_out++;
-    hsr_frame_encode(&chunk->frame, header);
-    hsr_chunk_enter(chunk, HSR_CHUNK_SENDING);
     mine->next = NULL;
-    stream->flying = chunk;
-    hsr_buf_lend(chunk->buf);
-    hsr_meter_begin(&stream->meter, HSR_FLIGHT_WIRE);
-    size = HSR_FRAME_HEADER_SIZE + (size_t)chunk->size;
-    if (hsr_link_zc_wanted(&conn->link, size) && stream->lingering < stream->chunk_count / 2) {
-        chunk->loan.returned = source_returned;
-        hsr_link_send_zc(&conn->link, &chunk->loan, header, size, chunk->buf->index);
-    } else {
-        hsr_link_send(&conn->link, header, size);
-    }
+    hsr_stream_send(chunk, source_returned);
     return true;
 }
 

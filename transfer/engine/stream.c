@@ -250,6 +250,28 @@ static uint64_t chunk_stamp(struct hsr_chunk *chunk, enum hsr_time spent)
     return now_ns;
 }
 
+void hsr_stream_send(struct hsr_chunk *chunk, void (*returned)(struct hsr_link_loan *loan))
+{
+    struct hsr_stream *stream = chunk->stream;
+    struct hsr_conn *conn = stream->conn;
+    uint8_t *header = chunk->buf->payload - chunk->head - HSR_FRAME_HEADER_SIZE;
+    size_t size = HSR_FRAME_HEADER_SIZE + (size_t)chunk->frame.size;
+
+    hsr_assert(stream->flying == NULL);
+    chunk->frame.seq = conn->seq_out++;
+    hsr_frame_encode(&chunk->frame, header);
+    hsr_chunk_enter(chunk, HSR_CHUNK_SENDING);
+    stream->flying = chunk;
+    hsr_buf_lend(chunk->buf);
+    hsr_meter_begin(&stream->meter, HSR_FLIGHT_WIRE);
+    if (hsr_link_zc_wanted(&conn->link, size) && stream->lingering < stream->chunk_count / 2) {
+        chunk->loan.returned = returned;
+        hsr_link_send_zc(&conn->link, &chunk->loan, header, size, chunk->buf->index);
+    } else {
+        hsr_link_send(&conn->link, header, size);
+    }
+}
+
 struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run)
 {
     struct hsr_stream *stream = chunk->stream;

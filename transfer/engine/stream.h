@@ -278,6 +278,11 @@ void hsr_stream_received(struct hsr_link *link, int64_t received); /* the link's
 struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream);
 void hsr_stream_chunk_free(struct hsr_chunk *chunk);
 
+/** Source: send it as `flying`, frame and payload; without a copy where that is on, and at most
+ * half of the chunks linger. Nothing else is being sent.
+ * @param returned  of its loan */
+void hsr_stream_send(struct hsr_chunk *chunk, void (*returned)(struct hsr_link_loan *loan));
+
 /** The only way to another state: a measured session counts how long the last one took. */
 void hsr_chunk_enter(struct hsr_chunk *chunk, enum hsr_chunk_state state);
 

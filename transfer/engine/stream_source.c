@@ -404,7 +404,6 @@ static void source_send(struct hsr_stream *stream)
     struct hsr_loop *loop = &stream->shard->loop;
     struct hsr_conn *conn = stream->conn;
     struct hsr_chunk *chunk;
-    uint8_t *header;
     size_t size;
 
     if (stream->flying != NULL || hsr_link_sending(&conn->link) || conn->out_size > 0 ||
@@ -422,21 +421,9 @@ static void source_send(struct hsr_stream *stream)
         return;
     }
     stream->pace_ns = 0;
-    header = chunk->buf->payload - chunk->head - HSR_FRAME_HEADER_SIZE;
-    chunk->frame.seq = conn->seq_out++;
-    hsr_frame_encode(&chunk->frame, header);
-    hsr_chunk_enter(chunk, HSR_CHUNK_SENDING);
-    stream->flying = chunk;
     if (chunk->work->kind == HSR_WORK_RANGE)
         chunk->work->bytes += chunk->size;
-    hsr_buf_lend(chunk->buf);
-    hsr_meter_begin(&stream->meter, HSR_FLIGHT_WIRE);
-    if (hsr_link_zc_wanted(&conn->link, size) && stream->lingering < stream->chunk_count / 2) {
-        chunk->loan.returned = source_returned;
-        hsr_link_send_zc(&conn->link, &chunk->loan, header, size, chunk->buf->index);
-    } else {
-        hsr_link_send(&conn->link, header, size);
-    }
+    hsr_stream_send(chunk, source_returned);
 }
 
 static void source_sent(struct hsr_link *link, int rc)
