@@ -280,59 +280,6 @@ unsigned hsr_blake3_pieces(const struct hsr_blake3_mode *mode, const uint8_t *by
     return pieces;
 }
 
-/* Hashes of inputs of a power of two of bytes, 64 to 64 KiB: like leaves, but each is an input of
- * its own, with its own counters and its own root. */
-static void blocks_hash(const struct hsr_blake3_mode *mode, const uint8_t *bytes, size_t size,
-                        size_t count, struct hsr_blake3_value *out)
-{
-    struct hsr_blake3_value values[BATCH_CHUNKS];
-    size_t chunk = HSR_MIN(size, HSR_BLAKE3_CHUNK_SIZE), chunks = size / chunk;
-
-    while (count > 0) {
-        size_t part = HSR_MIN(count, BATCH_CHUNKS / chunks);
-        struct hsr_blake3_batch batch = { .bytes = bytes,
-                                          .stride = chunk,
-                                          .count = part * chunks,
-                                          .blocks = (uint32_t)(chunk / HSR_BLAKE3_BLOCK_SIZE),
-                                          .flags = mode->flags,
-                                          .flags_first = HSR_BLAKE3_CHUNK_START,
-                                          .flags_last = HSR_BLAKE3_CHUNK_END,
-                                          .key = mode->key,
-                                          .counter_mask = chunks - 1 };
-
-        if (chunks == 1)
-            batch.flags_last |= HSR_BLAKE3_ROOT;
-        batch_hash(mode, &batch, chunks == 1 ? out : values);
-        batch = (struct hsr_blake3_batch){ .bytes = values->bytes,
-                                           .stride = HSR_BLAKE3_BLOCK_SIZE,
-                                           .count = batch.count,
-                                           .blocks = 1,
-                                           .flags = mode->flags | HSR_BLAKE3_PARENT,
-                                           .key = mode->key };
-        while (batch.count > part) {
-            batch.count /= 2;
-            batch.flags_last = batch.count == part ? HSR_BLAKE3_ROOT : 0;
-            batch_hash(mode, &batch, batch.count == part ? out : values);
-        }
-        bytes += part * size;
-        out += part;
-        count -= part;
-    }
-}
-
-void hsr_blake3_blocks(const struct hsr_blake3_mode *mode, const void *bytes, size_t size,
-                       size_t count, struct hsr_blake3_value *out)
-{
-    const uint8_t *at = bytes;
-
-    if (size >= HSR_BLAKE3_BLOCK_SIZE && size <= LEAF_SIZE && (size & (size - 1)) == 0) {
-        blocks_hash(mode, at, size, count, out);
-        return;
-    }
-    for (size_t i = 0; i < count; i++)
-        hsr_blake3(mode, at + i * size, size, out[i].bytes, sizeof(out[i].bytes));
-}
-
 /* Number of chunks in the left part of a node of @chunks, at least two. */
 static uint64_t left_chunks(uint64_t chunks)
 {

@@ -45,11 +45,6 @@ struct hsr_blake3_mode hsr_blake3_derive(const char *context);
 void hsr_blake3(const struct hsr_blake3_mode *mode, const void *bytes, size_t size, uint8_t *out,
                 size_t out_size);
 
-/** The hash of each of @count inputs of @size bytes that lie one after the other: 32 bytes of it to
- * @out. For powers of two of 64 bytes to 64 KiB they fill the lanes together. */
-void hsr_blake3_blocks(const struct hsr_blake3_mode *mode, const void *bytes, size_t size,
-                       size_t count, struct hsr_blake3_value *out);
-
 /** Chaining values of @count neighbouring subtrees of @level, at most HSR_BLAKE3_LEAF_LEVEL; all
  * their chunks are whole.
  *

@@ -1,4 +1,4 @@
-/* BLAKE3 by instruction set, runs of both kinds of digest, and the strong hashes of blocks. Counted
+/* BLAKE3 by instruction set, and runs of both kinds of digest. Counted
  * rows name their kernel: callgrind does not know AVX-512. */
 #include <stdlib.h>
 
@@ -7,14 +7,11 @@
 #include "bench/micro/rows.h"
 #include "hash/blake3_simd.h"
 #include "hash/digest.h"
-#include "hash/strong.h"
 
 struct blake3_state {
     struct hsr_blake3_mode mode;
-    struct hsr_strong strong;
     uint8_t *bytes;
     size_t size;
-    size_t block; /* of a strong hash, bytes */
 };
 
 static struct blake3_state *state_new(size_t size)
@@ -50,17 +47,6 @@ static const char *blake3_open(const struct hsr_micro_row *row, void **ret_state
 static const char *run_open(const struct hsr_micro_row *row, void **ret_state)
 {
     *ret_state = state_new(row->size);
-    return NULL;
-}
-
-static const char *strong_open(const struct hsr_micro_row *row, void **ret_state)
-{
-    static const uint8_t key[HSR_STRONG_KEY_SIZE] = { 1 };
-    struct blake3_state *state = state_new(row->bytes);
-
-    state->block = row->size;
-    hsr_strong_init(&state->strong, *(const enum hsr_digest_kind *)row->what, key);
-    *ret_state = state;
     return NULL;
 }
 
@@ -106,18 +92,6 @@ static void zeros_run(void *ctx, uint64_t times)
     }
 }
 
-static void strong_run(void *ctx, uint64_t times)
-{
-    const struct blake3_state *state = ctx;
-    struct hsr_digest_sum sums[512];
-
-    while (times-- > 0) {
-        hsr_strong_blocks(&state->strong, state->bytes, state->block, state->size / state->block,
-                          sums);
-        hsr_micro_clobber(sums);
-    }
-}
-
 #define BLAKE3(variant_name, size_name, bytes_count, is_counted)                                   \
     {                                                                                              \
         .name = "blake3/" #variant_name "/" size_name, .open = blake3_open, .run = blake3_run,     \
@@ -139,16 +113,6 @@ static void strong_run(void *ctx, uint64_t times)
         .close = blake3_close, .size = (bytes_count), .bytes = (bytes_count)                       \
     }
 
-/* 256 KiB of blocks */
-#define STRONG(kind_name, kind, size_name, block_size)                                             \
-    {                                                                                              \
-        .name = "strong/" kind_name "/" size_name, .open = strong_open, .run = strong_run,         \
-        .close = blake3_close, .what = &(kind), .size = (block_size), .bytes = 256 << 10           \
-    }
-
-static const enum hsr_digest_kind kind_xxh3 = HSR_DIGEST_XXH3;
-static const enum hsr_digest_kind kind_blake3 = HSR_DIGEST_BLAKE3;
-
 static const struct hsr_micro_row rows[] = {
 #if defined(__x86_64__)
     VARIANT(avx512, false),
@@ -160,11 +124,6 @@ static const struct hsr_micro_row rows[] = {
     RUN("blake3", piece_run, "256K", 256 << 10),
     RUN("blake3", piece_run, "1M", 1 << 20),
     RUN("zeros", zeros_run, "1M", 1 << 20),
-    STRONG("xxh3", kind_xxh3, "1K", 1 << 10),
-    STRONG("xxh3", kind_xxh3, "4K", 4 << 10),
-    STRONG("blake3", kind_blake3, "1K", 1 << 10),
-    STRONG("blake3", kind_blake3, "4K", 4 << 10),
-    STRONG("blake3", kind_blake3, "128K", 128 << 10),
 };
 
 const struct hsr_micro_table hsr_micro_blake3 = { rows, HSR_ARRAY_COUNT(rows) };

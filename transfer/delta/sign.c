@@ -8,7 +8,7 @@
 
 void hsr_delta_key_init(struct hsr_delta_key *key, const uint8_t secret[HSR_DELTA_KEY_SIZE])
 {
-    hsr_strong_init(&key->strong, HSR_DIGEST_XXH3, secret);
+    hsr_strong_init(&key->strong, secret);
 }
 
 void hsr_delta_strong(const struct hsr_delta_key *key, const void *bytes, size_t size,
