@@ -604,7 +604,7 @@ static int options_finish(struct cli_options *options, unsigned index)
     }
     options->transfer.rules = options->rules;
     options->transfer.rule_count = options->rule_count;
-    options->transfer.names = options->verbose > 0 || options->json;
+    options->transfer.names = options->verbose > 0 || (options->json && !options->quiet);
     return -1;
 }
 

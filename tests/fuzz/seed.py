@@ -80,6 +80,8 @@ def messages():
     save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
     save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
     save("message", "want_empty", b"\x14" + struct.pack("<I", 0))
+    save("message", "want_patch", b"\x14" + struct.pack("<IHBIBHB", 2, 9, 5, 200, 7, 0, 0)[:12] + bytes(range(12))
+         + struct.pack("<HB", 10, 1))
 
 
 def entry(kind, flags=0, name=b"name", parent=1, parts=b""):
@@ -111,16 +113,17 @@ def entries():
 
 
 def packs():
-    def member(page, index, code, size):
-        return struct.pack("<IHHiI", page, index, 0, code, size) + (b"\0" if code else b"\xdd") * 16
+    def member(page, index, code, size, flags=0):
+        return struct.pack("<IHHiI", page, index, flags, code, size) + (b"\0" if code else b"\xdd") * 16
 
     for name, members in {
         "one": [(0, 0, 0, 5)],
         "empty_file": [(0, 1, 0, 0)],
         "failed": [(1, 2, -2, 0)],
+        "patch": [(3, 4, 0, 40, 1)],
         "mixed": [(1, 0, 0, 100), (1, 1, -13, 0), (2, 511, 0, 60000)],
     }.items():
-        tail = sum(size for _, _, _, size in members)
+        tail = sum(member[3] for member in members)
         save("pack", name, struct.pack("<BHII", 0, tail, len(members), 0) + b"".join(member(*m) for m in members))
 
 

@@ -82,6 +82,75 @@ def test_delta_every_edit(t):
         t.check(again["bytes"] == 0, "moved again:", r)
 
 
+def small_edits():
+    """name: (old bytes, new bytes), of small files."""
+    change = random.Random(5)
+    found = {}
+    for number in range(300):
+        size = change.choice((700, 3000, 9000, 25000, 60000))
+        old = b"".join(b"%06d line %d of a text\n" % (i, change.getrandbits(40)) for i in range(size // 30))
+        at = change.randrange(len(old))
+        new = {0: old, 1: old[:at] + b"inserted\n" * 3 + old[at:], 2: old[at // 2:], 3: old + old[:100],
+               4: old[:at] + b"X" + old[at + 1:]}[number % 5]
+        found["f%d" % number] = (old, new)
+    return found
+
+
+def test_delta_small_files(t):
+    """Small files move little too, and come out exact; pushed and pulled, in chunks and packs of all sizes."""
+    all_edits = small_edits()
+    narrow = ["--chunk=65536", "--depth=1", "--streams=1"]
+    for number, options in enumerate(([], narrow, ["--digest=blake3"], ["--inplace"])):
+        src, dst = t.dir("src%d" % number), t.dir("dst%d" % number)
+        make(t, all_edits, src, dst)
+        found, r = pushed(t, src, dst, *options)
+        t.check(found["delta_fallbacks"] == 0, "a delta failed:", r)
+        t.check(found["delta_files"] > 250, "not by delta:", r)
+        t.check(found["literal_bytes"] < found["bytes"] / 10, "much was sent:", r)
+        t.check(found["literal_bytes"] + found["copied_bytes"] <= found["bytes"], "added up wrongly:", r)
+        again, r = pushed(t, src, dst, *options)
+        t.check(again["bytes"] == 0, "moved again:", r)
+    src, dst = t.dir("src"), t.dir("dst")
+    make(t, all_edits, src, dst)
+    server = t.server({"x": src})
+    r = t.run("pull", "--json", "--delta=on", server.url() + b"/", dst, rc=0)
+    t.same(src, dst)
+    found = summary(r)
+    t.check(found["delta_files"] > 250 and found["wire_received"] < found["bytes"] / 5, "much came:", r)
+
+
+def test_delta_10000_changes_meanwhile(t):
+    """Somebody changes old versions, small and large, all the time while they are used: no stale signature is
+    believed, and every file that was taken for a delta either came out by it or was wanted whole."""
+    src, dst = t.dir("src"), t.dir("dst")
+    change = random.Random(6)
+    all_edits = dict(small_edits())
+    for number in range(40):
+        old = change.randbytes(200000)
+        all_edits["large%d" % number] = (old, old[:90000] + b"new" * 5 + old[90000:])
+    make(t, all_edits, src, dst)
+    names = sorted(all_edits)
+    server = t.server({"x": dst})
+    p = t.start("push", "--json", "--delta=on", "--bwlimit=1M", src + "/", server.url())
+    for number in range(10000):
+        try:
+            with open(os.path.join(dst, change.choice(names)), "r+b") as file:
+                file.seek(change.randrange(100) * 7)
+                file.write(b"%05d" % number)
+        except FileNotFoundError:
+            pass
+        if p.poll() is not None:
+            break
+    r = p.wait()
+    t.check(r.rc == 0, "it failed:", r)
+    found = summary(r)
+    t.check(number == 9999, "too few changes while it ran:", number)
+    t.check(found["delta_fallbacks"] > 0, "nothing was noticed:", r)
+    t.check(found["delta_files"] <= len(all_edits), "counted twice:", r)
+    r = t.run("push", "--checksum", src + "/", server.url(), rc=0)  # what was changed after it had come
+    t.same(src, dst)
+
+
 def test_delta_pull_and_disk(t):
     all_edits = edits()
     disk = t.disk_folder()

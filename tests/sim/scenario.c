@@ -113,6 +113,11 @@ static void delta_source(struct sim_host *host, const char *root, uint64_t seed)
     file(&place, "cut", 0640, seed + 3, 200 * HSR_KIB + 1, false);
     file(&place, "other", 0640, seed + 4, 150 * HSR_KIB, false);
     file(&place, "sparse", 0600, seed + 5, 400 * HSR_KIB, true);
+    edited(&place, "little", seed + 7, 9000, 100, 33);
+    edited(&place, "longer", seed + 8, 40 * HSR_KIB, 40 * HSR_KIB, 700);
+    file(&place, "shorter", 0640, seed + 9, 5000, false);
+    file(&place, "alike", 0640, seed + 10, 30 * HSR_KIB, false);
+    file(&place, "unlike", 0640, seed + 11, 3000, false);
     stamp_dir(&place, "");
 }
 
@@ -126,6 +131,11 @@ static void delta_old(struct sim_host *host, const char *root, uint64_t seed)
     file(&place, "cut", 0640, seed + 3, 300 * HSR_KIB, false);
     file(&place, "other", 0640, seed + 44, 150 * HSR_KIB, false);
     file(&place, "sparse", 0600, seed + 5, 390 * HSR_KIB, false);
+    file(&place, "little", 0640, seed + 7, 9000, false);
+    file(&place, "longer", 0640, seed + 8, 40 * HSR_KIB, false);
+    file(&place, "shorter", 0640, seed + 9, 70000, false);
+    file(&place, "alike", 0640, seed + 10, 30 * HSR_KIB, false);
+    file(&place, "unlike", 0640, seed + 45, 3001, false);
     stamp_dir(&place, "");
 }
 

@@ -30,6 +30,7 @@ struct fixture {
     char root[64];
     int root_fd;
     bool bench;
+    bool writable; /* the export may be written to */
     unsigned events[HSR_EVENT_COUNT];
     int refused_code;
     char refused_text[128];
@@ -72,7 +73,7 @@ static inline int fixture_authorize(void *context, const struct sockaddr *peer,
     CHECK_EQ(peer->sa_family, AF_INET);
     if (export_name.size != 4 || memcmp(export_name.ptr, "data", 4) != 0)
         return HSR_E_EXPORT;
-    if (write)
+    if (write && !fx->writable)
         return HSR_E_READONLY;
     *ret_root_fd = fx->root_fd;
     return 0;

@@ -105,6 +105,31 @@ static void test_plan_of_a_peer_is_checked(void)
         CHECK_EQ(hsr_delta_plan_check(&wrong[i]), HSR_E_LIMIT);
 }
 
+/* Goal: blocks of small files are short where sizes differ, long where they do not, and their plans
+ * are taken from a peer within their own limits only. */
+static void test_plan_of_small_files(void)
+{
+    struct hsr_delta_plan plan;
+
+    for (uint32_t size = 1; size <= HSR_DELTA_SMALL_BASE_MAX; size += size / 7 + 1) {
+        hsr_delta_plan_small(size, size, &plan);
+        CHECK_EQ(plan.block_size, 4096);
+        hsr_delta_plan_small(size, size + 1, &plan);
+        CHECK_EQ(hsr_delta_plan_check(&plan), 0);
+        CHECK(hsr_delta_signature_size(&plan) <= 100 + size / 20);
+    }
+    hsr_delta_plan_small(10000, 10001, &plan);
+    CHECK_EQ(plan.block_size, 128);
+    hsr_delta_plan_small(HSR_DELTA_SMALL_BASE_MAX, 10001, &plan);
+    CHECK_EQ(plan.block_size, 512);
+    plan = (struct hsr_delta_plan){ HSR_DELTA_SMALL_BASE_MAX + 1, 4096, HSR_DELTA_SMALL_STRONG };
+    CHECK_EQ(hsr_delta_plan_check(&plan), HSR_E_LIMIT);
+    plan = (struct hsr_delta_plan){ 1000, 8192, HSR_DELTA_SMALL_STRONG };
+    CHECK_EQ(hsr_delta_plan_check(&plan), HSR_E_LIMIT);
+    plan = (struct hsr_delta_plan){ 1000, 64, HSR_DELTA_SMALL_STRONG };
+    CHECK_EQ(hsr_delta_plan_check(&plan), HSR_E_LIMIT);
+}
+
 static void test_plan_last_block_is_what_is_left(void)
 {
     struct hsr_delta_plan plan = { 10000, 4096, 8 };
@@ -122,6 +147,7 @@ int main(void)
     RUN(test_plan_false_matches_are_rare);
     RUN(test_plan_takes_the_asked_size_if_it_fits);
     RUN(test_plan_of_a_peer_is_checked);
+    RUN(test_plan_of_small_files);
     RUN(test_plan_last_block_is_what_is_left);
     TEST_END();
 }

@@ -19,7 +19,7 @@ static const struct {
     [HSR_FRAME_REJECT] = { "REJECT", 1030, false, false, false },
     [HSR_FRAME_PATHS] = { "PATHS", 196608, false, false, false },
     [HSR_FRAME_ENTRIES] = { "ENTRIES", 196608, true, false, false },
-    [HSR_FRAME_WANT] = { "WANT", 17924, true, false, false },
+    [HSR_FRAME_WANT] = { "WANT", 196608, true, false, false },
     [HSR_FRAME_SAME] = { "SAME", 0, true, true, false },
     [HSR_FRAME_DATA] = { "DATA", 4194304, true, true, true },
     [HSR_FRAME_PACK] = { "PACK", 4194304, false, false, true },

@@ -521,7 +521,7 @@ static void test_list_items_that_no_writer_writes(void)
 {
     static const uint8_t twice[] = { 2, 0, 0, 0, 7, 0, 1, 7, 0, 1 };
     static const uint8_t action_zero[] = { 1, 0, 0, 0, 7, 0, 0 };
-    static const uint8_t action_five[] = { 1, 0, 0, 0, 7, 0, 5 };
+    static const uint8_t action_six[] = { 1, 0, 0, 0, 7, 0, 6 };
     static const uint8_t digest[] = { 1, 0, 0, 0, 7, 0, 4 };
     static const uint8_t index_512[] = { 1, 0, 0, 0, 0, 2, 1 };
     static const uint8_t ack_good[] = { 1, 0, 0, 0, 7, 0, 0xff, 0xff, 0xff, 0xff };
@@ -531,13 +531,65 @@ static void test_list_items_that_no_writer_writes(void)
 
     CHECK_EQ(read_items(twice, sizeof(twice), true), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(action_zero, sizeof(action_zero), true), HSR_E_PROTOCOL);
-    CHECK_EQ(read_items(action_five, sizeof(action_five), true), HSR_E_PROTOCOL);
+    CHECK_EQ(read_items(action_six, sizeof(action_six), true), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(digest, sizeof(digest), true), 1);
     CHECK_EQ(read_items(index_512, sizeof(index_512), true), HSR_E_LIMIT);
     CHECK_EQ(read_items(ack_good, sizeof(ack_good), false), 1);
     CHECK_EQ(read_items(ack_zero, sizeof(ack_zero), false), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(ack_min, sizeof(ack_min), false), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(ack_512, sizeof(ack_512), false), HSR_E_LIMIT);
+}
+
+/* Goal: sums of an old version are as many as it has blocks, and its sizes keep their limits. */
+static void test_list_want_with_sums(void)
+{
+    static const struct {
+        uint32_t base_size;
+        uint8_t block_log;
+        uint32_t sums;
+        int code;
+    } cases[] = {
+        { 1, 7, 6, 0 },
+        { 128, 7, 6, 0 },
+        { 129, 7, 12, 0 },
+        { 131072, 7, 6144, 0 },
+        { 131072, 12, 192, 0 },
+        { 10000, 12, 18, 0 },
+        { 0, 7, 0, HSR_E_PROTOCOL },
+        { 131073, 7, 6150, HSR_E_LIMIT },
+        { UINT32_MAX, 12, 192, HSR_E_LIMIT },
+        { 10000, 6, 942, HSR_E_LIMIT },
+        { 10000, 13, 12, HSR_E_LIMIT },
+    };
+    static uint8_t sums[8192];
+    struct hsr_list_writer list;
+
+    for (size_t i = 0; i < HSR_ARRAY_COUNT(cases); i++) {
+        struct hsr_want_item item = { .index = 7,
+                                      .action = HSR_WANT_PATCH,
+                                      .block_log = cases[i].block_log,
+                                      .base_size = cases[i].base_size,
+                                      .sums = { sums, cases[i].sums } };
+        size_t size = 12 + (size_t)cases[i].sums;
+        struct hsr_writer raw = hsr_writer_init(out, sizeof(out));
+
+        hsr_put_u32(&raw, 1);
+        hsr_put_u16(&raw, 7);
+        hsr_put_u8(&raw, HSR_WANT_PATCH);
+        hsr_put_u32(&raw, cases[i].base_size);
+        hsr_put_u8(&raw, cases[i].block_log);
+        hsr_put_bytes(&raw, sums, cases[i].sums);
+        CHECK_EQ(read_items(out, size, true), cases[i].code == 0 ? 1 : cases[i].code);
+        if (cases[i].code == 0) {
+            CHECK_EQ(read_items(out, size + 1, true), HSR_E_PROTOCOL);
+            CHECK_EQ(read_items(out, size - 1, true), HSR_E_TRUNCATED);
+        }
+        hsr_list_start(&list, out, sizeof(out));
+        CHECK_EQ(hsr_want_put(&list, digest_size, &item), cases[i].code);
+        item.sums.size++;
+        CHECK_EQ(hsr_want_put(&list, digest_size, &item),
+                 cases[i].code == 0 ? HSR_E_PROTOCOL : cases[i].code);
+    }
 }
 
 /* ---- packs ---- */
@@ -630,9 +682,16 @@ static void test_pack_zero_fields(void)
     out[4] = 1;
     CHECK_EQ(pack_read(out, size), HSR_E_PROTOCOL);
     out[4] = 0;
-    out[8 + 6] = 1;
+    out[8 + 6] = 1; /* a patch */
+    CHECK_EQ(pack_read(out, size), 1);
+    CHECK(members[0].patch);
+    out[8 + 6] = 2;
     CHECK_EQ(pack_read(out, size), HSR_E_PROTOCOL);
+    out[8 + 6] = 1;
+    out[8 + 12] = 0; /* of no bytes */
+    CHECK_EQ(pack_read(out, size - 5), HSR_E_PROTOCOL);
     out[8 + 6] = 0;
+    out[8 + 12] = 5;
     out[8 + 5] = 2; /* index 512 */
     CHECK_EQ(pack_read(out, size), HSR_E_LIMIT);
     out[8 + 5] = 0;
@@ -657,6 +716,7 @@ int main(void)
     RUN(test_list_paths);
     RUN(test_list_writer_keeps_what_fits);
     RUN(test_list_want_limits);
+    RUN(test_list_want_with_sums);
     digest_size = 32;
     RUN(test_list_want_limits);
     RUN(test_list_items_that_no_writer_writes);

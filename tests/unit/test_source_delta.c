@@ -432,6 +432,159 @@ static void test_source_delta_in_place_keeps_to_the_window(void)
     }
 }
 
+/* ---- small files: sums with the wish, patches in packs ---- */
+
+static void want_patch(struct pull *pull, uint32_t base_size, uint8_t log)
+{
+    struct hsr_delta_plan plan = { base_size, 1u << log, HSR_SMALL_STRONG_SIZE };
+    static uint8_t sums[8192], out[16384];
+    struct hsr_want_item item = { .index = (uint16_t)pull->index,
+                                  .action = HSR_WANT_PATCH,
+                                  .block_log = log,
+                                  .base_size = base_size,
+                                  .sums = { sums, hsr_delta_signature_size(&plan) } };
+    uint8_t secret[HSR_SIG_KEY_SIZE];
+    struct hsr_list_writer list;
+    struct hsr_delta_key key;
+
+    hsr_delta_key(pull->token, secret);
+    hsr_delta_key_init(&key, secret);
+    hsr_delta_sign(&plan, &key, pull->old, base_size, 0, sums);
+    hsr_list_start(&list, out, sizeof(out));
+    CHECK_EQ(hsr_want_put(&list, DIGEST_SIZE, &item), 0);
+    control_send(pull, (struct hsr_frame){ .kind = HSR_FRAME_WANT, .page = pull->page }, out,
+                 (size_t)hsr_list_finish(&list));
+}
+
+/* A pack of the one file: what it makes is the new version. Says whether it was a patch. */
+static bool pack_take(struct pull *pull)
+{
+    size_t table = hsr_pack_table_size(1, DIGEST_SIZE);
+    struct hsr_pack_member member;
+    struct hsr_span payload = { 0 };
+    struct hsr_frame frame = { 0 };
+    struct hsr_patch_bounds bounds = { .base_size = pull->old_size, .size = pull->new_size };
+    uint8_t digest[DIGEST_SIZE];
+    struct hsr_patch_item item;
+    struct hsr_patch patch;
+    const uint8_t *literal;
+    uint8_t *at = pull->made;
+    uint32_t count = 0;
+
+    CHECK(raw_wait(&pull->fx, &pull->stream, &frame, &payload));
+    CHECK_EQ(frame.kind, HSR_FRAME_PACK);
+    CHECK_EQ(hsr_pack_decode(payload, DIGEST_SIZE, &member, &count), 0);
+    CHECK_EQ(count, 1);
+    CHECK_EQ(member.code, 0);
+    hsr_digest_bytes(HSR_DIGEST_XXH3, pull->new, pull->new_size, CHUNK, digest);
+    CHECK(memcmp(digest, member.digest, sizeof(digest)) == 0);
+    pull->wire = member.size;
+    if (!member.patch) {
+        CHECK_EQ(member.size, pull->new_size);
+        CHECK(memcmp(payload.ptr + table, pull->new, pull->new_size) == 0);
+        return false;
+    }
+    CHECK_EQ(hsr_patch_open(&patch, (struct hsr_span){ payload.ptr + table, member.size }, &bounds),
+             0);
+    for (; hsr_patch_next(&patch, &item, &literal); at += item.size)
+        if (item.kind == HSR_PATCH_COPY)
+            memcpy(at, pull->old + item.base_offset, item.size);
+        else if (item.kind == HSR_PATCH_LITERAL)
+            memcpy(at, literal, item.size);
+        else
+            memset(at, 0, item.size);
+    CHECK(memcmp(pull->made, pull->new, pull->new_size) == 0);
+    return true;
+}
+
+/* Goal: what is in the old version is not sent, at all block sizes; files with nothing in common
+ * come whole; what the sums took is given back. */
+static void test_source_small_patch(void)
+{
+    for (uint8_t log = HSR_SMALL_BLOCK_LOG_MIN; log <= HSR_SMALL_BLOCK_LOG_MAX; log++) {
+        for (uint32_t way = 0; way < 3; way++) {
+            struct pull pull;
+
+            pull_init(&pull, 30000, way == 0 ? 30000 : 30100);
+            if (way == 1) {
+                memcpy(pull.new + 5100, pull.old + 5000, 25000);
+                memset(pull.new + 5000, 0x5a, 100);
+            }
+            for (uint32_t i = 0; way == 2 && i < pull.new_size; i++)
+                pull.new[i] = (uint8_t)(i * i * 0x9e3779b1u >> 13) ^ 0x55;
+            pull_open(&pull, HSR_OPT_DELTA, 0);
+            want_patch(&pull, 30000, log);
+            CHECK_EQ(pack_take(&pull), way < 2);
+            CHECK(pull.wire <= (way == 0 ? 8u : way == 1 ? 120u + (2u << log) : 30100u));
+            pull_close(&pull);
+        }
+    }
+}
+
+/* Goal: whole after all, before and after the pack was heard of; not a third time. */
+static void test_source_small_again(void)
+{
+    struct pull pull;
+
+    pull_init(&pull, 30000, 30000);
+    pull_open(&pull, HSR_OPT_DELTA, 0);
+    want_patch(&pull, 30000, 9);
+    CHECK(pack_take(&pull));
+    want(&pull, HSR_WANT_WHOLE);
+    CHECK(!pack_take(&pull));
+    want(&pull, HSR_WANT_WHOLE);
+    expect_cancel(&pull, HSR_E_PROTOCOL);
+    pull_close(&pull);
+}
+
+/* Goal: as above, with both wishes in one go: the second comes before the first was answered. */
+static void test_source_small_again_at_once(void)
+{
+    struct pull pull;
+    bool patch;
+
+    pull_init(&pull, 30000, 30000);
+    pull_open(&pull, HSR_OPT_DELTA, 0);
+    want_patch(&pull, 30000, 9);
+    want(&pull, HSR_WANT_WHOLE);
+    patch = pack_take(&pull);
+    CHECK(patch);
+    CHECK(!pack_take(&pull));
+    pull_close(&pull);
+}
+
+/* Goal: without memory for the sums the file is sent whole. */
+static void test_source_small_without_memory(void)
+{
+    struct pull pull;
+
+    pull_init(&pull, 30000, 30000);
+    CHECK(hsr_delta_room_take(pull.fx.engine, pull.fx.engine->config.plan.delta_bytes));
+    pull_open(&pull, HSR_OPT_DELTA, 0);
+    want_patch(&pull, 30000, 9);
+    CHECK(!pack_take(&pull));
+    pull_close(&pull);
+}
+
+/* Goal: sums for a file that is large, in a session without deltas, or twice, and a signature for a
+ * small file, end the session. */
+static void test_source_small_rules(void)
+{
+    for (uint32_t rule = 0; rule < 4; rule++) {
+        struct pull pull;
+
+        pull_init(&pull, 30000, rule == 0 ? 65537 : 30000);
+        pull_open(&pull, rule == 1 ? 0 : HSR_OPT_DELTA, 0);
+        want_patch(&pull, 30000, 9);
+        if (rule == 2)
+            want_patch(&pull, 30000, 9);
+        if (rule == 3)
+            sig_send(&pull, 0, 1);
+        expect_cancel(&pull, HSR_E_PROTOCOL);
+        pull_close(&pull);
+    }
+}
+
 /* Goal: each rule of signatures, broken once, ends the session. */
 static void test_source_delta_rules(void)
 {
@@ -477,5 +630,10 @@ int main(void)
     RUN(test_source_delta_without_memory);
     RUN(test_source_delta_in_place_keeps_to_the_window);
     RUN(test_source_delta_rules);
+    RUN(test_source_small_patch);
+    RUN(test_source_small_again);
+    RUN(test_source_small_again_at_once);
+    RUN(test_source_small_without_memory);
+    RUN(test_source_small_rules);
     TEST_END();
 }

@@ -111,6 +111,18 @@ static bool strong_equals(const struct hsr_match *match, uint32_t block, const u
                   match->index->plan.strong_size) == 0;
 }
 
+/* Strong hashes of a few bytes do not count alone. */
+static bool weak_equals(struct hsr_match *match, uint32_t at, uint32_t block, uint32_t size)
+{
+    const uint8_t *window = match_window(match, at, size);
+    uint32_t weak;
+
+    if (window == NULL)
+        return false;
+    weak = hsr_weak_sum(hsr_weak_block(window, size));
+    return memcmp(hsr_delta_index_sum(match->index, block), &weak, sizeof(weak)) == 0;
+}
+
 /* Too many windows had a known weak sum and another content: somebody made them so. The rest of the
  * region is looked at once a block and not rolled through, so that its cost stays linear. */
 static bool match_is_blunt(const struct hsr_match *match)
@@ -138,7 +150,8 @@ static bool match_try(struct hsr_match *match, uint32_t at, uint32_t block, cons
         hsr_delta_strong(match->key, window, size, own);
         strong = own;
     }
-    if (!strong_equals(match, block, strong))
+    if (!strong_equals(match, block, strong) ||
+        (plan->strong_size < HSR_DELTA_STRONG_MIN && !weak_equals(match, at, block, size)))
         return false;
     match_found(match, at, HSR_PATCH_COPY, (uint64_t)block * plan->block_size, size);
     return true;

@@ -17,6 +17,9 @@
 /* A block may be tested against its likely successors without its weak sum: about three times. */
 #define TESTS 3u
 
+/* Edits that a changed small file is expected to have. */
+#define SMALL_EDITS 4u
+
 static uint64_t blocks_of(uint64_t size, uint32_t block_size)
 {
     return size / block_size + (size % block_size != 0);
@@ -76,10 +79,42 @@ int hsr_delta_plan_make(uint64_t base_size, uint64_t new_size, uint32_t block_si
     return 0;
 }
 
+/* An edit of a small file costs half a block before it and half a block behind it, and a line of
+ * the patch. Two versions of one size mostly are one: long blocks tell that with few sums. */
+void hsr_delta_plan_small(uint32_t base_size, uint64_t new_size, struct hsr_delta_plan *ret_plan)
+{
+    struct hsr_delta_plan plan = { base_size, HSR_DELTA_SMALL_BLOCK_MAX, HSR_DELTA_SMALL_STRONG };
+
+    hsr_assert(base_size > 0 && base_size <= HSR_DELTA_SMALL_BASE_MAX);
+    while (base_size != new_size && plan.block_size > HSR_DELTA_SMALL_BLOCK_MIN) {
+        struct hsr_delta_plan half = plan;
+
+        half.block_size /= 2;
+        if (hsr_delta_signature_size(&half) + SMALL_EDITS * half.block_size >=
+            hsr_delta_signature_size(&plan) + SMALL_EDITS * plan.block_size)
+            break;
+        plan = half;
+    }
+    hsr_assert(hsr_delta_plan_check(&plan) == 0);
+    *ret_plan = plan;
+}
+
+static int plan_check_small(const struct hsr_delta_plan *plan)
+{
+    hsr_require(plan->block_size >= HSR_DELTA_SMALL_BLOCK_MIN &&
+                    plan->block_size <= HSR_DELTA_SMALL_BLOCK_MAX &&
+                    (plan->block_size & (plan->block_size - 1)) == 0,
+                HSR_E_LIMIT);
+    hsr_require(plan->base_size > 0 && plan->base_size <= HSR_DELTA_SMALL_BASE_MAX, HSR_E_LIMIT);
+    return 0;
+}
+
 int hsr_delta_plan_check(const struct hsr_delta_plan *plan)
 {
     uint32_t block_size = plan->block_size;
 
+    if (plan->strong_size == HSR_DELTA_SMALL_STRONG)
+        return plan_check_small(plan);
     hsr_require(block_size >= HSR_DELTA_BLOCK_MIN && block_size <= HSR_DELTA_BLOCK_MAX,
                 HSR_E_LIMIT);
     hsr_require((block_size & (block_size - 1)) == 0, HSR_E_LIMIT);

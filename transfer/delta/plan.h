@@ -14,6 +14,12 @@
 #define HSR_DELTA_STRONG_MIN 4u /* bytes of the strong hash on the wire */
 #define HSR_DELTA_STRONG_MAX 16u
 
+/* Bases of small files have shorter blocks and sums (hsr_delta_plan_small()). */
+#define HSR_DELTA_SMALL_BASE_MAX ((uint32_t)131072) /* bytes */
+#define HSR_DELTA_SMALL_BLOCK_MIN ((uint32_t)128)
+#define HSR_DELTA_SMALL_BLOCK_MAX ((uint32_t)4096)
+#define HSR_DELTA_SMALL_STRONG 2u
+
 /* Room for any one block's sums. */
 #define HSR_DELTA_SUM_MAX (HSR_DELTA_WEAK_SIZE + HSR_DELTA_STRONG_MAX)
 
@@ -31,6 +37,10 @@ struct hsr_delta_plan {
  *   HSR_E_USAGE: @block_size is not a power of two within the limits */
 int hsr_delta_plan_make(uint64_t base_size, uint64_t new_size, uint32_t block_size,
                         struct hsr_delta_plan *ret_plan);
+
+/** The same for a base of 1 .. HSR_DELTA_SMALL_BASE_MAX bytes whose sums travel with the wish for
+ * it: with sums of 6 bytes, of which the weak one counts in every comparison. */
+void hsr_delta_plan_small(uint32_t base_size, uint64_t new_size, struct hsr_delta_plan *ret_plan);
 
 /** Is this plan, which a peer may have sent, within all limits? 0 or HSR_E_LIMIT. */
 int hsr_delta_plan_check(const struct hsr_delta_plan *plan);

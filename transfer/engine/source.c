@@ -1,5 +1,6 @@
 /* The source machine: walk -> pages -> what is wanted. Dealing to streams is in hsr_source_deal.c.
  */
+#include "transfer/engine/small.h"
 #include "transfer/engine/source_impl.h"
 
 #include <errno.h>
@@ -164,6 +165,7 @@ void hsr_source_view(const struct hsr_source_page *page, uint16_t index,
     ret_view->page = page->page;
     ret_view->size = entry->identity.size;
     ret_view->sparse = entry->sparse;
+    ret_view->sums = entry->sums;
     memcpy(ret_view->name, page->payload + entry->name_offset, entry->name_size);
     ret_view->name[entry->name_size] = '\0';
 }
@@ -243,6 +245,14 @@ void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *pa
     char path[HSR_ERROR_PATH_SIZE];
 
     hsr_assert(page->lent > 0 && entry->wanted);
+    hsr_small_sums_free(session->engine, entry->sums);
+    entry->sums = NULL;
+    if (entry->delta == SOURCE_DELTA_AGAIN && code == 0) {
+        entry->delta = SOURCE_DELTA_NONE;
+        atomic_fetch_sub_explicit(&session->counts.bytes, entry->sent_bytes, memory_order_relaxed);
+        hsr_source_enqueue(source, (uint32_t)(page - source->pages) << 16 | index);
+        return;
+    }
     entry->wanted = false;
     page->lent--;
     if (entry->delta == SOURCE_DELTA_WANTED && code == 0) {
@@ -499,6 +509,8 @@ static int source_want_one(struct hsr_source *source, struct hsr_source_page *pa
         return hsr_source_check_add(source, key, item);
     if (item->action == HSR_WANT_DELTA)
         return hsr_source_delta_want(source, page, item->index);
+    if (item->action == HSR_WANT_PATCH)
+        return hsr_source_patch_want(source, page, item);
     hsr_source_enqueue(source, key);
     return 0;
 }
@@ -540,8 +552,10 @@ static void source_arrived(struct hsr_source *source, const struct hsr_source_pa
 
 static void source_page_free(struct hsr_source *source, struct hsr_source_page *page)
 {
-    for (uint16_t i = 0; i < page->count; i++)
+    for (uint16_t i = 0; i < page->count; i++) {
         hsr_walk_dir_release(source->walk, page->entries[i].dir);
+        hsr_small_sums_free(source->session->engine, page->entries[i].sums);
+    }
     page->count = 0;
     page->used = false;
     if (source->filling == page)

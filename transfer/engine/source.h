@@ -27,6 +27,8 @@ void hsr_source_destroy(struct hsr_session *session);
 /** Bytes that one hand of a source needs, for the plan. */
 size_t hsr_source_hand_bytes(void);
 
+struct hsr_small_sums;
+
 /* for streams: opens one pack member or reads an entry's identity */
 struct hsr_source_view {
     const struct hsr_walk *walk;
@@ -36,6 +38,7 @@ struct hsr_source_view {
     uint32_t page;
     uint64_t size;
     bool sparse;
+    const struct hsr_small_sums *sums; /* of the target's old version; NULL: none. Borrowed */
 };
 void hsr_source_view(const struct hsr_source_page *page, uint16_t index,
                      struct hsr_source_view *ret_view);

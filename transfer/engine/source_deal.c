@@ -78,9 +78,12 @@ void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
     if (work->kind == HSR_WORK_PACK) {
         for (uint32_t i = 0; i < work->member_count; i++) {
             int code = work->rc < 0 ? HSR_E_CANCELED : work->members[i].code;
+            struct source_entry *entry = &work->members[i].page->entries[work->members[i].index];
 
+            entry->sent_bytes = entry->identity.size;
             hsr_source_entry_done(source, work->members[i].page, work->members[i].index, code);
         }
+        session->progress.delta.files += work->patches;
     } else {
         struct hsr_source_file *file = work->file;
 
@@ -88,13 +91,13 @@ void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
         file->works--;
         file->io = work->io;
         file->bytes += work->bytes;
-        session->progress.delta.literal += work->literal;
-        session->progress.delta.copied += work->copied;
         if (file->rc == 0)
             file->rc = work->rc;
         if (file->rc == 0)
             file->rc = hsr_tally_add(&file->tally, &work->run, &session->tally_budget);
     }
+    session->progress.delta.literal += work->literal;
+    session->progress.delta.copied += work->copied;
     hsr_list_push_tail(&source->works_free, &work->node);
     hsr_session_wake(session);
 }
@@ -158,6 +161,7 @@ static bool deal_pack(struct hsr_source *source, bool last)
     work->start = 0;
     work->end = 1;
     work->file = NULL;
+    work->key = &source->delta_key;
     hsr_stream_grant(deal_stream(source), work);
     return true;
 }

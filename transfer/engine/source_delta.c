@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "transfer/engine/delta.h"
+#include "transfer/engine/small.h"
 #include "transfer/engine/source_impl.h"
 #include "transfer/proto/delta.h"
 
@@ -43,6 +44,22 @@ int hsr_source_delta_want(struct hsr_source *source, struct hsr_source_page *pag
     return 0;
 }
 
+int hsr_source_patch_want(struct hsr_source *source, struct hsr_source_page *page,
+                          const struct hsr_want_item *item)
+{
+    struct source_entry *entry = &page->entries[item->index];
+    struct hsr_session *session = source->session;
+
+    hsr_require((session->options & HSR_OPT_DELTA) != 0, HSR_E_PROTOCOL);
+    hsr_require(entry->identity.size > 0 && entry->identity.size <= HSR_PACK_FILE_MAX,
+                HSR_E_PROTOCOL);
+    entry->delta = SOURCE_DELTA_WANTED;
+    entry->sums = hsr_small_sums_make(session->engine, item);
+    session->progress.delta.signature += item->sums.size;
+    hsr_source_enqueue(source, (uint32_t)(page - source->pages) << 16 | item->index);
+    return 0;
+}
+
 int hsr_source_delta_sig(struct hsr_source *source, struct hsr_source_page *page,
                          const struct hsr_frame *frame, struct hsr_span payload)
 {
@@ -52,6 +69,7 @@ int hsr_source_delta_sig(struct hsr_source *source, struct hsr_source_page *page
     int rc;
 
     hsr_require(index < page->count && page->entries[index].wanted &&
+                    page->entries[index].identity.size > HSR_PACK_FILE_MAX &&
                     page->entries[index].delta == SOURCE_DELTA_WANTED,
                 HSR_E_PROTOCOL);
     rc = hsr_sig_decode(payload, frame->offset, &sig);
@@ -92,6 +110,11 @@ int hsr_source_delta_again(struct hsr_source *source, struct hsr_source_page *pa
         entry->wanted = true;
         session->progress.files_done--;
         atomic_fetch_sub_explicit(&session->counts.bytes, entry->sent_bytes, memory_order_relaxed);
+    } else if (entry->identity.size <= HSR_PACK_FILE_MAX) { /* hsr_source_entry_done() goes on */
+        hsr_require(entry->delta == SOURCE_DELTA_WANTED && entry->wanted, HSR_E_PROTOCOL);
+        entry->delta = SOURCE_DELTA_AGAIN;
+        session->progress.delta.fallbacks++;
+        return 0;
     } else {
         hsr_require(entry->delta == SOURCE_DELTA_WANTED && entry->wanted, HSR_E_PROTOCOL);
         hsr_require(delta == NULL || delta->state == SOURCE_SLOT_RECEIVING, HSR_E_PROTOCOL);

@@ -56,6 +56,7 @@ enum source_delta_wish {
     SOURCE_DELTA_NONE,
     SOURCE_DELTA_WANTED, /* its signature comes, or has come */
     SOURCE_DELTA_SENT, /* sent against the old version: may be wanted once more, whole */
+    SOURCE_DELTA_AGAIN, /* in a pack, wanted once more before we heard that it was sent */
 };
 
 struct source_entry {
@@ -69,6 +70,7 @@ struct source_entry {
     bool asked; /* its content, at least once */
     uint8_t delta; /* enum source_delta_wish */
     uint64_t sent_bytes; /* with SENT: of its content */
+    struct hsr_small_sums *sums; /* wanted by PATCH; owned; NULL: no room, or none */
 };
 
 struct hsr_source_page {
@@ -227,6 +229,9 @@ void hsr_source_deal_drop(struct hsr_source *source);
 void hsr_source_delta_init(struct hsr_source *source);
 /** The target wants an entry by DELTA. 0 or HSR_E_PROTOCOL. */
 int hsr_source_delta_want(struct hsr_source *source, struct hsr_source_page *page, uint16_t index);
+/** The target wants a small entry by PATCH. 0 or HSR_E_PROTOCOL. */
+int hsr_source_patch_want(struct hsr_source *source, struct hsr_source_page *page,
+                          const struct hsr_want_item *item);
 /** A SIG frame. */
 int hsr_source_delta_sig(struct hsr_source *source, struct hsr_source_page *page,
                          const struct hsr_frame *frame, struct hsr_span payload);

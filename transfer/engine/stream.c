@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "transfer/engine/patcher.h"
+#include "transfer/engine/small.h"
 
 static void stream_run(struct hsr_task *task);
 static void stream_shut(struct hsr_stream *stream);
@@ -96,6 +97,7 @@ void hsr_stream_free(struct hsr_stream *stream)
     free(stream->intakes);
     free(stream->bench);
     hsr_patcher_destroy(stream);
+    hsr_small_destroy(stream);
     free(stream);
 }
 

@@ -50,6 +50,7 @@ struct hsr_work {
     const struct hsr_delta_key *key;
     struct hsr_match_cursor cursor; /* stream */
     uint64_t literal, copied; /* result: bytes of content that are sent, that are there */
+    uint32_t patches; /* result: members of a pack that are patches */
     uint64_t next; /* stream: next offset to read */
     uint32_t busy; /* stream: chunks in the pipeline */
     struct hsr_chunk *marked; /* stream: the empty end of a range that failed */
@@ -81,6 +82,10 @@ struct hsr_pack_item {
     const struct hsr_dir *dir; /* held */
     const char *name; /* NUL-ended when it differs from the entry's; else NULL */
     bool replace;
+    uint32_t base_size; /* bytes of the old version whose sums the source has; 0: none */
+    uint32_t size; /* result: bytes of the file */
+    uint32_t copied; /* result: of them, by a patch from the old version */
+    bool again; /* result: a patch that does not come out; it is wanted whole */
     int32_t code; /* result */
     int32_t warning; /* result: kept, but not all of its metadata */
 };
@@ -174,6 +179,7 @@ struct hsr_chunk {
 
 struct hsr_bench_stream;
 struct hsr_patcher;
+struct hsr_small;
 
 /* What a stream does between its joining and its end: the part of one kind and role. On the
  * stream's thread. */
@@ -231,6 +237,7 @@ struct hsr_stream {
     bool taken; /* header[] holds a decoded header that waits for a chunk */
     struct hsr_frame next; /* that header */
     struct iovec iov[2];
+    struct hsr_small *small; /* made for the first small file by delta; owned */
     struct hsr_bench_stream *bench; /* of a benchmark; owned */
     struct hsr_times *times; /* the session's; NULL: it is not measured */
     uint32_t times_round; /* chunks begun, for `timed` */

@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "transfer/engine/patcher.h"
+#include "transfer/engine/small.h"
 #include "transfer/engine/source.h"
 
 #define PACK_SLICE 32u /* members read before others get a turn: 140 us for 4 KiB each */
@@ -31,8 +32,12 @@ static void source_settle_reads(struct hsr_stream *stream);
 static void source_hash(struct hsr_chunk *chunk);
 static void source_cut(struct hsr_chunk *chunk);
 static bool source_pack(struct hsr_stream *stream, struct hsr_work *work);
-static int source_member(struct hsr_stream *stream, struct hsr_source_member *member, uint8_t *out,
+static int source_member(struct hsr_stream *stream, struct hsr_work *work,
+                         struct hsr_source_member *member, uint8_t *out,
                          struct hsr_pack_member *ret_member);
+static void source_patch(struct hsr_stream *stream, struct hsr_work *work,
+                         const struct hsr_source_view *view, uint8_t *bytes,
+                         struct hsr_pack_member *member);
 static void source_pack_end(struct hsr_chunk *chunk);
 static void source_send(struct hsr_stream *stream);
 static void source_sent(struct hsr_link *link, int rc);
@@ -71,6 +76,7 @@ void hsr_stream_source_granted(struct hsr_msg *msg)
     work->cursor = (struct hsr_match_cursor){ 0 };
     work->literal = 0;
     work->copied = 0;
+    work->patches = 0;
     hsr_list_push_tail(&stream->works, &work->node);
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
@@ -329,10 +335,11 @@ static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
             hsr_loop_wake(&stream->shard->loop, &stream->task);
             return false;
         }
-        work->members[i].code =
-            source_member(stream, &work->members[i], chunk->buf->payload + chunk->size, &table[i]);
+        work->members[i].code = source_member(stream, work, &work->members[i],
+                                              chunk->buf->payload + chunk->size, &table[i]);
         chunk->size += table[i].size;
-        work->bytes += table[i].size;
+        if (table[i].patch)
+            slice += HSR_SMALL_COST;
         chunk->done++;
     }
     stream->packing = NULL;
@@ -343,7 +350,8 @@ static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
 }
 
 /* Open, read, look again, close: the whole life of a small file at the source. */
-static int source_member(struct hsr_stream *stream, struct hsr_source_member *member, uint8_t *out,
+static int source_member(struct hsr_stream *stream, struct hsr_work *work,
+                         struct hsr_source_member *member, uint8_t *out,
                          struct hsr_pack_member *ret_member)
 {
     struct hsr_loop *loop = &stream->shard->loop;
@@ -381,8 +389,28 @@ static int source_member(struct hsr_stream *stream, struct hsr_source_member *me
         ret_member->size = (uint32_t)view.size;
         hsr_digest_bytes((enum hsr_digest_kind)stream->session->digest, out, view.size,
                          stream->session->leaf, ret_member->digest);
+        work->bytes += view.size;
+        if (view.sums != NULL)
+            source_patch(stream, work, &view, out, ret_member);
     }
     return rc;
+}
+
+/* The target has an old version of it: if a patch is shorter, that is the member. */
+static void source_patch(struct hsr_stream *stream, struct hsr_work *work,
+                         const struct hsr_source_view *view, uint8_t *bytes,
+                         struct hsr_pack_member *member)
+{
+    uint32_t literal = member->size;
+    uint32_t size = hsr_small_patch(stream, view->sums, work->key, bytes, member->size, &literal);
+
+    work->literal += literal;
+    work->copied += member->size - literal;
+    if (size == 0)
+        return;
+    member->patch = true;
+    member->size = size;
+    work->patches++;
 }
 
 static void source_pack_end(struct hsr_chunk *chunk)

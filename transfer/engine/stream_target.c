@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/small.h"
 #include "transfer/engine/stream_patch.h"
 #include "transfer/engine/target.h"
 
@@ -570,10 +571,11 @@ static bool target_make(struct hsr_stream *stream, struct hsr_chunk *chunk)
         if (item->code == 0 && item->member.code == 0) {
             item->code = target_make_one(stream, chunk, item);
             if (item->code == 0) {
-                atomic_fetch_add_explicit(&stream->session->counts.bytes, item->member.size,
+                atomic_fetch_add_explicit(&stream->session->counts.bytes, item->size,
                                           memory_order_relaxed);
-                hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_BYTES, item->member.size);
+                hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_BYTES, item->size);
             }
+            slice += item->member.patch ? HSR_SMALL_COST : 0;
         }
         chunk->item_offset += item->member.size;
         chunk->item_next++;
@@ -593,15 +595,26 @@ static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
     int rc = hsr_entry_decode(&reader, &entry);
 
     hsr_assert(rc == 0); /* the home read it before */
-    hsr_require(item->member.size == entry.size, HSR_E_CHANGED);
-    hsr_digest_bytes((enum hsr_digest_kind)session->digest, bytes, item->member.size, session->leaf,
-                     digest);
-    hsr_require(memcmp(digest, item->member.digest, session->digest_size) == 0, HSR_E_DIGEST);
-    if (session->options & HSR_OPT_DISCARD)
-        return 0;
+    hsr_require(item->member.patch || item->member.size == entry.size, HSR_E_CHANGED);
+    item->size = (uint32_t)entry.size;
     if (item->name != NULL)
         entry.name = (struct hsr_span){ (const uint8_t *)item->name, strlen(item->name) };
-    rc = hsr_tree_put(&stream->tree, item->dir, &entry, bytes, item->member.size, item->replace);
+    if (item->member.patch) {
+        rc = hsr_small_make(stream, item, &entry, (struct hsr_span){ bytes, item->member.size },
+                            &bytes);
+        item->again = rc == HSR_E_CHANGED;
+        if (rc < 0 && !item->again)
+            hsr_stream_fail(stream, rc); /* the peer sent no patch */
+        hsr_require(rc == 0, rc);
+    }
+    hsr_digest_bytes((enum hsr_digest_kind)session->digest, bytes, item->size, session->leaf,
+                     digest);
+    rc = memcmp(digest, item->member.digest, session->digest_size) == 0 ? 0 : HSR_E_DIGEST;
+    item->again = rc < 0 && item->member.patch;
+    hsr_require(rc == 0, rc);
+    if (session->options & HSR_OPT_DISCARD)
+        return 0;
+    rc = hsr_tree_put(&stream->tree, item->dir, &entry, bytes, item->size, item->replace);
     item->warning = stream->tree.warning.code;
     stream->tree.warning.code = 0;
     return rc;

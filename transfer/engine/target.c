@@ -397,7 +397,7 @@ static void target_answer(struct hsr_target *target)
 static bool target_want_send(struct hsr_target *target, struct target_page *page)
 {
     struct hsr_conn *conn = target->session->control;
-    size_t room = 20u * 1024;
+    size_t room = 20u * 1024 + page->sums_size;
     struct hsr_list_writer list;
     uint8_t *out;
     int size;
@@ -421,6 +421,7 @@ static bool target_want_send(struct hsr_target *target, struct target_page *page
                     (size_t)size);
     page->want_sent = true;
     page->want_count = 0;
+    hsr_target_small_sent(target, page);
     return true;
 }
 

@@ -68,6 +68,12 @@ int hsr_target_bases_create(struct hsr_target *target)
         hsr_list_init(&target->pieces[i].node);
         hsr_list_push_tail(&target->pieces_free, &target->pieces[i].node);
     }
+    count = TARGET_SLICES_PER_HAND * target->session->crew.hand_count;
+    target->slices_sums = malloc((size_t)count * TARGET_SLICE_SUMS);
+    if (target->slices_sums == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        target->slices[i].sums = target->slices_sums + (size_t)i * TARGET_SLICE_SUMS;
     return hsr_target_ahead_create(target);
 }
 
@@ -81,7 +87,9 @@ size_t hsr_target_bases_bytes(void)
 static uint64_t basis_hands_bytes(const struct hsr_target *target)
 {
     return target->signers.hand_count *
-           (HSR_SIGN_MEMORY + TARGET_PIECES_PER_HAND * sizeof(struct target_piece));
+               (HSR_SIGN_MEMORY + TARGET_PIECES_PER_HAND * sizeof(struct target_piece)) +
+           target->session->crew.hand_count *
+               (HSR_DELTA_SMALL_BASE_MAX + TARGET_SLICES_PER_HAND * TARGET_SLICE_SUMS);
 }
 
 void hsr_target_basis_want(struct hsr_target *target, struct target_page *page, uint16_t index)
@@ -177,7 +185,10 @@ void hsr_target_bases_destroy(struct hsr_target *target)
     hsr_crew_free(&target->signers);
     free(target->pieces);
     free(target->pieces_sums);
+    free(target->slices_sums);
     free(target->deltas);
+    for (uint32_t i = 0; target->pages != NULL && i < HSR_PAGES_MAX; i++)
+        hsr_target_small_sent(target, &target->pages[i]);
 }
 
 /* Open the next old version, if the source has room for its sums. False: none was. */

@@ -107,6 +107,7 @@ static bool decide_slice_open(struct hsr_target *target, struct target_page *pag
     target->filling = hsr_container_of(node, struct target_slice, task.node);
     target->filling->page = page;
     target->filling->count = target->filling->next = 0;
+    target->filling->sums_size = 0;
     return true;
 }
 
@@ -326,6 +327,8 @@ static void decide_changed(struct hsr_target *target, struct target_page *page,
         decide_made(target, page, verdict->index, entry, verdict->compare, verdict->rc);
         break;
     case TARGET_COMPARED:
+        if (!delta && hsr_target_small_want(target, page, verdict))
+            break;
         hsr_target_want(page, verdict->index, &item);
         if (delta)
             hsr_target_basis_want(target, page, verdict->index);

@@ -13,6 +13,8 @@
 static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake);
 static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item);
 static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake);
+static void file_pack_made(struct hsr_target *target, struct target_page *page,
+                           const struct hsr_pack_item *item);
 static bool file_range_asked(struct hsr_target *target, struct hsr_intake *intake);
 static bool file_holes_asked(struct hsr_target *target);
 static void file_grant(struct hsr_target *target, struct hsr_target_file *file,
@@ -179,11 +181,13 @@ static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *it
     hsr_require(page != NULL && item->member.index < page->count, HSR_E_PROTOCOL);
     entry = &page->entries[item->member.index];
     hsr_require(page->want_sent && entry->state == TARGET_WANTED, HSR_E_PROTOCOL);
+    hsr_require(!item->member.patch || entry->patch_base > 0, HSR_E_PROTOCOL);
     entry->state = TARGET_BUSY;
     item->entry = page->payload + entry->offset;
     item->entry_size = entry->size;
     item->dir = &entry->dir->dir;
     item->replace = entry->replace;
+    item->base_size = entry->patch_base;
     if (session->client && session->single_name && entry->dir == &target->root)
         item->name = session->top_name;
     return 0;
@@ -209,13 +213,25 @@ static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake)
         }
         if (item->member.code < 0)
             hsr_target_settle(target, page, item->member.index, item->member.code, NULL);
+        else if (item->again)
+            hsr_target_small_again(target, page, item->member.index);
         else if (item->code == HSR_E_CANCELED)
             hsr_target_settle(target, page, item->member.index, item->code, NULL);
         else if (item->code < 0)
             hsr_target_settle(target, page, item->member.index, item->code, "write");
         else
-            file_committed(target, page, item->member.index, item->member.size);
+            file_pack_made(target, page, item);
     }
+}
+
+static void file_pack_made(struct hsr_target *target, struct target_page *page,
+                           const struct hsr_pack_item *item)
+{
+    struct hsr_delta_figures *delta = &target->session->progress.delta;
+
+    delta->files += item->member.patch;
+    delta->copied += item->copied;
+    file_committed(target, page, item->member.index, item->size);
 }
 
 /* The first bytes of a range came: the file's stage, made on the first of its ranges. False: there

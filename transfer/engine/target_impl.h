@@ -15,6 +15,10 @@
 #define TARGET_DIR_BUCKETS 1024u
 #define TARGET_LINK_BUCKETS 1024u
 #define TARGET_LINKS_FAILED 256u /* first names that failed; beyond that no link is made at all */
+/* Sums of small old versions: of one slice's files, and of one page's. The size of all that a page
+ * of 512 files of 10 KiB needs; what has no room is wanted whole. */
+#define TARGET_SLICE_SUMS (20u * 1024)
+#define TARGET_PAGE_SUMS (160u * 1024)
 #define TARGET_SLICE 64u /* entries judged by one hand at a time: 140 us of work */
 #define TARGET_SLICES_PER_HAND 3u /* as many as it takes, and the one that is being filled */
 /* An old version is not worth a signature below this: the file travels whole. */
@@ -74,6 +78,7 @@ struct target_entry {
     uint32_t link_id;
     uint32_t link_chain; /* next key + 1 in its bucket */
     bool delta; /* wanted by DELTA: patches may come */
+    uint32_t patch_base; /* wanted by PATCH: bytes of its old version; else 0 */
     bool queued; /* for its signature */
     struct target_basis *basis; /* its old version, from the opening on; else NULL */
     struct hsr_target_file *file;
@@ -93,6 +98,8 @@ struct target_page {
     struct hsr_file_end *ends; /* FILE_END of each entry, made when the first comes; code 1: none */
     struct target_check *checks; /* of each entry, made when the first is read */
     struct target_entry entries[HSR_PAGE_ENTRIES_MAX];
+    uint8_t *sums; /* of PATCH items, until WANT is sent: TARGET_PAGE_SUMS bytes, or NULL */
+    uint32_t sums_size; /* used */
     uint16_t want_count;
     struct hsr_want_item wants[HSR_PAGE_ENTRIES_MAX];
 };
@@ -164,6 +171,9 @@ struct target_verdict {
     int32_t warning; /* what could not be kept, or 0 */
     const char *warning_op;
     uint16_t differs; /* HSR_DIFFERS_x */
+    uint8_t block_log; /* of the sums of its old version */
+    uint32_t base_size; /* bytes of that; 0: there are none */
+    struct hsr_span sums; /* in the slice */
 };
 
 /* Entries of one page, judged by one hand. What it reads of the page and the directories does not
@@ -173,6 +183,8 @@ struct target_slice {
     struct hsr_target *target;
     struct target_page *page;
     uint16_t count, next; /* verdicts, and how many the hand has given */
+    uint8_t *sums; /* of small old versions: TARGET_SLICE_SUMS bytes; NULL: no deltas */
+    uint32_t sums_size; /* used */
     struct target_verdict verdicts[TARGET_SLICE];
 };
 
@@ -221,6 +233,7 @@ struct hsr_target {
     uint32_t page_next; /* number of the page that must come next */
     uint32_t decide_next; /* and of the one whose entries are being begun */
     struct target_slice *slices;
+    uint8_t *slices_sums; /* of all of them */
     struct hsr_list slices_free;
     struct hsr_list judged; /* slices that came back, oldest first */
     struct target_slice *filling; /* of the page being begun; NULL: none */
@@ -311,6 +324,15 @@ void hsr_target_page_check(struct hsr_target *target, struct target_page *page);
 /** -n: count and say what would happen, by enum hsr_compare and what differs. */
 void hsr_target_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
                     const struct hsr_entry *entry, int compare);
+
+/* target_small.c: small files by delta */
+/** Wants a changed file by PATCH if its old version's sums are there, and have room; false: no. */
+bool hsr_target_small_want(struct hsr_target *target, struct target_page *page,
+                           const struct target_verdict *verdict);
+/** Its patch did not come out: want all of it. */
+void hsr_target_small_again(struct hsr_target *target, struct target_page *page, uint16_t index);
+/** The sums of this page were sent, or will not be. */
+void hsr_target_small_sent(struct hsr_target *target, struct target_page *page);
 
 /* target_check.c: --checksum */
 /** Have ours read, so that digests can be compared. 0, -ENOMEM. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/small.h"
 #include "transfer/engine/target_impl.h"
 
 #define JUDGE_SLICE 32u /* entries before others get a turn: 70 us */
@@ -14,6 +15,7 @@
 /* What the target keeps at each hand. */
 struct judge {
     struct hsr_tree tree;
+    uint8_t *memory; /* for small old versions; made when the first is read */
     bool compares; /* digests */
 };
 
@@ -25,6 +27,9 @@ static void judge_one(struct judge *judge, struct target_slice *slice,
 static void judge_by_kind(struct judge *judge, const struct hsr_dir *dir,
                           const struct hsr_entry *entry, const struct hsr_existing *existing,
                           struct target_verdict *verdict);
+static void judge_small(struct judge *judge, struct target_slice *slice, const struct hsr_dir *dir,
+                        const struct hsr_entry *entry, const struct hsr_existing *existing,
+                        struct target_verdict *verdict);
 
 const struct hsr_crew_ops hsr_target_crew = { .name = "target hand",
                                               .begin = judge_begin,
@@ -45,6 +50,7 @@ static int judge_begin(struct hsr_hand *hand)
     if (judge == NULL)
         return -ENOMEM;
     hsr_tree_init(&judge->tree, &hand->shard->loop, session->root_fd, session->options);
+    judge->memory = NULL;
     judge->compares =
         !(session->options & HSR_OPT_DRY_RUN) || (session->features & HSR_FEATURE_COMPARE);
     hand->own = judge;
@@ -56,6 +62,7 @@ static void judge_end(struct hsr_hand *hand)
     struct judge *judge = hand->own;
 
     hsr_tree_fini(&judge->tree);
+    free(judge->memory);
     free(judge);
 }
 
@@ -63,12 +70,16 @@ static bool judge_step(struct hsr_hand *hand, struct hsr_crew_task *task)
 {
     struct target_slice *slice = hsr_container_of(task, struct target_slice, task);
     struct judge *judge = hand->own;
+    struct target_verdict *verdict;
     unsigned steps = 0;
 
     while (slice->next < slice->count) {
         if (steps++ >= JUDGE_SLICE && hsr_loop_pressed(&hand->shard->loop))
             return false;
-        judge_one(judge, slice, &slice->verdicts[slice->next++]);
+        verdict = &slice->verdicts[slice->next++];
+        judge_one(judge, slice, verdict);
+        if (verdict->base_size > 0)
+            steps += HSR_SMALL_COST;
     }
     return true;
 }
@@ -90,6 +101,8 @@ static void judge_one(struct judge *judge, struct target_slice *slice,
         return;
     verdict->differs = existing.differs;
     judge_by_kind(judge, dir, &entry, &existing, verdict);
+    if (verdict->deed == TARGET_COMPARED && verdict->compare == HSR_COMPARE_CONTENT)
+        judge_small(judge, slice, dir, &entry, &existing, verdict);
     verdict->warning = judge->tree.warning.code;
     verdict->warning_op = judge->tree.warning.op;
     judge->tree.warning.code = 0;
@@ -103,6 +116,33 @@ static bool judge_basis(const struct hsr_tree *tree, const struct hsr_entry *ent
            !((tree->options & HSR_OPT_INPLACE) && (entry->flags & HSR_ENTRY_SPARSE)) &&
            entry->type == HSR_ENTRY_FILE && entry->size > HSR_PACK_FILE_MAX &&
            existing->size >= TARGET_BASIS_MIN;
+}
+
+/* A small file that changed: the sums of what is there, if a patch may be shorter. */
+static void judge_small(struct judge *judge, struct target_slice *slice, const struct hsr_dir *dir,
+                        const struct hsr_entry *entry, const struct hsr_existing *existing,
+                        struct target_verdict *verdict)
+{
+    struct hsr_delta_plan plan;
+    uint32_t size;
+
+    if (slice->sums == NULL || (judge->tree.options & HSR_OPT_DRY_RUN) ||
+        entry->type != HSR_ENTRY_FILE || entry->size < HSR_SMALL_MIN ||
+        entry->size > HSR_PACK_FILE_MAX || existing->size > HSR_DELTA_SMALL_BASE_MAX)
+        return;
+    if (judge->memory == NULL)
+        judge->memory = malloc(HSR_DELTA_SMALL_BASE_MAX);
+    if (judge->memory == NULL)
+        return; /* it travels whole */
+    size =
+        hsr_small_sign(&judge->tree, dir, entry, &slice->target->delta_key, judge->memory,
+                       slice->sums + slice->sums_size, TARGET_SLICE_SUMS - slice->sums_size, &plan);
+    if (size == 0)
+        return;
+    verdict->base_size = (uint32_t)plan.base_size;
+    verdict->block_log = (uint8_t)__builtin_ctz(plan.block_size);
+    verdict->sums = (struct hsr_span){ slice->sums + slice->sums_size, size };
+    slice->sums_size += size;
 }
 
 static void judge_by_kind(struct judge *judge, const struct hsr_dir *dir,

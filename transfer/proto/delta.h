@@ -23,6 +23,13 @@
 #define HSR_PATCH_HEAD_SIZE 8u /* XXH3-64 of what follows it */
 #define HSR_SIG_KEY_SIZE 32u /* of the strong hash, in one session */
 
+/* Old versions of small files: their sums travel inside WANT (struct hsr_want_item). What a false
+ * match costs is a small file sent again, so sums are short; blocks too, as edits lie close. */
+#define HSR_SMALL_BASE_MAX 131072u /* bytes */
+#define HSR_SMALL_BLOCK_LOG_MIN 7u
+#define HSR_SMALL_BLOCK_LOG_MAX 12u
+#define HSR_SMALL_STRONG_SIZE 2u /* bytes of a strong hash */
+
 /* SIG: sums of blocks `first` (frame.offset), first + 1 ... Each frame has the head: they agree. */
 struct hsr_sig {
     uint64_t base_size; /* bytes of the old version; not 0 */

@@ -1,6 +1,7 @@
 /* Payloads that are lists: PATHS, WANT and PAGE_ACK item by item, and the member table of PACK. */
 #include "transfer/proto/message.h"
 
+#include "transfer/proto/delta.h"
 #include "transfer/proto/wire.h"
 
 #define LIST_HEAD_SIZE 4u /* u32 count */
@@ -55,6 +56,34 @@ int hsr_paths_next(struct hsr_list_reader *list, struct hsr_span *ret_path)
     return 1;
 }
 
+/* Is what PATCH says of the old version within its limits? Writes what its sums must have. */
+static int want_patch_check(const struct hsr_want_item *item, size_t *ret_size)
+{
+    hsr_require(item->base_size > 0, HSR_E_PROTOCOL);
+    hsr_require(item->base_size <= HSR_SMALL_BASE_MAX, HSR_E_LIMIT);
+    hsr_require(item->block_log >= HSR_SMALL_BLOCK_LOG_MIN &&
+                    item->block_log <= HSR_SMALL_BLOCK_LOG_MAX,
+                HSR_E_LIMIT);
+    *ret_size = (size_t)hsr_sig_blocks(item->base_size, item->block_log) *
+                hsr_sig_sum_size(HSR_SMALL_STRONG_SIZE);
+    return 0;
+}
+
+static int want_patch_get(struct hsr_reader *reader, struct hsr_want_item *item)
+{
+    size_t size;
+    int rc;
+
+    item->base_size = hsr_get_u32(reader);
+    item->block_log = hsr_get_u8(reader);
+    hsr_require(!reader->failed, HSR_E_TRUNCATED);
+    rc = want_patch_check(item, &size);
+    if (rc < 0)
+        return rc;
+    item->sums = hsr_get_span(reader, size);
+    return 0;
+}
+
 int hsr_want_next(struct hsr_list_reader *list, uint32_t digest_size,
                   struct hsr_want_item *ret_item)
 {
@@ -67,6 +96,10 @@ int hsr_want_next(struct hsr_list_reader *list, uint32_t digest_size,
     item.action = hsr_get_u8(&list->reader);
     if (item.action == HSR_WANT_UNLESS)
         hsr_get_bytes(&list->reader, item.digest, digest_size);
+    else if (item.action == HSR_WANT_PATCH && !list->reader.failed)
+        rc = want_patch_get(&list->reader, &item);
+    if (rc < 0)
+        return rc;
     hsr_require(!list->reader.failed, HSR_E_TRUNCATED);
     hsr_require(item.action >= HSR_WANT_WHOLE && item.action < HSR_WANT_ACTION_COUNT,
                 HSR_E_PROTOCOL);
@@ -140,8 +173,20 @@ int hsr_want_put(struct hsr_list_writer *list, uint32_t digest_size,
     hsr_require(item->index < HSR_PAGE_ENTRIES_MAX, HSR_E_LIMIT);
     hsr_require(item->action >= HSR_WANT_WHOLE && item->action < HSR_WANT_ACTION_COUNT,
                 HSR_E_PROTOCOL);
+    if (item->action == HSR_WANT_PATCH) {
+        size_t size = 0;
+        int rc = want_patch_check(item, &size);
+
+        hsr_require(rc == 0, rc);
+        hsr_require(item->sums.size == size, HSR_E_PROTOCOL);
+    }
     hsr_put_u16(&list->writer, item->index);
     hsr_put_u8(&list->writer, item->action);
+    if (item->action == HSR_WANT_PATCH) {
+        hsr_put_u32(&list->writer, item->base_size);
+        hsr_put_u8(&list->writer, item->block_log);
+        hsr_put_bytes(&list->writer, item->sums.ptr, item->sums.size);
+    }
     if (item->action == HSR_WANT_UNLESS)
         hsr_put_bytes(&list->writer, item->digest, digest_size);
     return list_put_end(list, before);
@@ -187,7 +232,7 @@ void hsr_pack_encode(const struct hsr_pack_member *members, uint32_t count, uint
         hsr_assert(member->index < HSR_PAGE_ENTRIES_MAX);
         hsr_put_u32(&w, member->page);
         hsr_put_u16(&w, member->index);
-        hsr_put_u16(&w, 0);
+        hsr_put_u16(&w, member->patch ? HSR_PACK_MEMBER_PATCH : 0);
         wire_put_i32(&w, member->code);
         hsr_put_u32(&w, member->size);
         hsr_put_bytes(&w, member->code == 0 ? member->digest : zeros, digest_size);
@@ -199,18 +244,20 @@ static int pack_member_decode(struct hsr_reader *r, uint32_t digest_size,
                               struct hsr_pack_member *ret_member)
 {
     static const uint8_t zeros[HSR_DIGEST_SIZE_MAX];
-    uint16_t reserved;
+    uint16_t flags;
 
     *ret_member = (struct hsr_pack_member){ 0 };
     ret_member->page = hsr_get_u32(r);
     ret_member->index = hsr_get_u16(r);
-    reserved = hsr_get_u16(r);
+    flags = hsr_get_u16(r);
+    ret_member->patch = (flags & HSR_PACK_MEMBER_PATCH) != 0;
     ret_member->code = wire_get_i32(r);
     ret_member->size = hsr_get_u32(r);
     hsr_get_bytes(r, ret_member->digest, digest_size);
     hsr_assert_hot(!r->failed); /* the table's size was checked before */
 
-    hsr_require(reserved == 0, HSR_E_PROTOCOL);
+    hsr_require((flags & ~HSR_PACK_MEMBER_PATCH) == 0, HSR_E_PROTOCOL);
+    hsr_require(!ret_member->patch || ret_member->size > 0, HSR_E_PROTOCOL);
     hsr_require(ret_member->index < HSR_PAGE_ENTRIES_MAX, HSR_E_LIMIT);
     hsr_require(ret_member->size <= HSR_CHUNK_SIZE_MAX, HSR_E_LIMIT);
     if (ret_member->code == 0)

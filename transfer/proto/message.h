@@ -168,12 +168,16 @@ enum hsr_want_action {
     HSR_WANT_UNLESS = 2, /* send it unless its digest is this one (--checksum) */
     HSR_WANT_DELTA = 3, /* wait for its signature, then send what differs; feature DELTA */
     HSR_WANT_DIGEST = 4, /* do not send it, say its digest (dry runs) */
+    HSR_WANT_PATCH = 5, /* a small file: here are sums of the old version; feature DELTA */
     HSR_WANT_ACTION_COUNT
 };
 
 struct hsr_want_item {
     uint16_t index;
     uint8_t action;
+    uint8_t block_log; /* PATCH only: blocks of 2^this bytes; the last may be short */
+    uint32_t base_size; /* PATCH only: bytes of the old version, not 0 */
+    struct hsr_span sums; /* PATCH only: of all its blocks; borrowed */
     uint8_t digest[HSR_DIGEST_SIZE_MAX]; /* UNLESS only */
 };
 
@@ -344,14 +348,16 @@ int hsr_list_finish(struct hsr_list_writer *list);
 
 /* PACK: payload = member table, then the members' bytes one after the other, in table order. */
 #define HSR_PACK_HEAD_SIZE 8u /* u32 count, u32 zero */
-#define HSR_PACK_MEMBER_FIXED 16u /* page u32, index u16, zero u16, code i32, size u32; digest */
+#define HSR_PACK_MEMBER_FIXED 16u /* page u32, index u16, flags u16, code i32, size u32; digest */
+#define HSR_PACK_MEMBER_PATCH 1u /* of the flags */
 #define HSR_PACK_MEMBER_SIZE_MAX (HSR_PACK_MEMBER_FIXED + HSR_DIGEST_SIZE_MAX)
 
 struct hsr_pack_member {
     uint32_t page;
     uint16_t index;
+    bool patch; /* its bytes are a patch of the old version */
     int32_t code; /* 0, or why the source could not read it: then size is 0 */
-    uint32_t size; /* bytes */
+    uint32_t size; /* bytes in the pack */
     uint8_t digest[HSR_DIGEST_SIZE_MAX]; /* of the whole file, as hsr_digest_tree_final gives it */
 };
 
