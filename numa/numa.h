@@ -1,5 +1,6 @@
 /* From the machine's topology to a placement: how many shards, on which cores, with memory on which
- * node, near which NICs and disks. hwloc decides; cgroup and affinity are respected. */
+ * node, near which NICs and disks. hwloc tells, or on a machine with one node sysfs (flat.h);
+ * cgroup and affinity are respected. */
 #ifndef HSR_NUMA_NUMA_H
 #define HSR_NUMA_NUMA_H
 
@@ -15,7 +16,7 @@
 
 struct hsr_place {
     unsigned cpu; /* OS index of the processing unit to pin to */
-    unsigned core; /* logical index of the core */
+    unsigned core; /* the same for all PUs of one core, and for no others */
     int node; /* OS index of the NUMA node, or -1 when unknown */
 };
 

@@ -1,5 +1,5 @@
-/* Topology to placement. hwloc knows the machine, the cgroup's cpuset and the affinity; this file
- * decides the order in which cores are used. */
+/* Topology to placement. hwloc, or flat.h, knows the machine, the cgroup's cpuset and the affinity;
+ * this file decides the order in which cores are used. */
 #include <errno.h>
 #include <hwloc.h>
 #include <linux/mempolicy.h>
@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/util.h"
+#include "numa/flat.h"
 #include "numa/numa.h"
 #include "numa/policy.h"
 
@@ -76,17 +77,12 @@ static int topology_load(const char *description, bool devices, hwloc_topology_t
     return 0;
 }
 
-/* What may be used: the cgroup's cpuset (hwloc reads it), the affinity, the caller's list. */
-static int usable_make(hwloc_topology_t topology, const char *cpuset, hwloc_bitmap_t usable)
+/* Leave of what may be used what the caller's list has too. */
+static int usable_narrow(const char *cpuset, hwloc_bitmap_t usable)
 {
     hwloc_bitmap_t other = hwloc_bitmap_alloc();
-    int rc = 0;
+    int rc = other == NULL ? -ENOMEM : 0;
 
-    if (other == NULL || hwloc_bitmap_copy(usable, hwloc_topology_get_allowed_cpuset(topology)) < 0)
-        rc = -ENOMEM;
-    if (rc == 0 && hwloc_topology_is_thissystem(topology) &&
-        hwloc_get_cpubind(topology, other, HWLOC_CPUBIND_THREAD) == 0)
-        hwloc_bitmap_and(usable, usable, other);
     if (rc == 0 && cpuset != NULL) {
         if (cpuset[strspn(cpuset, "0123456789,-")] != '\0' ||
             hwloc_bitmap_list_sscanf(other, cpuset) < 0)
@@ -98,6 +94,21 @@ static int usable_make(hwloc_topology_t topology, const char *cpuset, hwloc_bitm
         rc = HSR_E_USAGE;
     hwloc_bitmap_free(other);
     return rc;
+}
+
+/* What may be used: the cgroup's cpuset (hwloc reads it), the affinity, the caller's list. */
+static int usable_make(hwloc_topology_t topology, const char *cpuset, hwloc_bitmap_t usable)
+{
+    hwloc_bitmap_t bound = hwloc_bitmap_alloc();
+    int rc = 0;
+
+    if (bound == NULL || hwloc_bitmap_copy(usable, hwloc_topology_get_allowed_cpuset(topology)) < 0)
+        rc = -ENOMEM;
+    if (rc == 0 && hwloc_topology_is_thissystem(topology) &&
+        hwloc_get_cpubind(topology, bound, HWLOC_CPUBIND_THREAD) == 0)
+        hwloc_bitmap_and(usable, usable, bound);
+    hwloc_bitmap_free(bound);
+    return rc < 0 ? rc : usable_narrow(cpuset, usable);
 }
 
 /* ---- devices ---- */
@@ -225,38 +236,74 @@ static unsigned slots_fill(hwloc_topology_t topology, hwloc_const_bitmap_t usabl
     return count;
 }
 
-/* Order the usable PUs and deal shards to them. */
-static int shards_place(hwloc_topology_t topology, hwloc_const_bitmap_t usable, unsigned shards,
-                        unsigned cpus_max, struct hsr_placement *placement)
+/* Order the usable PUs, of which there are @count, and deal shards to them. */
+static int shards_deal(struct slot *slots, unsigned count, const struct hsr_place_request *request,
+                       struct hsr_placement *placement)
+{
+    unsigned shards = request->shards;
+
+    placement->cpus = count;
+    if (count == 0) /* the list names only PUs that do not exist */
+        return HSR_E_USAGE;
+    qsort(slots, count, sizeof(*slots), slot_compare);
+    if (shards == 0) {
+        shards = HSR_MIN(placement->cores, HSR_SHARDS_MAX);
+        if (request->cpus_max > 0)
+            shards = HSR_MIN(shards, request->cpus_max);
+    }
+    placement->count = shards;
+    for (unsigned i = 0; i < shards; i++)
+        placement->shards[i] = slots[i % count].place;
+    hsr_assert(placement->count >= 1 && placement->count <= HSR_SHARDS_MAX);
+    hsr_assert(placement->cores >= 1 && placement->cores <= placement->cpus);
+    return 0;
+}
+
+static int shards_place(hwloc_topology_t topology, hwloc_const_bitmap_t usable,
+                        const struct hsr_place_request *request, struct hsr_placement *placement)
 {
     int pu_count = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
     struct slot *slots;
+    int rc;
 
     if (pu_count <= 0)
         return -EIO;
     slots = calloc((size_t)pu_count, sizeof(*slots));
     if (slots == NULL)
         return -ENOMEM;
-    placement->cpus = slots_fill(topology, usable, slots, placement);
-    if (placement->cpus == 0) { /* the list names only PUs that do not exist */
-        free(slots);
-        return HSR_E_USAGE;
-    }
-    qsort(slots, placement->cpus, sizeof(*slots), slot_compare);
-
-    if (shards == 0) {
-        shards = HSR_MIN(placement->cores, HSR_SHARDS_MAX);
-        if (cpus_max > 0)
-            shards = HSR_MIN(shards, cpus_max);
-    }
-    placement->count = shards;
-    for (unsigned i = 0; i < shards; i++)
-        placement->shards[i] = slots[i % placement->cpus].place;
+    rc = shards_deal(slots, slots_fill(topology, usable, slots, placement), request, placement);
     free(slots);
+    return rc;
+}
 
-    hsr_assert(placement->count >= 1 && placement->count <= HSR_SHARDS_MAX);
-    hsr_assert(placement->cores >= 1 && placement->cores <= placement->cpus);
-    return 0;
+/* Without hwloc: no devices, and of all PUs only the usable ones are looked at. */
+static int place_flat(int node, const struct hsr_place_request *request,
+                      struct hsr_placement *placement)
+{
+    hwloc_bitmap_t usable = hwloc_bitmap_alloc();
+    struct slot *slots = NULL;
+    unsigned count = 0;
+    int rc = usable == NULL ? -ENOMEM : hsr_flat_affinity(usable);
+
+    if (rc == 0)
+        rc = usable_narrow(request->cpuset, usable);
+    if (rc == 0) {
+        slots = calloc((size_t)hwloc_bitmap_weight(usable), sizeof(*slots));
+        rc = slots == NULL ? -ENOMEM : 0;
+    }
+    placement->this_system = true;
+    if (rc == 0) {
+        for (int cpu = hwloc_bitmap_first(usable); cpu >= 0; cpu = hwloc_bitmap_next(usable, cpu)) {
+            slots[count].place = (struct hsr_place){ .cpu = (unsigned)cpu,
+                                                     .core = hsr_flat_core("", (unsigned)cpu),
+                                                     .node = node };
+            slot_rank(slots, count++, placement);
+        }
+        rc = shards_deal(slots, count, request, placement);
+    }
+    free(slots);
+    hwloc_bitmap_free(usable);
+    return rc;
 }
 
 /* On one topology, which has devices or not. */
@@ -271,7 +318,7 @@ static int place_on(hwloc_topology_t topology, const struct hsr_place_request *r
     devices_fill(topology, HSR_DEVICE_BLOCK, placement);
     placement->near_nodes = hsr_place_nodes(placement, request->near, request->near_count);
     if (rc == 0)
-        rc = shards_place(topology, usable, request->shards, request->cpus_max, placement);
+        rc = shards_place(topology, usable, request, placement);
     hwloc_bitmap_free(usable);
     return rc;
 }
@@ -279,9 +326,17 @@ static int place_on(hwloc_topology_t topology, const struct hsr_place_request *r
 int hsr_place_decide(const struct hsr_place_request *request, struct hsr_placement *ret_placement)
 {
     bool devices = request->devices;
-    int rc;
+    int rc, node;
 
     hsr_require(request->shards <= HSR_SHARDS_MAX, HSR_E_USAGE);
+    if (request->topology == NULL && !devices && hsr_flat_machine("", &node)) {
+        struct hsr_placement placement = { 0 };
+
+        rc = place_flat(node, request, &placement);
+        if (rc == 0)
+            *ret_placement = placement;
+        return rc;
+    }
     /* Reading the devices takes four times as long as the rest, 8 ms more on two cores: they are
      * looked at only if they may decide something. */
     for (;;) {

@@ -162,6 +162,7 @@ class Job:
     def __init__(self, commands, listeners=(), after=()):
         """`commands`: pairs of arguments and further Popen keywords; `after`: run last, alone, inside the time."""
         self.commands, self.listeners, self.after = commands, list(listeners), after
+        self.started, self.span = [], None  # what ran, and from when to when on the monotonic clock
 
     def run(self, log):
         """Wall seconds, CPU seconds and peak memory of all of them."""
@@ -169,7 +170,7 @@ class Job:
         sampler.start()
         # A child inherits the memory mark of the process that started it, which is ours.
         self.marks, self.cpu, self.bad, ours = {}, 0.0, [], memory_of(os.getpid())
-        started = list(self.listeners)
+        started = self.started = list(self.listeners)
         try:
             begin = time.perf_counter()
             started += [subprocess.Popen(args, stderr=log, **more) for args, more in self.commands]
@@ -184,6 +185,7 @@ class Job:
                 started.append(subprocess.Popen(args, stderr=log))
                 self.reap(started[-1], ours)
             wall = time.perf_counter() - begin
+            self.span = (begin, begin + wall)
         finally:
             for popen in started:
                 if popen.returncode is None:

@@ -14,6 +14,13 @@ from data import GIB, MIB
 from measure import Unable, command_cost, memory_available, say
 
 
+class Context:
+    """What all rows share."""
+
+    def __init__(self, options, inside, mount_point):
+        self.options, self.inside, self.mount_point = options, inside, mount_point
+
+
 class Row:
     """Copy to a fresh target; the tools take turns, and the order rotates.
 
@@ -186,14 +193,18 @@ class Turns:
             tool.stop()
             self.running.remove(tool)
 
-    def run(self, tool, check=False):
-        """One run on a target as it must be before it."""
+    def prepare(self):
+        """A target, a cache and free memory as they must be before a run."""
         if self.fresh:
             self.refresh()
         if self.medium == "disk":
             self.cool()
         if self.touch:
             memory_touch(self.row["bytes"] + self.row["entries"] * 4096)
+
+    def run(self, tool, check=False):
+        """One run on a target as it must be before it."""
+        self.prepare()
         result = tool.measure(self.source, self.target)
         if check and tool.copies:
             data.contents_check(self.source, self.target, strict=isinstance(tool, tools.Hawser))

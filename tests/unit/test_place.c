@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "numa/flat.h"
 #include "numa/numa.h"
 #include "numa/sysfs.h"
 #include "tests/unit/hsr_test.h"
@@ -296,6 +297,55 @@ static void test_place_this_machine(void)
     CHECK(hsr_place_pin(&(struct hsr_place){ .cpu = 100000, .node = -1 }) < 0);
 }
 
+/* hwloc, which is asked when the environment tells it something, says the same. */
+static void test_place_without_hwloc_is_the_same(void)
+{
+    struct hsr_placement flat, p;
+    int node;
+
+    if (!hsr_flat_machine("", &node))
+        return; /* several nodes: only hwloc is asked */
+    CHECK_EQ(hsr_place_make(0, NULL, NULL, &flat), 0);
+    CHECK_EQ(setenv("HWLOC_HIDE_ERRORS", "1", 0), 0);
+    CHECK(!hsr_flat_machine("", &node));
+    CHECK_EQ(hsr_place_make(0, NULL, NULL, &p), 0);
+    CHECK_EQ(unsetenv("HWLOC_HIDE_ERRORS"), 0);
+    CHECK_EQ(flat.count, p.count);
+    CHECK_EQ(flat.cores, p.cores);
+    CHECK_EQ(flat.cpus, p.cpus);
+    CHECK_EQ(flat.nodes, p.nodes);
+    CHECK_EQ(flat.this_system, p.this_system);
+    for (unsigned i = 0; i < p.count; i++)
+        CHECK_EQ(flat.shards[i].node, p.shards[i].node);
+    CHECK_EQ(hsr_place_make(0, NULL, "100000", &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(0, NULL, "one", &p), HSR_E_USAGE);
+    CHECK_EQ(hsr_place_make(flat.cpus + 1, NULL, NULL, &p), 0); /* more shards than PUs share */
+    CHECK_EQ(p.shards[flat.cpus].cpu, p.shards[0].cpu);
+}
+
+static void test_flat_reads_the_machine(void)
+{
+    int node = -1;
+
+    root_make();
+    CHECK(!hsr_flat_machine(root, &node)); /* the kernel does not say */
+    root_write("/sys/devices/system/node/online", "0-1\n");
+    CHECK(!hsr_flat_machine(root, &node));
+    root_write("/sys/devices/system/node/online", "0,3\n");
+    CHECK(!hsr_flat_machine(root, &node));
+    root_write("/sys/devices/system/node/online", "2\n");
+    CHECK(hsr_flat_machine(root, &node));
+    CHECK_EQ(node, 2);
+    CHECK_EQ(hsr_flat_core(root, 5), 5); /* no cores shown */
+    root_write("/sys/devices/system/cpu/cpu5/topology/thread_siblings_list", "1,5\n");
+    CHECK_EQ(hsr_flat_core(root, 5), 1);
+    root_write("/sys/devices/system/cpu/cpu5/topology/core_cpus_list", "4-5\n"); /* the newer one */
+    CHECK_EQ(hsr_flat_core(root, 5), 4);
+    root_write("/sys/devices/system/cpu/cpu5/topology/core_cpus_list", "6-7\n"); /* not its core */
+    CHECK_EQ(hsr_flat_core(root, 5), 1);
+    root_remove();
+}
+
 static void test_mem_is_zeroed_aligned_and_returned(void)
 {
     struct hsr_mem mem;
@@ -409,6 +459,8 @@ int main(int argc, char **argv)
     RUN(test_place_quota_limits_default_only);
     RUN(test_place_refuses_what_is_wrong);
     RUN(test_place_this_machine);
+    RUN(test_place_without_hwloc_is_the_same);
+    RUN(test_flat_reads_the_machine);
     RUN(test_mem_is_zeroed_aligned_and_returned);
     RUN(test_mem_takes_the_pool_if_it_is_large_enough);
     RUN(test_cgroup_v2_takes_the_smallest_of_the_chain);
