@@ -90,10 +90,19 @@ static inline void tree_file(int fd, const char *path, const char *text)
 static inline unsigned tree_fds_open(void)
 {
     DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
     unsigned count = 0;
 
-    while (dir != NULL && readdir(dir) != NULL)
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char target[64];
+        ssize_t size = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target));
+
+        /* A ring's helpers open theirs when they come to run, which may be now. */
+        if (size > 9 && size < (ssize_t)sizeof(target) &&
+            memcmp(target + size - 9, "schedstat", 9) == 0)
+            continue;
         count++;
+    }
     if (dir != NULL)
         closedir(dir);
     return count;
