@@ -329,6 +329,9 @@ def _parse(argv):
     parser.add_argument("--scratch", default="/dev/shm" if os.path.isdir("/dev/shm") else None)
     parser.add_argument("--disk", default="/tmp", help="folder on a real disk")
     parser.add_argument("--keep", action="store_true", help="leave the scratch folders")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "little"),
+                        help="of the fault tests: repeats their trees and moments")
+    parser.add_argument("--points", type=int, default=42, help="moments at which test_fault_kill kills")
     parser.add_argument("-k", dest="filter", default="", help="only tests whose name holds this")
     options = parser.parse_args(argv)
     folder = os.environ.get("HAWSER_BIN_DIR") or options.build or "."
