@@ -53,6 +53,7 @@ static void stats_session(const struct hawser_client *client, hawser_stats *stat
     stats->literal_bytes += client->progress.delta.literal;
     stats->copied_bytes += client->progress.delta.copied;
     stats->signature_bytes += client->progress.delta.signature;
+    stats->streams_lost += client->progress.streams_lost;
     stats->delta = client->progress.delta.on;
     memcpy(stats->delta_why, client->progress.delta.why, sizeof(stats->delta_why));
     memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
@@ -85,6 +86,7 @@ static void stats_carried(const hawser_stats *carried, hawser_stats *stats)
     uint64_t found = carried->files + carried->created + carried->touched;
 
     stats->retries += carried->retries;
+    stats->streams_lost += carried->streams_lost;
     stats->files += carried->files;
     stats->bytes += carried->bytes;
     stats->created += carried->created;

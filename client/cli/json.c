@@ -333,6 +333,7 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put_count(object, "deleted", stats->deleted);
     put_count(object, "failed", stats->failed);
     put_count(object, "retries", stats->retries);
+    put_count(object, "streams_lost", stats->streams_lost);
     put_count(object, "entries_seen", stats->entries_seen);
     put_count(object, "files_seen", stats->files_seen);
     put_count(object, "bytes_seen", stats->bytes_seen);

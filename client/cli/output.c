@@ -468,8 +468,10 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
                cli_bytes_print((double)stats->disk_uncached, wire, sizeof(wire)),
                cli_bytes_print((double)stats->disk_buffered, rate, sizeof(rate)));
     summary_delta(options, stats);
-    if (stats->retries > 0)
-        printf("retries: %s\n", cli_count_print(stats->retries, files, sizeof(files)));
+    if (stats->retries + stats->streams_lost > 0)
+        printf("retries: %s, data connections lost: %s\n",
+               cli_count_print(stats->retries, files, sizeof(files)),
+               cli_count_print(stats->streams_lost, seen, sizeof(seen)));
     if (options->verbose > 0)
         cli_ahead_print(&stats->ahead);
     if (options->verbose > 0 && stats->zc_sent_bytes > 0)

@@ -441,6 +441,7 @@ typedef struct hawser_stats {
     /* of the whole transfer; several URLs of a pull add up, a ceiling is the highest of them */
     hawser_stage_time stages[HAWSER_STAGE_COUNT];
     uint64_t retries; /* further attempts; counters above add up over all of them */
+    uint64_t streams_lost; /* data connections that were lost: others took over */
 } hawser_stats;
 
 /** Copy from here to a server; the destination becomes a replica of the sources.

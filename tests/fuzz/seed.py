@@ -26,16 +26,20 @@ def string(data):
 def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
-             "bench_data_ack bench_result stages sig patch digest ahead measured").split()
+             "bench_data_ack bench_result stages sig patch digest ahead measured lost "
+             "taken").split()
     for kind, name in enumerate(kinds, 1):
-        page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch", "digest") else 0
+        page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch",
+                             "digest", "lost", "taken") else 0
         index = 3 if name in ("same", "data", "file_end", "sig", "patch", "digest") else 0
         data = name in ("data", "patch")
-        size = 0 if name in ("same", "ping", "pong", "list_end", "bench_data_ack") else 20
-        offset = 65536 if name in ("data", "bench_data_ack", "patch", "sig") else 0
+        size = 0 if name in ("same", "ping", "pong", "list_end", "bench_data_ack", "lost",
+                             "taken") else 20
+        counts = name in ("sig", "lost", "taken")
+        offset = 65536 if counts or name in ("data", "bench_data_ack", "patch") else 0
         region = 65536 if name == "patch" else 0
         # The fuzzer fills in the header's check.
-        save("frame", name, struct.pack("<HHIIIIIQQQ", kind, 1 if offset and name != "sig" else 0, size,
+        save("frame", name, struct.pack("<HHIIIIIQQQ", kind, 1 if offset and not counts else 0, size,
                                         kind, page, index, region,
                                         offset, 0x1122334455667788, 9 if data else 0))
 

@@ -184,6 +184,11 @@ class T:
         os.chmod(path, mode)
         return path
 
+    def clean(self, *names):
+        """Empty scratch folders, for another go."""
+        for name in names:
+            tree.remove(self.path(name))
+
     def disk_folder(self):
         """A scratch folder on a real disk, for what tmpfs does differently."""
         folder = tempfile.mkdtemp(prefix="hawser-disk-", dir=self.options.disk)

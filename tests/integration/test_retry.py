@@ -76,6 +76,113 @@ def test_all_connections_cut_pull(t):
     t.no_stage_files(dst)
 
 
+def lose_streams(t, server, way, step, limit):
+    """A proxy that resets one data connection whenever @step further bytes have gone @way, @limit
+    times; the control connection, which is the first, stays."""
+    fired = []
+
+    def hook(which, index, _offset, data):
+        if which == way and index > 0 and len(fired) < limit and \
+                p.total[way] >= step * (len(fired) + 1):
+            fired.append(index)
+            return None
+        return data
+
+    p = t.proxy(server.port, hook=hook)
+    return p, fired
+
+
+def mixed(t, name="src"):
+    """Small files, large ones, one with holes."""
+    src = t.dir(name)
+    b = tree.Builder(src)
+    for d in range(5):
+        b.directory("d%d" % d)
+    for i in range(400):
+        b.random_file("d%d/s%03d" % (i % 5, i), 200 * i)
+    for i in range(12):
+        b.random_file("large%02d" % i, 1500000 + 70001 * i)
+    with open(src + "/holes", "wb") as f:
+        for at in range(0, 64 << 20, 8 << 20):
+            f.seek(at)
+            f.write(os.urandom(300000))
+        f.truncate(64 << 20)
+    return src
+
+
+def lost_streams(t, direction, *options, step=1500000, limit=8, streams=3, prepare=None):
+    src, dst = mixed(t), t.dir("dst")
+    server = t.server({"x": dst if direction == "push" else src})
+    if prepare:
+        t.run("push" if direction == "push" else "pull",
+              *([src + "/", server.url()] if direction == "push" else [server.url() + b"/", dst]), rc=0)
+        prepare(src)
+    p, fired = lose_streams(t, server, proxy.UP if direction == "push" else proxy.DOWN, step, limit)
+    words = ("--json", "--streams=%d" % streams, "--retries=0", *options)
+    if direction == "push":
+        r = t.run("push", *words, src + "/", server.url(port=p.port), timeout=100)
+    else:
+        r = t.run("pull", *words, server.url(port=p.port) + b"/", dst, timeout=100)
+    t.check(r.rc == 0, r)
+    summary = lines(r, b"summary")[0]
+    t.check(fired and summary["streams_lost"] >= 1, "nothing was lost:", fired, summary)
+    t.check(summary["failed"] == 0 and summary["retries"] == 0, summary)
+    t.same(src, dst)
+    t.no_stage_files(dst)
+    t.check(t.run("verify", "--json", src + "/", server.url(), rc=0).rc == 0
+            if direction == "push" else True)
+
+
+def test_lost_stream_push(t):
+    lost_streams(t, "push")
+
+
+def test_lost_stream_pull(t):
+    lost_streams(t, "pull")
+
+
+def test_lost_stream_only_one(t):
+    """The only data connection: nothing moves until it is there again."""
+    lost_streams(t, "push", streams=1, limit=5)
+
+
+def test_lost_stream_small_chunks(t):
+    for step in (70000, 333333):
+        lost_streams(t, "push", "--chunk=64K", "--depth=2", step=step, limit=20)
+        t.clean("src", "dst")
+
+
+def test_lost_stream_blake3(t):
+    lost_streams(t, "push", "--digest=blake3")
+    t.clean("src", "dst")
+    lost_streams(t, "pull", "--digest=blake3")
+
+
+def change(src):
+    for i in range(12):
+        with open(src + "/large%02d" % i, "r+b") as f:
+            for at in range(0, 1400000, 90000):
+                f.seek(at)
+                f.write(os.urandom(20000))
+
+
+def test_lost_stream_delta(t):
+    lost_streams(t, "push", "--delta=on", step=400000, prepare=change)
+    t.clean("src", "dst")
+    lost_streams(t, "pull", "--delta=on", step=400000, prepare=change)
+
+
+def test_lost_stream_inplace(t):
+    lost_streams(t, "push", "--inplace", "--delta=on", step=400000, prepare=change)
+    t.clean("src", "dst")
+    lost_streams(t, "push", "--inplace", "--delta=off", step=1500000, prepare=change)
+
+
+def test_lost_stream_again_and_again(t):
+    """Connections are reset over and over: the session goes on as long as they come back."""
+    lost_streams(t, "push", "--chunk=64K", step=700000, limit=200)
+
+
 def test_retries_end(t):
     """A way that is always cut at the same place: N tries without progress, then exit 3."""
     src, dst = make(t, count=1, size=8 << 20), t.dir("dst")

@@ -43,6 +43,8 @@ static const struct {
     [HSR_FRAME_PATCH] = { "PATCH", 4194304, true, true, true },
     [HSR_FRAME_MEASURED] = { "MEASURED", 2728, false, false, false },
     [HSR_FRAME_DIGEST] = { "DIGEST", 36, true, true, false },
+    [HSR_FRAME_LOST] = { "LOST", 0, true, false, false },
+    [HSR_FRAME_TAKEN] = { "TAKEN", 0, true, false, false },
 };
 
 /* Lay out a header by hand, with its check, so that headers no encoder writes can be tried. */
@@ -73,7 +75,8 @@ static bool uses_end(uint16_t kind)
 
 static bool uses_offset(uint16_t kind)
 {
-    return uses_end(kind) || kind == HSR_FRAME_SIG;
+    return uses_end(kind) || kind == HSR_FRAME_SIG || kind == HSR_FRAME_LOST ||
+           kind == HSR_FRAME_TAKEN;
 }
 
 static bool uses_high(uint16_t kind)

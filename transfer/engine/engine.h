@@ -107,6 +107,7 @@ struct hsr_progress {
     uint64_t zc_copied; /* of zc_sent: copied by the kernel all the same */
     uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
     uint64_t elapsed_ns;
+    uint64_t streams_lost; /* data connections that others took over from */
     struct hsr_delta_figures delta;
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
     struct hsr_ahead ahead; /* of the target, where it is known */

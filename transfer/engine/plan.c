@@ -157,7 +157,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
                       (plan->depth + 2) * sizeof(struct hsr_intake) +
                       WORKS_MAX * (sizeof(struct hsr_work) +
                                    HSR_PACK_MEMBERS_MAX * (sizeof(struct hsr_source_member) +
-                                                           sizeof(struct hsr_pack_member)));
+                                                           sizeof(struct hsr_pack_member))) +
+                      hsr_source_lane_bytes();
 
     if (request->measured)
         stream += hsr_measure_stream_bytes();

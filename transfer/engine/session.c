@@ -133,6 +133,7 @@ int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,
     hsr_require(session->state == HSR_SESSION_MOVING && session->rc == 0, HSR_E_SHUTDOWN);
     hsr_require(index < session->streams_count, HSR_E_PROTOCOL);
     hsr_require(session->streams[index] == NULL, HSR_E_PROTOCOL);
+    hsr_require(hsr_loss_settled(session, index), HSR_E_BUSY);
     shard = session_place(session, index, cpu);
     session->streams[index] = hsr_stream_create(session, index, shard);
     if (session->streams[index] == NULL)
@@ -154,6 +155,7 @@ void hsr_session_end(struct hsr_session *session, int rc, const char *why)
         hsr_conn_finish(session->control);
     }
     session->state = HSR_SESSION_CLOSING;
+    atomic_store(&session->ended, true);
     hsr_session_wake(session);
 }
 
@@ -204,6 +206,7 @@ void hsr_session_stream_ready(struct hsr_session *session, struct hsr_stream *st
     hsr_assert(session->streams[stream->index] == stream);
     session->streams_joined++;
     stream->ready = true;
+    hsr_loss_joined(session, stream);
     session_congestion(session, stream);
     hsr_limit_lane(session, stream->shard);
     hsr_measure_lane(session, stream->shard);
@@ -235,14 +238,22 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
     stream->gone_heard = true;
     if (stream->works_lent > 0)
         return; /* a grant crossed this message: the last of them comes back here */
+    if (rc == 0)
+        rc = HSR_E_CLOSED;
     session->streams_open--;
     session->streams[stream->index] = NULL;
     hsr_limit_gone(session, stream);
     hsr_measure_gone(session, stream);
+    if (hsr_loss_may(session, rc))
+        hsr_loss_gone(session, stream, rc);
+    else if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session) &&
+             !hsr_bench_ended(session))
+        hsr_session_end(session, rc, "a data connection ended");
+    if (session->source != NULL)
+        hsr_source_stream_gone(session, stream);
+    if (session->target != NULL)
+        hsr_target_stream_gone(session, stream);
     hsr_stream_free(stream);
-    if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session) &&
-        !hsr_bench_ended(session))
-        hsr_session_end(session, rc < 0 ? rc : HSR_E_CLOSED, "a data connection ended");
     hsr_session_wake(session);
 }
 
@@ -318,6 +329,7 @@ static void session_run(struct hsr_task *task)
             hsr_engine_event(session->engine, &event);
         }
         session_join_deadline(session);
+        hsr_loss_tick(session);
     }
     if (session->state == HSR_SESSION_MOVING)
         session_step(session);
@@ -488,6 +500,8 @@ static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *
         return 0; /* what was under way when the session ended */
     if (session->state == HSR_SESSION_OPENING)
         return hsr_opening_frame(session, frame, payload);
+    if (frame->kind == HSR_FRAME_LOST || frame->kind == HSR_FRAME_TAKEN)
+        return hsr_loss_frame(session, frame);
     if (session->bench != NULL)
         return hsr_bench_frame(session, frame, payload);
     return session->role == HSR_ROLE_SOURCE ? hsr_source_frame(session, frame, payload)

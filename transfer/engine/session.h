@@ -12,6 +12,7 @@
 #include "transfer/engine/conn.h"
 #include "transfer/engine/crew.h"
 #include "transfer/engine/limit.h"
+#include "transfer/engine/loss.h"
 #include "transfer/engine/measure.h"
 #include "transfer/engine/shard.h"
 #include "transfer/net/zerocopy.h"
@@ -92,7 +93,9 @@ struct hsr_session {
     bool root_owned; /* close it at the end */
     struct hsr_stream *streams[HSR_STREAMS_MAX]; /* NULL: not joined, or gone */
     uint32_t streams_open; /* made and not yet given back */
-    uint32_t streams_joined; /* ready */
+    uint32_t streams_joined; /* were ready once; one that is joined again counts again */
+    struct hsr_losses losses; /* of data connections */
+    atomic_bool ended; /* streams look: what is left need not be finished */
     struct hsr_source *source; /* one of these three */
     struct hsr_target *target;
     struct hsr_crew crew; /* of source and target */

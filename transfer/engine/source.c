@@ -71,7 +71,9 @@ int hsr_source_create(struct hsr_session *session)
     hsr_source_delta_init(source);
     hsr_dircache_init(&source->cache, &session->home->loop, -1,
                       (session->options & HSR_OPT_COPY_LINKS) != 0);
-    rc = hsr_source_walk_create(source);
+    rc = hsr_source_lanes_create(source);
+    if (rc == 0)
+        rc = hsr_source_walk_create(source);
     if (rc < 0)
         return rc;
     if (session->client)
@@ -191,6 +193,7 @@ void hsr_source_destroy(struct hsr_session *session)
     }
     for (uint32_t i = 0; i < source->path_count; i++)
         free(source->paths[i]);
+    hsr_source_lanes_destroy(source);
     free(source->paths);
     free(source->tops);
     free(source->works);
@@ -268,7 +271,8 @@ void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *pa
         memcpy(retry->name, page->payload + entry->name_offset, entry->name_size);
         retry->name[entry->name_size] = '\0';
         hsr_walk_dir_hold(source->walk, entry->dir);
-    } else if (code < 0 && code != HSR_E_CANCELED) {
+    } else if (code < 0 && code != HSR_E_CANCELED && !entry->failed) {
+        entry->failed = true;
         (void)hsr_source_entry_path(page, index, path, sizeof(path));
         hsr_session_note(session, HSR_NOTE_FAILED, code, "read", path, entry->identity.size);
     }
@@ -399,6 +403,8 @@ bool hsr_source_page_add(struct hsr_source *source, const struct source_found *f
     entry->sparse = found->sparse;
     entry->wanted = false;
     entry->asked = false;
+    entry->failed = false;
+    entry->number = 0;
     entry->delta = SOURCE_DELTA_NONE;
     entry->dir = found->dir;
     entry->identity = found->identity;

@@ -20,10 +20,18 @@ bool hsr_source_ended(const struct hsr_session *session);
 void hsr_source_step(struct hsr_session *session);
 int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
                      struct hsr_span payload);
+/** The target has dealt with so many PACKs and RANGE_ENDs of a stream. 0 or HSR_E_PROTOCOL. */
+int hsr_source_taken(struct hsr_session *session, uint32_t index, uint64_t ends);
+/** A stream is lost, and so many of its PACKs and RANGE_ENDs arrived: send the rest again. */
+int hsr_source_lost(struct hsr_session *session, uint32_t index, uint64_t arrived);
+/** @stream is freed after this. */
+void hsr_source_stream_gone(struct hsr_session *session, const struct hsr_stream *stream);
 /** A work came back. */
 void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work);
 /** All lent work is home. */
 void hsr_source_destroy(struct hsr_session *session);
+/** Bytes that a source remembers of each stream, for the plan. */
+size_t hsr_source_lane_bytes(void);
 /** Bytes that one hand of a source needs, for the plan. */
 size_t hsr_source_hand_bytes(void);
 

@@ -60,7 +60,8 @@ bool hsr_source_deal_idle(const struct hsr_source *source)
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
         if (source->files[i].used)
             return false;
-    return source->small.count == 0 && source->large.count == 0 && hsr_source_check_idle(source);
+    return source->small.count == 0 && source->large.count == 0 && hsr_source_again_idle(source) &&
+           hsr_source_check_idle(source);
 }
 
 void hsr_source_deal_drop(struct hsr_source *source)
@@ -73,7 +74,18 @@ void hsr_source_deal_drop(struct hsr_source *source)
 
 void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
 {
-    struct hsr_source *source = session->source;
+    if (work->dropped && session->state == HSR_SESSION_MOVING) {
+        hsr_source_lane_hold(session->source, work);
+        return;
+    }
+    if (!work->dropped)
+        hsr_source_lane_home(session->source, work);
+    hsr_source_work_finish(session->source, work);
+}
+
+void hsr_source_work_finish(struct hsr_source *source, struct hsr_work *work)
+{
+    struct hsr_session *session = source->session;
 
     if (work->kind == HSR_WORK_PACK) {
         for (uint32_t i = 0; i < work->member_count; i++) {
@@ -93,7 +105,7 @@ void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
         file->bytes += work->bytes;
         if (file->rc == 0)
             file->rc = work->rc;
-        if (file->rc == 0)
+        if (file->rc == 0 && !work->hashed)
             file->rc = hsr_tally_add(&file->tally, &work->run, &session->tally_budget);
     }
     session->progress.delta.literal += work->literal;
@@ -112,6 +124,7 @@ static struct hsr_stream *deal_stream(struct hsr_source *source)
         struct hsr_stream *stream = session->streams[i];
 
         if (stream != NULL && stream->ready && stream->works_lent < SOURCE_WORKS_PER_STREAM &&
+            hsr_source_lane_open(source, stream) &&
             (best == NULL || stream->works_lent < best->works_lent))
             best = stream;
     }
@@ -175,8 +188,8 @@ static struct hsr_source_file *deal_file(struct hsr_source *source)
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++) {
         struct hsr_source_file *file = &source->files[i];
 
-        if (!file->used || file->dealt || (best != NULL && best->works <= file->works) ||
-            file->works == HSR_TALLY_RANGES_MAX)
+        if (!file->used || file->dealt || file->waits != 0 ||
+            (best != NULL && best->works <= file->works) || file->works == HSR_TALLY_RANGES_MAX)
             continue;
         if (file->stream != NULL && file->stream->works_lent >= SOURCE_WORKS_PER_STREAM)
             continue;
@@ -189,10 +202,14 @@ static struct hsr_source_file *deal_file(struct hsr_source *source)
 /* Deal one range. */
 static bool deal_range(struct hsr_source *source)
 {
-    struct hsr_source_file *file = deal_file(source);
+    struct hsr_source_file *file;
+    struct source_again again;
     struct hsr_stream *stream;
     struct hsr_work *work;
+    bool lost = hsr_source_again_next(source, &again, &file);
 
+    if (!lost)
+        file = deal_file(source);
     if (file == NULL)
         return false;
     work = hsr_container_of(hsr_list_pop_head(&source->works_free), struct hsr_work, node);
@@ -203,11 +220,13 @@ static bool deal_range(struct hsr_source *source)
     work->page = file->page->page;
     work->index = file->index;
     work->file_size = file->view.size;
-    work->start = file->next;
-    work->end = HSR_MIN(file->extent_end, file->next + file->range);
+    work->start = lost ? again.start : file->next;
+    work->end = lost ? again.end : HSR_MIN(file->extent_end, file->next + file->range);
+    work->hashed = lost && again.hashed;
     work->base = file->delta != NULL && file->delta->memory != NULL ? &file->delta->index : NULL;
     work->key = &source->delta_key;
-    file->next = work->end;
+    if (!lost)
+        file->next = work->end;
     file->works++;
     stream = file->stream != NULL ? file->stream : deal_stream(source);
     if (source->session->options & HSR_OPT_INPLACE)
@@ -256,6 +275,44 @@ static void deal_file_start(struct hsr_source *source)
         share = HSR_MAX(share, (uint64_t)session->chunk * RANGE_CHUNKS_MIN);
         file->range = (share + session->chunk - 1) / session->chunk * session->chunk;
     }
+}
+
+struct hsr_source_file *hsr_source_file_find(struct hsr_source *source,
+                                             const struct hsr_source_page *page, uint16_t index)
+{
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
+        if (source->files[i].used && source->files[i].page == page &&
+            source->files[i].index == index)
+            return &source->files[i];
+    return NULL;
+}
+
+struct hsr_source_file *hsr_source_file_again(struct hsr_source *source,
+                                              struct hsr_source_page *page, uint16_t index)
+{
+    struct hsr_session *session = source->session;
+    struct hsr_source_file *file = source->files;
+
+    while (file < source->files + HSR_FILES_MAX && file->used)
+        file++;
+    if (file == source->files + HSR_FILES_MAX)
+        return NULL;
+    *file = (struct hsr_source_file){ .used = true,
+                                      .dealt = true,
+                                      .again = true,
+                                      .page = page,
+                                      .index = index,
+                                      .bytes = page->entries[index].sent_bytes };
+    hsr_source_view(page, index, &file->view);
+    hsr_tally_init(&file->tally, (enum hsr_digest_kind)session->digest, session->leaf);
+    file->fd = hsr_source_open(&source->cache, file->view.walk, file->view.dir, file->view.name,
+                               (session->options & HSR_OPT_COPY_LINKS) != 0);
+    if (file->fd < 0)
+        file->rc = file->fd;
+    else
+        file->io = hsr_fileio_source(&session->home->loop, file->fd, file->view.size,
+                                     hsr_session_fileio(session));
+    return file;
 }
 
 /* The next run of data. blake3: a hole that is one too many, or too small to be worth one of the
@@ -316,15 +373,22 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
     uint8_t *out;
     int size;
 
-    if (!file->dealt || file->works > 0 || session->control == NULL)
+    if (!file->dealt || file->works > 0 || session->control == NULL || file->waits != 0 ||
+        hsr_source_again_has(source, file))
         return;
-    if (!deal_file_zeros(source, file))
+    if (!file->again && !deal_file_zeros(source, file))
         return;
     out = hsr_conn_begin(session->control, 64);
     if (out == NULL)
         return; /* its `writable` wakes us */
     if (file->rc == 0)
         file->rc = hsr_source_check(&session->home->loop, file->fd, &file->view.identity);
+    if (file->again && file->rc == 0) { /* FILE_END stands */
+        file->page->entries[file->index].sent_bytes = file->bytes;
+        deal_file_close(source, file);
+        hsr_source_entry_done(source, file->page, file->index, 0);
+        return;
+    }
     end = (struct hsr_file_end){ .code = file->rc, .size = file->view.size, .bytes = file->bytes };
     if (file->rc == 0)
         end.code = file->rc = hsr_tally_final(&file->tally, file->view.size, end.digest);

@@ -52,6 +52,36 @@ struct source_hand {
     uint32_t unfinished; /* parts given and not over, the walk itself included */
 };
 
+/* Ranges and packs of a stream that the target has not said to have: it does so every 64. */
+#define HSR_SOURCE_SENT_MAX 512u
+
+/* What a PACK or a RANGE_END was about. */
+struct source_sent {
+    uint64_t start, end, bytes;
+    uint32_t page;
+    int32_t rc; /* the range was cut short: why */
+    uint16_t index;
+    bool pack;
+};
+
+/* What it takes to go on without a stream (source_lost.c). */
+struct source_lane {
+    uint64_t base; /* numbers of earlier connections */
+    uint64_t ended; /* PACKs and RANGE_ENDs of this one that came home */
+    uint64_t taken; /* of them, the target has */
+    struct source_sent *sent; /* HSR_SOURCE_SENT_MAX, by number */
+    struct hsr_list held; /* hsr_work.node: came home from the lost one */
+};
+
+/* A range to be sent again. */
+struct source_again {
+    uint64_t start, end;
+    uint32_t page;
+    int32_t rc; /* nothing is sent: the file failed already */
+    uint16_t index;
+    bool hashed;
+};
+
 enum source_delta_wish {
     SOURCE_DELTA_NONE,
     SOURCE_DELTA_WANTED, /* its signature comes, or has come */
@@ -68,8 +98,11 @@ struct source_entry {
     bool sparse;
     bool wanted; /* asked for and not yet answered */
     bool asked; /* its content, at least once */
+    bool failed; /* and that was told */
     uint8_t delta; /* enum source_delta_wish */
-    uint64_t sent_bytes; /* with SENT: of its content */
+    uint8_t lane; /* of a pack that came home: its stream, */
+    uint64_t number; /* and its number there, over all connections; 0: none */
+    uint64_t sent_bytes; /* large: of its content, as FILE_END said */
     struct hsr_small_sums *sums; /* wanted by PATCH; owned; NULL: no room, or none */
 };
 
@@ -108,6 +141,8 @@ struct source_delta {
 
 struct hsr_source_file {
     bool used, dealt, ending;
+    bool again; /* FILE_END was sent: it is open for ranges that are sent again */
+    uint8_t waits; /* --inplace: stream + 1 that was lost, until that is settled; 0 */
     struct hsr_source_page *page;
     uint16_t index;
     int fd;
@@ -170,6 +205,9 @@ struct hsr_source {
     struct hsr_work *works;
     uint32_t work_count;
     struct hsr_list works_free;
+    struct source_lane lanes[HSR_STREAMS_MAX];
+    struct source_again *again;
+    uint32_t again_count, again_room;
     /* files that changed while they were read: another, short walk after the first */
     struct hsr_source_retry *retries; /* SOURCE_RETRIES_MAX */
     uint32_t retry_count;
@@ -224,6 +262,32 @@ void hsr_source_enqueue(struct hsr_source *source, uint32_t key);
 void hsr_source_deal(struct hsr_source *source);
 bool hsr_source_deal_idle(const struct hsr_source *source);
 void hsr_source_deal_drop(struct hsr_source *source);
+
+/** A work is over: its result goes into its file, or to its members. */
+void hsr_source_work_finish(struct hsr_source *source, struct hsr_work *work);
+/** The open file of an entry, or NULL. */
+struct hsr_source_file *hsr_source_file_find(struct hsr_source *source,
+                                             const struct hsr_source_page *page, uint16_t index);
+/** Open a file again whose FILE_END was sent. NULL: there is no place now. */
+struct hsr_source_file *hsr_source_file_again(struct hsr_source *source,
+                                              struct hsr_source_page *page, uint16_t index);
+
+/* source_lost.c: lost data connections */
+int hsr_source_lanes_create(struct hsr_source *source);
+void hsr_source_lanes_destroy(struct hsr_source *source);
+/** May @stream have another work, or are there too many that the target has not taken? */
+bool hsr_source_lane_open(const struct hsr_source *source, const struct hsr_stream *stream);
+/** A work came home, all sent. */
+void hsr_source_lane_home(struct hsr_source *source, const struct hsr_work *work);
+/** A work came home from a lost connection. */
+void hsr_source_lane_hold(struct hsr_source *source, struct hsr_work *work);
+/** Is anything of @file to be sent again? */
+bool hsr_source_again_has(const struct hsr_source *source, const struct hsr_source_file *file);
+/** Take the next range that is to be sent again, and can be. */
+bool hsr_source_again_next(struct hsr_source *source, struct source_again *ret_range,
+                           struct hsr_source_file **ret_file);
+/** Is nothing lost that was not dealt again? */
+bool hsr_source_again_idle(const struct hsr_source *source);
 
 /* source_delta.c: signatures of old versions */
 void hsr_source_delta_init(struct hsr_source *source);

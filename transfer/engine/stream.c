@@ -151,10 +151,18 @@ void hsr_stream_grant(struct hsr_stream *stream, struct hsr_work *work)
     hsr_loop_send(&stream->shard->loop, &work->msg);
 }
 
+bool hsr_stream_lost(const struct hsr_stream *stream)
+{
+    enum hsr_class class = hsr_err_class(stream->rc);
+
+    return !atomic_load(&stream->session->ended) && stream->session->bench == NULL &&
+           (stream->rc == 0 || class == HSR_CLASS_NET || class == HSR_CLASS_BUSY);
+}
+
 void hsr_stream_fail(struct hsr_stream *stream, int rc)
 {
     hsr_assert(rc < 0);
-    if (stream->rc == 0)
+    if (stream->rc == 0 || stream->ebbing) /* what came is worse than that nothing more comes */
         stream->rc = rc;
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
@@ -420,7 +428,8 @@ static int stream_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
     struct hsr_reject reject;
 
     if (frame->kind == HSR_FRAME_REJECT && hsr_reject_decode(payload, &reject) >= 0) {
-        hsr_stream_fail(stream, reject.code);
+        /* The session may have ended there: the control connection knows more. */
+        hsr_stream_fail(stream, stream->again ? HSR_E_CLOSED : reject.code);
         return 0;
     }
     if (conn->state == HSR_CONN_GREETING && frame->kind == HSR_FRAME_HELLO_ACK)

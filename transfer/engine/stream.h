@@ -51,6 +51,9 @@ struct hsr_work {
     struct hsr_match_cursor cursor; /* stream */
     uint64_t literal, copied; /* result: bytes of content that are sent, that are there */
     uint32_t patches; /* result: members of a pack that are patches */
+    uint64_t number; /* result: of its PACK or RANGE_END on the connection, from 1; 0: none left */
+    bool dropped; /* result: the connection is gone; it may have arrived all the same */
+    bool hashed; /* it is sent again: its content is in the file's digest */
     uint64_t next; /* stream: next offset to read */
     uint32_t busy; /* stream: chunks in the pipeline */
     struct hsr_chunk *marked; /* stream: the empty end of a range that failed */
@@ -127,6 +130,7 @@ struct hsr_intake {
     struct hsr_target_file *file; /* home's */
     struct hsr_chunk *chunk; /* pack */
     bool done; /* stream -> home: finished, not asking */
+    bool lost; /* the connection ended before the range did: it never was */
 };
 
 /* What of a chunk need not be written is told by blocks of this size. */
@@ -201,6 +205,10 @@ struct hsr_stream {
     struct hsr_buf_waiter waiter;
     struct hsr_msg start_msg, ready_msg, close_msg, gone_msg;
     bool joined, closing, gone;
+    bool again; /* client: it takes the place of one that was lost */
+    bool ebbing; /* target: the connection is lost, what came whole is still dealt with */
+    struct hsr_msg ebb_msg;
+    uint64_t ends; /* PACKs and RANGE_ENDs that left, or came */
     int rc;
     char congestion[HSR_CONGESTION_SIZE]; /* in use on our socket */
     char congestion_peer[HSR_CONGESTION_SIZE]; /* client: on the server's */
@@ -271,6 +279,9 @@ extern const struct hsr_stream_part hsr_bench_target_part;
 
 void hsr_stream_source_granted(struct hsr_msg *msg);
 void hsr_stream_fail(struct hsr_stream *stream, int rc);
+
+/** It ends, and its session goes on without it. Its thread. */
+bool hsr_stream_lost(const struct hsr_stream *stream);
 
 /** Home -> stream: the answer to an ASK, or the return of a finished intake. */
 void hsr_stream_answer(struct hsr_intake *intake);

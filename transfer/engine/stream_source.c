@@ -62,10 +62,15 @@ void hsr_stream_source_granted(struct hsr_msg *msg)
     hsr_list_init(&work->node);
     if (stream->gone) { /* it crossed GONE on its way: the home waits for it before it frees us */
         work->rc = HSR_E_CANCELED;
+        work->number = 0;
+        work->bytes = 0;
+        work->dropped = true;
         source_work_return(work);
         return;
     }
     work->rc = 0;
+    work->number = 0;
+    work->dropped = false;
     work->busy = 0;
     work->next = work->start;
     work->bytes = 0;
@@ -139,6 +144,7 @@ static void source_drop(struct hsr_stream *stream)
         struct hsr_work *work = hsr_container_of(node, struct hsr_work, node);
 
         next = node->next;
+        work->dropped = true;
         if (work->rc == 0)
             work->rc = HSR_E_CANCELED;
         if (work->busy == 0)
@@ -449,6 +455,8 @@ static void source_send(struct hsr_stream *stream)
         return;
     }
     stream->pace_ns = 0;
+    if (chunk->frame.kind == HSR_FRAME_PACK || (chunk->frame.flags & HSR_FRAME_RANGE_END))
+        chunk->work->number = ++stream->ends;
     if (chunk->work->kind == HSR_WORK_RANGE)
         chunk->work->bytes += chunk->size;
     hsr_stream_send(chunk, source_returned);
@@ -463,6 +471,11 @@ static void source_sent(struct hsr_link *link, int rc)
     if (rc < 0)
         hsr_stream_fail(stream, rc);
     if (chunk != NULL) {
+        if (rc < 0) { /* some of it may have left */
+            chunk->work->dropped = true;
+            if (chunk->work->rc == 0)
+                chunk->work->rc = HSR_E_CANCELED;
+        }
         stream->flying = NULL;
         hsr_times_zc(stream->times, link);
         hsr_meter_end(&stream->meter, HSR_FLIGHT_WIRE, rc == 0 ? chunk->frame.size : 0);

@@ -21,6 +21,8 @@
 static void target_step(struct hsr_stream *stream);
 static bool target_idle(const struct hsr_stream *stream);
 static void target_drop(struct hsr_stream *stream);
+static bool target_ebb(struct hsr_stream *stream);
+static void target_ebbs(struct hsr_msg *msg);
 static void target_take(struct hsr_stream *stream);
 static bool target_begin_frame(struct hsr_stream *stream);
 static int target_arrived(struct hsr_stream *stream, struct hsr_chunk *chunk);
@@ -96,6 +98,10 @@ static bool target_idle(const struct hsr_stream *stream)
 /* The connection is gone: what no system call and no message holds goes back. */
 static void target_drop(struct hsr_stream *stream)
 {
+    bool lossy = hsr_stream_lost(stream);
+
+    if (lossy && !target_ebb(stream))
+        return;
     stream->receiving = NULL;
     for (uint32_t i = 0; i < stream->chunk_count; i++) {
         struct hsr_chunk *chunk = &stream->chunks[i];
@@ -122,11 +128,45 @@ static void target_drop(struct hsr_stream *stream)
 
         if (!intake->home && intake->granted && !intake->ended) {
             intake->ended = true;
+            intake->lost = lossy;
             if (intake->rc == 0)
                 intake->rc = HSR_E_CANCELED;
             target_intake_check(intake);
         }
     }
+}
+
+/* The connection is lost, the session goes on: what came whole is dealt with as ever, so that what
+ * arrived is what came first. False: not all of it yet. */
+static bool target_ebb(struct hsr_stream *stream)
+{
+    if (!stream->ebbing) {
+        stream->ebbing = true;
+        stream->ebb_msg.deliver = target_ebbs;
+        hsr_loop_send(&stream->session->home->loop, &stream->ebb_msg);
+    }
+    if (stream->receiving != NULL) { /* a part of a frame */
+        hsr_stream_chunk_free(stream->receiving);
+        stream->receiving = NULL;
+    }
+    if (stream->tree_ready)
+        target_write_waiting(stream);
+    for (uint32_t i = 0; i < stream->chunk_count; i++) {
+        const struct hsr_chunk *chunk = &stream->chunks[i];
+
+        if (chunk->state == HSR_CHUNK_WAITING || chunk->state == HSR_CHUNK_MAKING ||
+            chunk->state == HSR_CHUNK_WRITING)
+            return false;
+    }
+    return true;
+}
+
+/* At home: there may be more files under way now, whose ends come on other streams. */
+static void target_ebbs(struct hsr_msg *msg)
+{
+    const struct hsr_stream *stream = hsr_container_of(msg, struct hsr_stream, ebb_msg);
+
+    hsr_target_loses(stream->session);
 }
 
 void hsr_stream_answer(struct hsr_intake *intake)
@@ -296,8 +336,10 @@ static int target_data(struct hsr_stream *stream, struct hsr_chunk *chunk)
     chunk->done = 0;
     intake->busy++;
     intake->bytes += chunk->size;
-    if (frame->flags & HSR_FRAME_RANGE_END)
+    if (frame->flags & HSR_FRAME_RANGE_END) {
         intake->ended = true;
+        stream->ends++;
+    }
     atomic_fetch_add_explicit(&stream->session->counts.bytes, chunk->size, memory_order_relaxed);
     hsr_chunk_enter(chunk, HSR_CHUNK_WAITING);
     hsr_list_push_tail(&stream->waiting, &chunk->node);
@@ -360,6 +402,7 @@ static int target_pack(struct hsr_stream *stream, struct hsr_chunk *chunk)
     chunk->item_offset = table_size;
     intake = target_intake_new(stream);
     intake->pack = true;
+    stream->ends++;
     intake->chunk = chunk;
     intake->ended = true;
     intake->busy = 1;

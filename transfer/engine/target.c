@@ -43,6 +43,7 @@ int hsr_target_create(struct hsr_session *session)
     hsr_list_init(&target->files);
     hsr_list_init(&target->asking);
     hsr_list_init(&target->root.node);
+    target->files_max = TARGET_FILES_MAX;
     target->delete_left = session->delete_max;
     target->root.phantom = session->phantom_root || session->spec.summing;
     target->names_budget = session->engine->config.plan.links_bytes;

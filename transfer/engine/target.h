@@ -14,6 +14,10 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
                      struct hsr_span payload);
 /** A stream asks for a grant, or gives an intake back. */
 void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);
+/** A data connection is being lost: files that wait for what it had must not block others. */
+void hsr_target_loses(struct hsr_session *session);
+/** @stream is lost, and freed after this. */
+void hsr_target_stream_gone(struct hsr_session *session, const struct hsr_stream *stream);
 /** Is no system call of the machine under way? Then it may be destroyed. */
 /** The session closes: what waits here for something goes home. */
 void hsr_target_closing(struct hsr_session *session);

@@ -41,6 +41,8 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
 {
     struct hsr_target *target = session->target;
 
+    if (intake->done && !intake->lost)
+        hsr_loss_taken(session, intake->stream->index);
     if (!intake->done) {
         if (intake->pack)
             file_pack_asked(target, intake);
@@ -53,6 +55,11 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
 
         hsr_assert(file->borrows > 0);
         file->borrows--;
+        if (intake->lost) { /* it is sent again, unless it was written in place */
+            file->stale |= file->window != NULL;
+            hsr_stream_answer(intake);
+            return;
+        }
         file->bytes += intake->bytes;
         file->io = intake->io;
         file->tail_set |= intake->tail_set;
@@ -70,6 +77,7 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
 int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
                           const struct hsr_file_end *end)
 {
+    const struct hsr_session *session = target->session;
     struct target_entry *entry = &page->entries[index];
     struct hsr_target_file *file;
 
@@ -82,7 +90,10 @@ int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, u
         for (uint32_t i = 0; i < HSR_PAGE_ENTRIES_MAX; i++)
             page->ends[i].code = 1; /* not heard */
     }
-    hsr_require(page->ends[index].code == 1, HSR_E_PROTOCOL);
+    /* What was lost may turn out to be unreadable when it is to be sent again. */
+    hsr_require(page->ends[index].code == 1 || (session->losses.count > 0 && end->code < 0),
+                HSR_E_PROTOCOL);
+    hsr_require(entry->file == NULL || !entry->file->finishing, HSR_E_PROTOCOL);
     page->ends[index] = *end;
     hsr_target_basis_ended(target, entry);
     file = entry->file;
@@ -92,7 +103,7 @@ int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, u
         return 0;
     }
     if (file == NULL && end->bytes == 0) { /* a hole from end to end */
-        if (target->file_count >= TARGET_FILES_MAX) {
+        if (target->file_count >= target->files_max) {
             target->holes_waiting = true;
             return 0;
         }
@@ -109,7 +120,7 @@ void hsr_target_files_asked(struct hsr_target *target)
     struct hsr_session *session = target->session;
 
     while (!hsr_list_empty(&target->asking) &&
-           (session->state != HSR_SESSION_MOVING || target->file_count < TARGET_FILES_MAX)) {
+           (session->state != HSR_SESSION_MOVING || target->file_count < target->files_max)) {
         struct hsr_list *node = hsr_list_pop_head(&target->asking);
 
         hsr_target_intake(session, hsr_container_of(node, struct hsr_intake, asking));
@@ -133,7 +144,7 @@ static bool file_holes_asked(struct hsr_target *target)
             if (page->entries[k].state != TARGET_WANTED || page->ends[k].code != 0 ||
                 page->ends[k].bytes != 0)
                 continue;
-            if (target->file_count >= TARGET_FILES_MAX) {
+            if (target->file_count >= target->files_max) {
                 target->holes_waiting = true;
                 return true;
             }
@@ -144,6 +155,27 @@ static bool file_holes_asked(struct hsr_target *target)
         }
     }
     return true;
+}
+
+void hsr_target_loses(struct hsr_session *session)
+{
+    if (session->target != NULL)
+        session->target->files_max = TARGET_FILES_LOSSY;
+    hsr_session_wake(session);
+}
+
+void hsr_target_stream_gone(struct hsr_session *session, const struct hsr_stream *stream)
+{
+    struct hsr_target *target = session->target;
+
+    for (struct hsr_list *node = target->files.next; node != &target->files; node = node->next) {
+        struct hsr_target_file *file = hsr_container_of(node, struct hsr_target_file, node);
+
+        if (file->writer != stream)
+            continue;
+        file->writer = NULL; /* in place another one cannot go on: it is wanted whole */
+        file->stale |= file->window != NULL;
+    }
 }
 
 void hsr_target_files_free(struct hsr_target *target)
@@ -252,7 +284,7 @@ static bool file_range_asked(struct hsr_target *target, struct hsr_intake *intak
                  (entry->state == TARGET_BUSY && entry->file != NULL && !entry->file->finishing))) {
         intake->rc = HSR_E_PROTOCOL;
         hsr_session_end(session, HSR_E_PROTOCOL, "data that nobody asked for");
-    } else if (entry->file == NULL && target->file_count >= TARGET_FILES_MAX) {
+    } else if (entry->file == NULL && target->file_count >= target->files_max) {
         hsr_list_push_tail(&target->asking, &intake->asking);
         return false;
     } else {
@@ -288,9 +320,12 @@ static void file_grant(struct hsr_target *target, struct hsr_target_file *file,
     intake->basis_fd = file->basis->basis.fd;
     intake->basis_size = file->basis->plan.base_size;
     intake->basis_call = session->call_io;
-    intake->window = file->window;
+    intake->window = file->stale ? NULL : file->window;
+    intake->stale = file->stale;
     if (file->writer == NULL)
         file->writer = intake->stream;
+    if (file->stale)
+        return; /* its frames are dropped, whoever brings them */
     if (file->window != NULL && file->writer != intake->stream) {
         intake->rc = HSR_E_PROTOCOL;
         intake->window = NULL; /* it belongs to the other stream's thread */
@@ -304,7 +339,7 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     struct target_entry *entry = &page->entries[index];
     struct hsr_target_file *file;
 
-    hsr_assert(target->file_count < TARGET_FILES_MAX);
+    hsr_assert(target->file_count < target->files_max);
     file = calloc(1, sizeof(*file));
     if (file == NULL)
         return NULL;

@@ -11,6 +11,9 @@
 /* Large files staged at once; each holds a descriptor. More than a source has in transit: the
  * others are being synced, and when those are this many, further ones wait. */
 #define TARGET_FILES_MAX (4 * HSR_FILES_MAX)
+/* The same once a data connection was lost: staged files may wait for ranges that have to be sent
+ * again, behind others that need a place. */
+#define TARGET_FILES_LOSSY (4 * TARGET_FILES_MAX)
 /* directories alive are few: ancestors, and those in the window */
 #define TARGET_DIR_BUCKETS 1024u
 #define TARGET_LINK_BUCKETS 1024u
@@ -250,6 +253,7 @@ struct hsr_target {
     struct hsr_list endings; /* target_dir: ended, nothing pending */
     struct hsr_list files;
     uint32_t file_count;
+    uint32_t files_max;
     struct hsr_list asking; /* intakes that wait for a place among them */
     bool holes_waiting; /* files without data may do so too */
     uint32_t tail_count; /* of which have a block for their end */

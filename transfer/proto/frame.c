@@ -96,6 +96,8 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
                           USES_PAGE | USES_INDEX | USES_OFFSET | USES_HIGH | USES_END |
                               USES_REGION | IS_BULK },
     [HSR_FRAME_DIGEST] = { "DIGEST", DIGEST_SIZE_MAX, USES_PAGE | USES_INDEX },
+    [HSR_FRAME_LOST] = { "LOST", 0, USES_PAGE | USES_OFFSET },
+    [HSR_FRAME_TAKEN] = { "TAKEN", 0, USES_PAGE | USES_OFFSET },
 };
 
 static const struct frame_kind *frame_kind_get(uint16_t kind)

@@ -81,6 +81,8 @@ enum hsr_frame_kind {
     HSR_FRAME_DIGEST, /* source -> target: of an entry that was wanted for its digest alone */
     HSR_FRAME_AHEAD, /* server: what signatures before their turn came to */
     HSR_FRAME_MEASURED, /* server: what it saw of a measured session; before DONE, BENCH_RESULT */
+    HSR_FRAME_LOST, /* either: a data connection is gone; from the target: what arrived on it */
+    HSR_FRAME_TAKEN, /* target -> source: so much of a data connection is dealt with */
     HSR_FRAME_KIND_COUNT
 };
 
@@ -93,11 +95,13 @@ struct hsr_frame {
     uint16_t flags;
     uint32_t size; /* payload bytes after the header */
     uint32_t seq; /* 0, 1, 2 ... per connection and direction: replay and loss are errors */
-    uint32_t page; /* ENTRIES, WANT, SAME, DATA, PATCH, SIG, FILE_END, PAGE_ACK: page number */
+    /* ENTRIES, WANT, SAME, DATA, PATCH, SIG, FILE_END, PAGE_ACK: page number. LOST, TAKEN: number
+     * of the stream */
+    uint32_t page;
     uint32_t index; /* DATA, PATCH, SIG, FILE_END, SAME: entry in that page */
     uint32_t region; /* PATCH: bytes of the file that it makes */
     /* DATA, PATCH: where the content belongs in the file, bytes. BENCH_DATA_ACK: bytes received
-     * in all. SIG: number of its first block */
+     * in all. SIG: number of its first block. LOST, TAKEN: PACKs and RANGE_ENDs */
     uint64_t offset;
     /* DATA, PATCH: digest sum of the content's leaves. PACK: low = XXH3-64 of the member table.
      * Others: low = XXH3-64 of the payload. Unused halves are zero. */
