@@ -53,6 +53,7 @@ static const struct {
       CONNECTIONS_MAX },
     { "handshake-timeout", KEY_SECONDS, offsetof(struct config, handshake_ns), SECONDS_MAX },
     { "idle-timeout", KEY_SECONDS, offsetof(struct config, idle_ns), SECONDS_MAX },
+    { "drain-timeout", KEY_SECONDS, offsetof(struct config, drain_ns), SECONDS_MAX },
     { "congestion", KEY_CONGESTION, 0, 0 },
     { "io", KEY_IO, 0, 0 },
     { "zero-copy", KEY_ZERO_COPY, 0, 0 },

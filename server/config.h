@@ -41,7 +41,7 @@ struct config {
     uint32_t shards; /* 0 here and below: the default */
     uint64_t memory;
     uint32_t chunk, depth, streams, sessions, connections_per_peer;
-    uint64_t handshake_ns, idle_ns;
+    uint64_t handshake_ns, idle_ns, drain_ns;
     char congestion[HSR_CONGESTION_SIZE];
     enum log_format log;
     uint8_t io; /* enum hsr_io */

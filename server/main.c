@@ -315,6 +315,7 @@ static void reload_settings(const struct config *config, const struct config *fr
         { "max-connections-per-peer", fresh->connections_per_peer != config->connections_per_peer },
         { "handshake-timeout", fresh->handshake_ns != config->handshake_ns },
         { "idle-timeout", fresh->idle_ns != config->idle_ns },
+        { "drain-timeout", fresh->drain_ns != config->drain_ns },
         { "congestion", strcmp(fresh->congestion, config->congestion) != 0 },
         { "bench", fresh->bench != config->bench },
         { "io", fresh->io != config->io },
@@ -357,22 +358,20 @@ static void reload(struct server *server)
 
 static void drain(struct server *server)
 {
+    uint64_t drain_ns = server->config.drain_ns > 0 ? server->config.drain_ns : DRAIN_NS;
     struct timespec pause = { .tv_nsec = (long)DRAIN_POLL_NS };
     sigset_t ending;
 
     notify_send("STOPPING=1");
     LOG(LOG_LEVEL_INFO, "draining", LOG_NUMBER("sessions", hsr_engine_sessions(server->engine)));
-    hsr_engine_drain(server->engine);
-    /* An accept in flight holds its socket: this refuses newcomers at once. */
-    for (unsigned i = 0; i < server->fd_count; i++)
-        (void)shutdown(server->fds[i], SHUT_RDWR); /* it may have ended already */
+    hsr_engine_drain(server->engine); /* newcomers are told so, and come back later */
     (void)sigemptyset(&ending);
     (void)sigaddset(&ending, SIGTERM);
     (void)sigaddset(&ending, SIGINT);
     for (uint64_t waited = 0; hsr_engine_sessions(server->engine) > 0; waited += DRAIN_POLL_NS) {
         bool again = sigtimedwait(&ending, NULL, &pause) > 0;
 
-        if (again || waited >= DRAIN_NS) {
+        if (again || waited >= drain_ns) {
             LOG(LOG_LEVEL_WARN, again ? "asked again: ending the sessions" : "ending the sessions",
                 LOG_NUMBER("sessions", hsr_engine_sessions(server->engine)));
             return;

@@ -38,6 +38,7 @@ static const struct {
     { OPTION_SETTING, "max-connections-per-peer", "N", "connections of one address" },
     { OPTION_SETTING, "handshake-timeout", "SECONDS", "from accept to the first request" },
     { OPTION_SETTING, "idle-timeout", "SECONDS", "silence of a peer that ends its session" },
+    { OPTION_SETTING, "drain-timeout", "SECONDS", "for running sessions to end after SIGTERM" },
     { OPTION_SETTING, "congestion", "NAME", "TCP's congestion control; auto, system" },
     { OPTION_SETTING, "io", "auto|direct|buffered", "how large files are read and written" },
     { OPTION_SETTING, "zero-copy", "off|auto|on", "how file data is sent" },

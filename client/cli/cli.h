@@ -50,6 +50,7 @@ struct cli_options {
     struct cli_strings files; /* --files-from */
     const char *files_from;
     const char *trace; /* --trace; NULL: none */
+    const char *failures; /* --failures; NULL: none */
     bool from0;
     int verbose;
     bool quiet;
@@ -134,6 +135,20 @@ const char *cli_note_name(enum hawser_note note);
 const char *cli_difference_name(enum hawser_note note);
 const char *cli_durability_name(enum hawser_durability durability);
 const char *cli_digest_name(enum hawser_digest digest);
+
+/* ---- failures.c: what failed, in a form that --files-from reads ---- */
+
+/** Empty or make the file of --failures, if it is asked for. 0 or -errno. */
+int cli_failures_open(const struct cli_options *options);
+
+/** Remember a path that failed. */
+void cli_failures_add(const char *path);
+
+/** An attempt begins anew: what failed in the last one may not fail now. */
+void cli_failures_forget(void);
+
+/** Write them. 0 or -errno; prints what cannot be written as a line. */
+int cli_failures_close(void);
 
 /* ---- json.c: one object a line on stdout ---- */
 

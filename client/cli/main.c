@@ -124,6 +124,11 @@ int main(int argc, char **argv)
         options.client.near_path =
             options.args[options.command == CLI_PULL ? options.arg_count - 1 : 0];
     rc = trace_open(&options, words, sizeof(words));
+    if (rc == 0) {
+        rc = cli_failures_open(&options);
+        (void)snprintf(words, sizeof(words), "failures file %s", /* cut if long */
+                       options.failures != NULL ? options.failures : "");
+    }
     if (rc == 0)
         rc = hawser_client_open(&options.client, &client, words, sizeof(words));
     if (rc < 0) {
@@ -141,6 +146,11 @@ int main(int argc, char **argv)
         code = cli_digest(&options, &output, client);
     else
         code = look(&options, &output, client);
+    rc = cli_failures_close();
+    if (rc < 0) {
+        cli_error(&output, rc, options.failures);
+        code = code == CLI_EXIT_OK ? CLI_EXIT_PARTIAL : code;
+    }
     cli_running(NULL); /* a late signal must not touch what is freed */
     hawser_client_close(client);
     return output_end(code);

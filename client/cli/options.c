@@ -65,6 +65,7 @@ enum option_id {
     OPTION_COPY_LINKS,
     OPTION_TIMEOUT,
     OPTION_RETRIES,
+    OPTION_FAILURES,
     OPTION_AHEAD,
     OPTION_TRACE,
     OPTION_CONGESTION,
@@ -122,6 +123,7 @@ static const struct option_row rows[] = {
     { OPTION_COPY_LINKS, "copy-links", NULL, READ, "move what symlinks point to" },
     { OPTION_TIMEOUT, "timeout", "SECONDS", ALL, "silence of the server that ends the run" },
     { OPTION_RETRIES, "retries", "N", ALL, "tries after a lost connection, without progress" },
+    { OPTION_FAILURES, "failures", "FILE", MOVE, "write the paths that failed: for --files-from" },
     { OPTION_TRACE, "trace", "FILE", COMPARE, "at the end: what the threads did last" },
     { OPTION_HELP, "help", NULL, EVERY, "print this" },
     { OPTION_VERSION, "version", NULL, EVERY, "print the version" },
@@ -372,6 +374,10 @@ static int list_option(const struct option_row *row, const char *text, struct cl
         options->trace = text;
         return -1;
     }
+    if (row->id == OPTION_FAILURES) {
+        options->failures = text;
+        return -1;
+    }
     if (row->id == OPTION_FILES_FROM) {
         options->files_from = text;
         return -1;
@@ -452,6 +458,7 @@ static int option_apply(const struct option_row *row, const char *text, struct c
     case OPTION_EXCLUDE_FROM:
     case OPTION_INCLUDE_FROM:
     case OPTION_FILES_FROM:
+    case OPTION_FAILURES:
     case OPTION_TRACE:
         return list_option(row, text, options);
     default:
@@ -599,8 +606,9 @@ static int options_finish(struct cli_options *options, unsigned index)
             options->files.count = 0;
         options->transfer.files = (const char *const *)options->files.items;
         options->transfer.file_count = options->files.count;
-    } else if (options->from0 && options->rule_count == 0) {
-        return cli_usage("--from0 is for --files-from, --exclude-from and --include-from");
+    } else if (options->from0 && options->rule_count == 0 && options->failures == NULL) {
+        return cli_usage(
+            "--from0 is for --files-from, --failures, --exclude-from and --include-from");
     }
     options->transfer.rules = options->rules;
     options->transfer.rule_count = options->rule_count;

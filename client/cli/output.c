@@ -98,6 +98,8 @@ const char *cli_hint(int code)
         return "raise the limit (ulimit -l) or lower --memory";
     case HAWSER_E_MEMORY_BOUND:
         return "raise --memory";
+    case HAWSER_E_CANCELED:
+        return "run the same command again to go on: what arrived is not sent twice";
     case HAWSER_E_DELETE_LIMIT:
         return "raise --max-delete if they may all go";
     case HAWSER_E_BUSY:
@@ -267,6 +269,7 @@ static void note_show(struct cli_output *output, const hawser_event *event)
 
     if (failed) {
         output->failed++;
+        cli_failures_add(event->path);
         if (event->code == -ENOSPC || event->code == -EDQUOT) {
             output->full = true;
             output->full_code = event->code;
@@ -299,6 +302,7 @@ static void retry_show(struct cli_output *output, const hawser_event *event)
 
     /* The next attempt meets the same files again. */
     output->failed = 0;
+    cli_failures_forget();
     output->full = output->damaged = false;
     output->last = (hawser_progress){ 0 };
     live_clear(output);

@@ -271,6 +271,103 @@ def test_old_session_is_ended(t):
     t.same(src, dst)
 
 
+def test_draining_server(t):
+    """After SIGTERM a server ends what runs within its bound, and tells who comes to come back."""
+    src, dst = make(t, count=30, size=1 << 20), t.dir("dst")
+    server = t.server({"x": dst}, args=("--drain-timeout=2",))
+    port = server.port
+    slow = t.start("push", "--json", "--bwlimit=4M", "--retries=20", src + "/", server.url(path="slow"))
+    t.until(lambda: os.path.isdir(dst + "/slow"), 20, "first session")
+    server.kill(signal.SIGTERM)
+    t.until(lambda: b"draining" in server.read("err"), 20, "drain")
+    r = t.run("push", "--retries=0", src + "/", server.url(path="late"), rc=3)
+    t.check(b"the server is shutting down" in r.err, r)
+    late = t.start("push", "--retries=20", src + "/", server.url(path="late"))
+    end = server.wait(20)
+    t.check(end.rc == 0, end)
+    t.server({"x": dst}, listen=("127.0.0.1:%d" % port,))
+    for client in (slow, late):
+        r = client.wait(60)
+        t.check(r.rc == 0 and b"trying again" in r.err, r)
+    t.same(src, dst + "/slow")
+    t.same(src, dst + "/late")
+
+
+def test_failures_round_trip(t):
+    """What failed is written down; --files-from of the next run sends just that."""
+    src, dst, place = make(t, count=6, size=100000), t.dir("dst"), t.dir("place", 0o777)
+    odd = ["f000", "f003", "# no comment", "new\nline", " ", "caf\u00e9"]
+    for name in odd[2:]:
+        with open(src + "/" + name, "w", encoding="utf-8") as f:
+            f.write(name * 100)
+    for name in odd:
+        os.chmod(src + "/" + name, 0)
+    server = t.server({"x": dst})
+    user = 65534 if tree.is_root() else None
+    lines_file, nul_file = place + "/lines", place + "/nul"
+    r = t.run("push", "--no-owner", "--failures=" + lines_file, src + "/", server.url(), rc=1, user=user)
+    t.check(b"use --from0" in r.err, r)
+    t.check(sorted(open(lines_file, encoding="utf-8").read().splitlines()) ==
+            sorted(n for n in odd if n not in ("# no comment", "new\nline")), open(lines_file).read())
+    t.run("push", "--no-owner", "--from0", "--failures=" + nul_file, src + "/", server.url(), rc=1, user=user)
+    t.check(sorted(open(nul_file, "rb").read().decode().split("\0")[:-1]) == sorted(odd),
+            open(nul_file, "rb").read())
+    for name in odd:
+        os.chmod(src + "/" + name, 0o644)
+    r = t.run("push", "--json", "--no-owner", "--from0", "--files-from=" + nul_file, "--failures=" + lines_file,
+              src + "/", server.url(), rc=0, user=user)
+    t.check(lines(r, b"summary")[0]["files"] == len(odd), r)
+    t.check(os.path.getsize(lines_file) == 0, "something failed:", r)
+    for name in os.listdir(src):
+        t.check(open(src + "/" + name, "rb").read() == open(dst + "/" + name, "rb").read(), name)
+
+
+def test_silent_crowd(t):
+    """A thousand connections that say nothing, or a byte a second, and somebody who connects all the time: an
+    honest client works at no less than half its speed."""
+    src, dst = t.dir("src"), t.dir("dst")
+    b = tree.Builder(src)
+    for i in range(4):
+        b.random_file("f%d" % i, 64 << 20)
+    server = t.server({"x": dst})
+    stop = threading.Event()
+
+    def best(name):
+        return min(t.run("push", "--retries=20", src + "/", server.url(path="%s%d" % (name, i)), rc=0,
+                         timeout=60).seconds for i in range(3))
+
+    def crowd():
+        held = []
+        while not stop.is_set():
+            try:
+                held.append(socket.create_connection(("127.0.0.1", server.port), timeout=1))
+            except OSError:
+                time.sleep(0.01)
+            if len(held) > 1000:
+                held.pop(0).close()
+            if len(held) % 100 == 0:
+                for s in held:
+                    try:
+                        s.send(b"H")
+                    except OSError:
+                        pass
+            time.sleep(0.001)
+        for s in held:
+            s.close()
+
+    alone = best("alone")
+    thread = threading.Thread(target=crowd)
+    thread.start()
+    try:
+        time.sleep(2)
+        crowded = best("crowded")
+    finally:
+        stop.set()
+        thread.join()
+    t.check(crowded <= 2 * alone + 0.3, "%.2f s alone, %.2f s in a crowd" % (alone, crowded))
+    t.alive(server)
+
+
 def test_refused_is_final(t):
     """What time does not mend is not tried again."""
     src, dst = make(t, count=1), t.dir("dst")

@@ -333,6 +333,8 @@ static void conn_flush(struct hsr_conn *conn)
 {
     if (conn->state == HSR_CONN_CONNECTING || hsr_link_sending(&conn->link))
         return;
+    if (conn->out_ended)
+        conn->out_size = 0; /* nobody takes it */
     if (conn->out_size == 0) {
         if (conn->close_flushed)
             hsr_conn_close(conn);
@@ -378,10 +380,17 @@ static void conn_sent(struct hsr_link *link, int rc)
 {
     struct hsr_conn *conn = hsr_container_of(link, struct hsr_conn, link);
 
-    if (rc < 0 && conn->rc == 0)
-        conn->rc = rc;
-    if (rc < 0)
-        hsr_conn_close(conn); /* nobody is there to read a reason */
+    if (rc < 0) {
+        conn->out_ended = true;
+        conn->send_rc = rc;
+        if (conn->close_flushed || conn->in_ended || conn->in_paused || conn->in_stopped)
+            hsr_conn_close(conn); /* nobody is there to read a reason, or to give one */
+        else /* a peer that ended may have said why before: that counts more */
+            hsr_loop_timer_set(&conn->shard->loop, &conn->timer,
+                               conn->shard->loop.now_ns + HSR_NS_PER_S);
+        if (conn->state == HSR_CONN_CLOSING && conn->rc == 0)
+            conn->rc = rc;
+    }
     hsr_loop_wake(&conn->shard->loop, &conn->task);
 }
 
@@ -438,6 +447,12 @@ static void conn_tick(struct hsr_conn *conn)
     if (conn->state == HSR_CONN_STREAM || conn->state == HSR_CONN_CLOSING)
         return; /* a stream lives and dies with its session */
     if (conn->close_flushed) {
+        hsr_conn_close(conn);
+        return;
+    }
+    if (conn->out_ended) { /* it said nothing */
+        if (conn->rc == 0)
+            conn->rc = conn->send_rc;
         hsr_conn_close(conn);
         return;
     }

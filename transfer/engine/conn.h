@@ -41,6 +41,7 @@ struct hsr_conn {
     bool server;
     bool in_waits; /* a handler said HSR_CONN_WAIT */
     bool in_paused; /* do not parse: the link is being handed over */
+    bool out_ended; /* the peer takes nothing any more; what it said may still be on its way */
     bool in_ended; /* nothing more will come; `end_rc` says why */
     bool in_stopped; /* no further receive: the stream machine reads now */
     bool close_flushed; /* close once everything queued has been sent */
@@ -48,6 +49,7 @@ struct hsr_conn {
     bool timed_out;
     int rc; /* first error */
     int end_rc;
+    int send_rc; /* with out_ended: why */
     uint32_t seq_in, seq_out;
     uint64_t features; /* in force; server */
     uint8_t *in; /* HSR_CONN_BUFFER_SIZE */

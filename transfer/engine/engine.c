@@ -21,6 +21,7 @@
 #include "transfer/engine/session.h"
 
 #define ACCEPT_RETRY_NS (100 * HSR_NS_PER_MS)
+#define ACCEPT_SPARE 4u /* places that are made free before they are needed */
 #define PEER_CONNECTIONS 256u
 #define STOP_TICK_NS (2 * HSR_NS_PER_MS)
 #define STOP_TICK_FIRST_NS (50 * HSR_NS_PER_US) /* who has nothing to end has ended by then */
@@ -36,7 +37,7 @@ static void shard_init(struct hsr_shard *shard);
 static int shard_backend(struct hsr_shard *shard, struct hsr_backend **ret_backend);
 static void shard_fini(struct hsr_shard *shard);
 static void shard_listen(struct hsr_shard *shard, int fd);
-static void shard_drain(struct hsr_shard *shard);
+static void shard_deaf(struct hsr_shard *shard);
 static void shard_run(struct hsr_shard *shard, const struct hsr_job_spec *spec);
 static void shard_cancel(struct hsr_shard *shard);
 static void shard_stop(struct hsr_shard *shard);
@@ -132,8 +133,6 @@ int hsr_engine_listen(struct hsr_engine *engine, int fd, uint64_t nodes)
 void hsr_engine_drain(struct hsr_engine *engine)
 {
     atomic_store(&engine->draining, true);
-    /* Without memory for the question new sessions are still refused, by the flag. */
-    (void)ask_all(engine, HSR_ASK_DRAIN, -1, 0);
 }
 
 unsigned hsr_engine_sessions(const struct hsr_engine *engine)
@@ -413,9 +412,6 @@ static void ask_deliver(struct hsr_msg *msg)
         if (ask->nodes == 0 || shard_on(shard, ask->nodes))
             shard_listen(shard, ask->fd);
         break;
-    case HSR_ASK_DRAIN:
-        shard_drain(shard);
-        break;
     case HSR_ASK_RUN:
         shard_run(shard, &ask->spec);
         break;
@@ -484,7 +480,8 @@ static void shard_listen(struct hsr_shard *shard, int fd)
     hsr_acceptor_arm(acceptor);
 }
 
-static void shard_drain(struct hsr_shard *shard)
+/* Nobody new comes in. */
+static void shard_deaf(struct hsr_shard *shard)
 {
     for (unsigned i = 0; i < shard->acceptor_count; i++)
         acceptor_close(&shard->acceptors[i]);
@@ -579,7 +576,7 @@ static void shard_stop(struct hsr_shard *shard)
         return;
     shard->stopping = true;
     shard->stop_ns = hsr_loop_clock(&shard->loop);
-    shard_drain(shard);
+    shard_deaf(shard);
     hsr_loop_cancel(&shard->loop, &shard->cancel_op);
     shard_end_sessions(shard, server ? HSR_E_SHUTDOWN : HSR_E_CANCELED,
                        server ? "the server is shutting down" : "interrupted");
@@ -609,7 +606,7 @@ void hsr_acceptor_arm(struct hsr_acceptor *acceptor)
     struct hsr_shard *shard = acceptor->shard;
 
     hsr_assert(!acceptor->op.armed);
-    if (acceptor->closed || shard->stopping || atomic_load(&shard->engine->draining)) {
+    if (acceptor->closed || shard->stopping) {
         acceptor->closed = true;
         return;
     }
@@ -669,6 +666,24 @@ static bool address_same(const struct sockaddr_storage *a, const struct sockaddr
     return true;
 }
 
+/* Somebody who has said nothing yet makes room: the oldest, so that a flood of silent connections
+ * keeps out only others of its kind. An honest client says HELLO at once. */
+static void acceptor_evict(const struct hsr_acceptor *acceptor, bool same)
+{
+    struct hsr_shard *shard = acceptor->shard;
+
+    for (struct hsr_list *node = shard->conns.next; node != &shard->conns; node = node->next) {
+        struct hsr_conn *conn = hsr_container_of(node, struct hsr_conn, node);
+
+        if (conn->state != HSR_CONN_GREETING || !conn->server ||
+            (same && !address_same(&conn->address, &acceptor->address)))
+            continue;
+        hsr_conn_fail(conn, HSR_E_BUSY, "too many connections, and this one is silent");
+        hsr_conn_close(conn);
+        return;
+    }
+}
+
 /* Why the connection is not wanted, or NULL. */
 static const char *acceptor_limit(const struct hsr_acceptor *acceptor)
 {
@@ -678,11 +693,15 @@ static const char *acceptor_limit(const struct hsr_acceptor *acceptor)
         config->connections_per_peer > 0 ? config->connections_per_peer : PEER_CONNECTIONS;
     unsigned count = 0;
 
+    if (shard->conn_count + ACCEPT_SPARE >= config->plan.connections)
+        acceptor_evict(acceptor, false); /* its place is free a turn later */
     if (shard->conn_count >= config->plan.connections)
         return "too many connections";
     for (const struct hsr_list *node = shard->conns.next; node != &shard->conns; node = node->next)
         count += address_same(&hsr_container_of(node, struct hsr_conn, node)->address,
                               &acceptor->address);
+    if (count + ACCEPT_SPARE >= most)
+        acceptor_evict(acceptor, true);
     return count >= most ? "too many connections from this address" : NULL;
 }
 

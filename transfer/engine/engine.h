@@ -187,7 +187,8 @@ int hsr_engine_create(const struct hsr_engine_config *config, struct hsr_engine 
  * @param nodes  bit n: only shards on node n accept; 0, or nodes without shards: all do */
 int hsr_engine_listen(struct hsr_engine *engine, int fd, uint64_t nodes);
 
-/** Server: stop accepting; running sessions go on; engine->event CLOSED tells when each ends. */
+/** Server: no new session; who asks is told SHUTDOWN. Running ones go on and may join data
+ * connections; engine->event CLOSED tells when each ends. */
 void hsr_engine_drain(struct hsr_engine *engine);
 
 /** Sessions running now. Any thread. */

@@ -60,7 +60,7 @@ struct hsr_shard {
 };
 
 /* What other threads ask of a shard. Heap cells, freed when delivered. */
-enum hsr_ask_kind { HSR_ASK_LISTEN, HSR_ASK_DRAIN, HSR_ASK_RUN, HSR_ASK_CANCEL, HSR_ASK_STOP };
+enum hsr_ask_kind { HSR_ASK_LISTEN, HSR_ASK_RUN, HSR_ASK_CANCEL, HSR_ASK_STOP };
 
 struct hsr_ask {
     struct hsr_msg msg;

@@ -27,6 +27,7 @@ static void source_page_free(struct hsr_source *source, struct hsr_source_page *
 static struct hsr_source_page *source_page_find(struct hsr_source *source, uint32_t page);
 static bool source_root_is_tmpfs(struct hsr_loop *loop, int fd);
 static bool source_page_heard(const struct hsr_source_page *page);
+static bool source_may_mend(int code);
 
 int hsr_source_create(struct hsr_session *session)
 {
@@ -240,6 +241,14 @@ size_t hsr_source_entry_path(const struct hsr_source_page *page, uint16_t index,
                         buf, size);
 }
 
+/* What the next look at the file may not meet again: it changes, is replaced, is busy. */
+static bool source_may_mend(int code)
+{
+    enum hsr_class class = hsr_err_class(code);
+
+    return hsr_err_retry(code) && (class == HSR_CLASS_IO || class == HSR_CLASS_BUSY);
+}
+
 void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
                            int code)
 {
@@ -263,7 +272,7 @@ void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *pa
         page->sent++;
     }
     session->progress.files_done++;
-    if (code == HSR_E_CHANGED && source->round + 1u < SOURCE_TRIES_MAX &&
+    if (source_may_mend(code) && source->round + 1u < SOURCE_TRIES_MAX &&
         source->retry_count < SOURCE_RETRIES_MAX) {
         struct hsr_source_retry *retry = &source->retries[source->retry_count++];
 
