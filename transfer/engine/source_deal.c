@@ -191,7 +191,8 @@ static struct hsr_source_file *deal_file(struct hsr_source *source)
         if (!file->used || file->dealt || file->waits != 0 ||
             (best != NULL && best->works <= file->works) || file->works == HSR_TALLY_RANGES_MAX)
             continue;
-        if (file->stream != NULL && file->stream->works_lent >= SOURCE_WORKS_PER_STREAM)
+        if (file->stream != NULL && (file->stream->works_lent >= SOURCE_WORKS_PER_STREAM ||
+                                     !hsr_source_lane_open(source, file->stream)))
             continue;
         if (deal_file_extent(source, file))
             best = file;

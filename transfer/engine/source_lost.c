@@ -16,7 +16,7 @@
 
 static void lost_work(struct hsr_source *source, struct hsr_work *work, uint64_t arrived, int *rc);
 static int lost_sent(struct hsr_source *source, const struct source_sent *sent);
-static void lost_members(struct hsr_source *source, uint32_t index, uint64_t after);
+static int lost_members(struct hsr_source *source, uint32_t index, uint64_t after);
 static int lost_range(struct hsr_source *source, const struct source_again *range);
 
 int hsr_source_lanes_create(struct hsr_source *source)
@@ -107,7 +107,8 @@ int hsr_source_lost(struct hsr_session *session, uint32_t index, uint64_t arrive
     for (uint64_t number = HSR_MAX(lane->taken, arrived) + 1; rc == 0 && number <= lane->ended;
          number++)
         rc = lost_sent(source, &lane->sent[number % HSR_SOURCE_SENT_MAX]);
-    lost_members(source, index, lane->base + arrived);
+    if (rc == 0)
+        rc = lost_members(source, index, lane->base + arrived);
     lane->base += lane->ended; /* no number comes twice */
     lane->ended = lane->taken = 0;
     for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
@@ -191,7 +192,7 @@ static int lost_sent(struct hsr_source *source, const struct source_sent *sent)
 }
 
 /* Members of packs that left on stream @index as number @after + 1 and later. */
-static void lost_members(struct hsr_source *source, uint32_t index, uint64_t after)
+static int lost_members(struct hsr_source *source, uint32_t index, uint64_t after)
 {
     for (uint32_t i = 0; i < HSR_PAGES_MAX; i++) {
         struct hsr_source_page *page = &source->pages[i];
@@ -201,8 +202,9 @@ static void lost_members(struct hsr_source *source, uint32_t index, uint64_t aft
 
             if (entry->number <= after || entry->lane != index)
                 continue;
+            /* Its work came home; what was wanted once more had arrived. */
+            hsr_require(!entry->wanted, HSR_E_PROTOCOL);
             entry->number = 0;
-            hsr_assert(!entry->wanted); /* its work came home */
             entry->wanted = true;
             page->lent++;
             source->session->progress.files_done--;
@@ -211,6 +213,7 @@ static void lost_members(struct hsr_source *source, uint32_t index, uint64_t aft
             hsr_source_enqueue(source, i << 16 | k);
         }
     }
+    return 0;
 }
 
 static int lost_range(struct hsr_source *source, const struct source_again *range)
@@ -254,7 +257,8 @@ bool hsr_source_again_next(struct hsr_source *source, struct source_again *ret_r
         if (file == NULL)
             file = hsr_source_file_again(source, page, range.index);
         if (file == NULL || file->works == HSR_TALLY_RANGES_MAX ||
-            (file->stream != NULL && file->stream->works_lent >= SOURCE_WORKS_PER_STREAM))
+            (file->stream != NULL && (file->stream->works_lent >= SOURCE_WORKS_PER_STREAM ||
+                                      !hsr_source_lane_open(source, file->stream))))
             continue;
         source->again[i] = source->again[--source->again_count];
         if (file->rc == 0)
