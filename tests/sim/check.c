@@ -45,6 +45,8 @@ static void check_name(void *context, const char *path, struct sim_inode *dir,
         return;
     if (old != NULL && S_ISREG(old->live.attrs.mode) && sim_same_bytes(old, entry->inode))
         return;
+    if (sim_version_any(check->world, entry->inode))
+        return;
     if (check->scenario->inplace && check->outcome->failed && old != NULL)
         return; /* written where it lies, and not to its end */
     sim_violation(check->world, "\"%s\" holds neither the old nor the new content", path);
@@ -76,36 +78,33 @@ static void check_old(void *context, const char *path, struct sim_inode *dir,
     sim_violation(check->world, "\"%s\" was there before and is gone", path);
 }
 
-/* Without --delete, what only the old tree has stays: the trees are equal but for those. */
-static void extras_add(void *context, const char *path, struct sim_inode *dir,
-                       struct sim_name *entry)
+void sim_scenario_check_equal(const struct sim_scenario *scenario, struct sim_world *world,
+                              unsigned source, unsigned target, const char *when)
 {
-    struct check *check = context;
-    struct sim_inode *twin;
-    char parent[1024];
-    const char *slash = strrchr(path, '/');
+    FILE *out = world->violation_count == 0 ? stderr : NULL;
+    unsigned count;
 
-    (void)dir;
-    if (find_below(check->source, SIM_DATA, path) != NULL)
+    if (scenario->dry)
         return;
-    snprintf(parent, sizeof(parent), "%.*s", slash != NULL ? (int)(slash - path) : 0, path);
-    twin = find_below(check->source, SIM_DATA, parent);
-    if (twin != NULL && S_ISDIR(twin->live.attrs.mode) &&
-        sim_name_find(twin, entry->name, entry->size) == NULL) {
-        struct timespec mtime = twin->live.attrs.mtime;
-
-        sim_name_add(twin, entry->name, entry->size, entry->inode); /* for the comparison only */
-        twin->live.attrs.mtime = mtime;
-    }
+    count = sim_tree_diff(&world->hosts[source], SIM_DATA, &world->hosts[target], SIM_DATA,
+                          /* extras= */ !scenario->delete, out);
+    if (count > 0)
+        sim_violation(world, "%s: success was reported and %u things differ", when, count);
 }
 
-static void check_equal(struct check *check, const char *when)
+void sim_scenario_check_names(const struct sim_scenario *scenario, struct sim_world *world,
+                              unsigned source, unsigned target, bool names)
 {
-    FILE *out = check->world->violation_count == 0 ? stderr : NULL;
-    unsigned count = sim_tree_diff(check->source, SIM_DATA, check->target, SIM_DATA, out);
+    struct sim_outcome outcome = { .failed = true, .unlink_failed = true };
+    struct check check = { .scenario = scenario,
+                           .world = world,
+                           .source = &world->hosts[source],
+                           .target = &world->hosts[target],
+                           .outcome = &outcome };
 
-    if (count > 0)
-        sim_violation(check->world, "%s: success was reported and %u things differ", when, count);
+    if (names)
+        sim_tree_visit(check.target, SIM_DATA, check_name, &check);
+    sim_tree_visit(check.target, SIM_OLD, check_old, &check);
 }
 
 void sim_scenario_before(struct sim_world *world, unsigned source, unsigned target,
@@ -133,7 +132,7 @@ void sim_scenario_check(const struct sim_scenario *scenario, struct sim_world *w
             sim_violation(world, "host %u has open descriptors", i);
     }
     if (scenario->dry) {
-        if (sim_tree_diff(check.target, SIM_OLD, check.target, SIM_DATA, stderr) > 0)
+        if (sim_tree_diff(check.target, SIM_OLD, check.target, SIM_DATA, false, stderr) > 0)
             sim_violation(world, "a dry run changed the target");
         return;
     }
@@ -141,11 +140,9 @@ void sim_scenario_check(const struct sim_scenario *scenario, struct sim_world *w
     sim_tree_visit(check.target, SIM_OLD, check_old, &check);
     if (outcome->failed)
         return;
-    if (!scenario->delete)
-        sim_tree_visit(check.target, SIM_DATA, extras_add, &check);
-    check_equal(&check, "after the run");
+    sim_scenario_check_equal(scenario, world, source, target, "after the run");
     if (!outcome->durable || world->violation_count > 0)
         return;
-    sim_fs_crash(check.target);
-    check_equal(&check, "after a power cut");
+    sim_fs_crash(check.target, /* torn= */ true);
+    sim_scenario_check_equal(scenario, world, source, target, "after a power cut");
 }

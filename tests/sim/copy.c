@@ -188,8 +188,14 @@ static int copy_entry(struct copy *copy, const struct hsr_walk_item *item)
 
     if ((entry->flags & HSR_ENTRY_LINK_NEXT) && link_failed(copy, entry->link_id))
         return HSR_E_PARTIAL; /* the first name may hold something older */
-    if (entry->flags & HSR_ENTRY_LINK_NEXT)
-        return hsr_tree_link(copy->tree, item->dir, entry, &same);
+    if (entry->flags & HSR_ENTRY_LINK_NEXT) {
+        rc = hsr_tree_link(copy->tree, item->dir, entry, &same);
+        if (rc == -ENOTEMPTY && copy->scenario->delete)
+            rc = clear_way(copy, item);
+        else
+            return rc;
+        return rc < 0 ? rc : hsr_tree_link(copy->tree, item->dir, entry, &same);
+    }
     rc = hsr_tree_compare(copy->tree, item->dir, entry, &existing);
     if (rc < 0 || rc == HSR_COMPARE_SAME)
         return HSR_MIN(rc, 0);

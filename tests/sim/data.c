@@ -37,6 +37,19 @@ static void page_release(struct sim_page *page)
         free(page);
 }
 
+static void extent_insert(struct sim_data *data, uint32_t at, struct sim_extent extent)
+{
+    if (data->count == data->room) {
+        data->room = data->room == 0 ? 16 : data->room * 2;
+        data->extents = realloc(data->extents, data->room * sizeof(*data->extents));
+        hsr_assert(data->extents != NULL);
+    }
+    memmove(&data->extents[at + 1], &data->extents[at],
+            (data->count - at) * sizeof(*data->extents));
+    data->extents[at] = extent;
+    data->count++;
+}
+
 /* The page @index for writing: made, or copied when it is shared. NULL: the disk is full. */
 static struct sim_page *page_own(struct sim_inode *inode, uint64_t index)
 {
@@ -58,18 +71,10 @@ static struct sim_page *page_own(struct sim_inode *inode, uint64_t index)
     }
     if (inode->host->pages_max != 0 && inode->host->pages >= inode->host->pages_max)
         return NULL;
-    if (data->count == data->room) {
-        data->room = data->room == 0 ? 16 : data->room * 2;
-        data->extents = realloc(data->extents, data->room * sizeof(*data->extents));
-        hsr_assert(data->extents != NULL);
-    }
     page = calloc(1, sizeof(*page));
     hsr_assert(page != NULL);
     page->refs = 1;
-    memmove(&data->extents[at + 1], &data->extents[at],
-            (data->count - at) * sizeof(*data->extents));
-    data->extents[at] = (struct sim_extent){ .index = index, .page = page };
-    data->count++;
+    extent_insert(data, at, (struct sim_extent){ .index = index, .page = page });
     inode->host->pages++;
     return page;
 }
@@ -235,6 +240,39 @@ void sim_data_clone(struct sim_inode *inode, const struct sim_data *from)
     sim_data_copy(data, from);
     data->reserved = 0;
     inode->host->pages += data->count;
+}
+
+void sim_data_place(struct sim_data *data, uint64_t index, const uint8_t bytes[SIM_PAGE])
+{
+    uint32_t at = extent_find(data, index);
+    struct sim_page *page = malloc(sizeof(*page));
+
+    hsr_assert(page != NULL);
+    page->refs = 1;
+    memcpy(page->bytes, bytes, SIM_PAGE);
+    if (at < data->count && data->extents[at].index == index) {
+        page_release(data->extents[at].page);
+        data->extents[at].page = page;
+        return;
+    }
+    extent_insert(data, at, (struct sim_extent){ .index = index, .page = page });
+}
+
+void sim_data_trim(struct sim_data *data)
+{
+    uint8_t bytes[SIM_PAGE];
+    uint32_t at;
+
+    while (data->count > 0 && data->extents[data->count - 1].index >= pages_of(data->size))
+        page_release(data->extents[--data->count].page);
+    if (data->size % SIM_PAGE == 0)
+        return;
+    at = extent_find(data, data->size / SIM_PAGE);
+    if (at == data->count)
+        return;
+    memcpy(bytes, data->extents[at].page->bytes, SIM_PAGE);
+    memset(bytes + data->size % SIM_PAGE, 0, SIM_PAGE - data->size % SIM_PAGE);
+    sim_data_place(data, data->size / SIM_PAGE, bytes);
 }
 
 void sim_data_copy(struct sim_data *to, const struct sim_data *from)

@@ -1,4 +1,5 @@
-/* A whole client and a whole server in one simulated world, turned by hand in a seeded order. */
+/* A whole client and a whole server in one simulated world, turned by hand in a seeded order, with
+ * whatever goes wrong. */
 #ifndef HSR_SIM_DRIVE_H
 #define HSR_SIM_DRIVE_H
 
@@ -6,14 +7,33 @@
 
 #define SIM_SERVER 0u
 #define SIM_CLIENT 1u
+#define SIM_CRASHES_MAX 3u
+
+/* What befalls a run beside failing operations. Each attempt has its share; the last run is spared.
+ */
+struct sim_troubles {
+    unsigned attempts; /* runs with troubles before the one without; 0: one */
+    struct {
+        unsigned host;
+        struct sim_crash when; /* counted from the attempt's start */
+    } crashes[SIM_CRASHES_MAX]; /* of the first, second, third attempt; nth 0: none */
+    bool eager; /* a client that died comes back before the server has noticed */
+    uint32_t resets, stalls; /* connections */
+    uint32_t touches; /* of files of the source */
+    uint32_t disk_slow, net_slow; /* times */
+    uint32_t wire_ppm, base_ppm; /* damage: see world.h */
+    uint32_t room_pages; /* what the target's disk has left; 0: enough */
+    uint32_t pipe_bytes; /* room of a connection; 0: the world chooses */
+};
 
 struct sim_job {
     const struct sim_scenario *scenario;
     uint64_t seed;
     bool pull;
-    bool again; /* when a fault has fired: run once more without faults; that must succeed */
+    bool again; /* when anything went wrong: run once more without faults; that must succeed */
     struct sim_fault fault; /* nth 0: none */
     uint32_t swarm_ppm;
+    struct sim_troubles troubles;
     enum sim_bug bug;
     FILE *trace; /* or NULL */
     bool record; /* keep a record of every operation */
@@ -23,15 +43,14 @@ struct sim_report {
     struct sim_world *world; /* for its violations and records; destroy it */
     int code; /* of the client's session */
     unsigned failures, warnings; /* paths that were told */
-    bool failed; /* anything was told */
+    bool failed; /* anything was told, or a host died */
     uint64_t trace_hash; /* of everything that happened */
     uint64_t took_ns; /* simulated */
+    uint64_t ops[SIM_HOSTS]; /* operations of each host in the first run */
+    unsigned deaths, resets, stalls, touches; /* that happened */
 };
 
 /** Run @job from start to end and check everything. */
 void sim_drive(const struct sim_job *job, struct sim_report *ret_report);
-
-/** Words that repeat exactly this job: "fault tree push --op 7 --error EIO". */
-const char *sim_job_words(const struct sim_job *job, char *buf, size_t size);
 
 #endif

@@ -12,6 +12,10 @@ int sim_data_fallocate(struct sim_inode *inode, uint32_t mode, uint64_t offset, 
 int64_t sim_data_seek(const struct sim_data *data, uint64_t offset, bool hole);
 /** The blocks of @from instead of what @inode holds; both in one host. */
 void sim_data_clone(struct sim_inode *inode, const struct sim_data *from);
+/** Make @bytes page @index of @data: neither size nor the host's account of pages changes. */
+void sim_data_place(struct sim_data *data, uint64_t index, const uint8_t bytes[SIM_PAGE]);
+/** Drop what lies beyond the size: zeros are read there should it grow. */
+void sim_data_trim(struct sim_data *data);
 void sim_data_copy(struct sim_data *to, const struct sim_data *from);
 void sim_data_free(struct sim_data *data);
 uint64_t sim_data_blocks(const struct sim_data *data);

@@ -210,10 +210,24 @@ static int64_t data_change(struct sim_host *host, struct hsr_op *op, uint64_t cu
     return res;
 }
 
+/* A bit of what a disk gives is wrong. */
+static void read_damage(struct sim_host *host, const struct hsr_op *op, int64_t size)
+{
+    struct sim_world *world = host->world;
+
+    if (world->base_ppm == 0 || world->faults_off || host->index != world->base_host || size <= 0 ||
+        sim_between(world, 0, 999999) >= world->base_ppm)
+        return;
+    ((uint8_t *)op->buf)[sim_between(world, 0, (uint64_t)size - 1)] ^=
+        (uint8_t)(1u << sim_between(world, 0, 7));
+    world->damaged++;
+}
+
 static int64_t data_read(struct sim_host *host, struct hsr_op *op, uint64_t cut)
 {
     struct sim_file *file;
     int rc = file_get(host, op, O_RDONLY, &file);
+    int64_t res;
 
     if (rc < 0)
         return rc;
@@ -226,8 +240,10 @@ static int64_t data_read(struct sim_host *host, struct hsr_op *op, uint64_t cut)
         return rc;
     if ((op->rw_flags & RWF_NOWAIT) && !data_cached(file->inode))
         return -EAGAIN;
-    return sim_data_read(&file->inode->live.data, op->buf,
-                         cut != 0 ? HSR_MIN(cut, op->size) : op->size, op->offset);
+    res = sim_data_read(&file->inode->live.data, op->buf,
+                        cut != 0 ? HSR_MIN(cut, op->size) : op->size, op->offset);
+    read_damage(host, op, res);
+    return res;
 }
 
 static int64_t data_sync(struct sim_host *host, const struct hsr_op *op)

@@ -9,6 +9,8 @@
 /* Time stamps are as coarse as the kernel's (CONFIG_HZ 250). */
 #define TICK_NS (4 * HSR_NS_PER_MS)
 
+#define SECTOR 512u /* what a disk writes whole */
+
 #define COOKIE_FIRST 3u /* 1 and 2 are "." and ".." */
 
 struct timespec sim_time(const struct sim_world *world)
@@ -82,7 +84,33 @@ static bool name_counts(const struct sim_inode *dir, const char *name, size_t si
     return is == NULL || !is((struct hsr_span){ .ptr = (const void *)name, .size = size });
 }
 
-void sim_name_add(struct sim_inode *dir, const char *name, size_t size, struct sim_inode *inode)
+/* Note it for a power cut before the next sync. */
+static void name_change(struct sim_inode *dir, const char *name, size_t size,
+                        struct sim_inode *inode, bool add)
+{
+    struct sim_name_change *change;
+
+    if (dir->change_count == dir->change_room) {
+        dir->change_room = dir->change_room == 0 ? 8 : dir->change_room * 2;
+        dir->changes = realloc(dir->changes, dir->change_room * sizeof(*dir->changes));
+        hsr_assert(dir->changes != NULL);
+    }
+    change = &dir->changes[dir->change_count++];
+    *change = (struct sim_name_change){
+        .group = dir->host->world->op_count, .name = strndup(name, size), .inode = inode, .add = add
+    };
+    hsr_assert(change->name != NULL);
+}
+
+static void changes_forget(struct sim_inode *dir)
+{
+    for (uint32_t i = 0; i < dir->change_count; i++)
+        free(dir->changes[i].name);
+    dir->change_count = 0;
+}
+
+/* Into the list, and nothing else. */
+static void name_put(struct sim_inode *dir, const char *name, size_t size, struct sim_inode *inode)
 {
     struct sim_names *names = &dir->live.names;
     uint64_t cookie = name_cookie(dir, name, size);
@@ -106,29 +134,43 @@ void sim_name_add(struct sim_inode *dir, const char *name, size_t size, struct s
     hsr_assert(names->list[at].name != NULL);
     memcpy(names->list[at].name, name, size);
     names->count++;
+}
+
+void sim_name_add(struct sim_inode *dir, const char *name, size_t size, struct sim_inode *inode)
+{
+    name_put(dir, name, size, inode);
     inode->nlink++;
     inode->linkable = false;
     if (name_counts(dir, name, size))
         inode->named++;
     if (S_ISDIR(inode->live.attrs.mode))
         inode->parent = dir;
+    name_change(dir, name, size, inode, true);
     sim_inode_changed(dir, true);
     sim_inode_changed(inode, false);
 }
 
-void sim_name_remove(struct sim_inode *dir, struct sim_name *entry)
+/* Out of the list, and nothing else. */
+static void name_drop(struct sim_inode *dir, struct sim_name *entry)
 {
     struct sim_names *names = &dir->live.names;
-    struct sim_inode *inode = entry->inode;
     uint32_t at = (uint32_t)(entry - names->list);
 
-    hsr_assert(at < names->count);
-    if (name_counts(dir, entry->name, entry->size))
-        inode->named--;
-    inode->nlink--;
+    hsr_assert(entry != NULL && at < names->count);
     free(entry->name);
     memmove(&names->list[at], &names->list[at + 1], (names->count - at - 1) * sizeof(*names->list));
     names->count--;
+}
+
+void sim_name_remove(struct sim_inode *dir, struct sim_name *entry)
+{
+    struct sim_inode *inode = entry->inode;
+
+    if (name_counts(dir, entry->name, entry->size))
+        inode->named--;
+    inode->nlink--;
+    name_change(dir, entry->name, entry->size, inode, false);
+    name_drop(dir, entry);
     sim_inode_changed(dir, true);
     sim_inode_changed(inode, false);
 }
@@ -257,7 +299,7 @@ void sim_inode_sync(struct sim_inode *inode, bool data_only)
 {
     if (!inode->dirty)
         return;
-    if (data_only) {
+    if (data_only && !S_ISDIR(inode->live.attrs.mode)) {
         sim_data_free(&inode->durable.data);
         sim_data_copy(&inode->durable.data, &inode->live.data);
         if (!inode->durable_known)
@@ -265,6 +307,7 @@ void sim_inode_sync(struct sim_inode *inode, bool data_only)
     } else {
         state_copy(&inode->durable, &inode->live);
         inode->dirty = false;
+        changes_forget(inode);
     }
     inode->durable_known = true;
 }
@@ -288,6 +331,8 @@ void sim_fs_fini(struct sim_host *host)
         host->inodes = inode->next;
         state_free(&inode->live);
         state_free(&inode->durable);
+        changes_forget(inode);
+        free(inode->changes);
         free(inode->link);
         free(inode);
     }
@@ -299,28 +344,127 @@ void sim_fs_sync(struct sim_host *host)
         sim_inode_sync(inode, false);
 }
 
-void sim_fs_crash(struct sim_host *host)
+/* ---- a power cut ---- */
+
+/* The bytes of page @index of @data, or zeros. */
+static void page_get(const struct sim_data *data, uint64_t index, uint8_t out[SIM_PAGE])
+{
+    struct sim_data whole = *data;
+
+    whole.size = UINT64_MAX; /* what lies beyond the end too */
+    hsr_assert(sim_data_read(&whole, out, SIM_PAGE, index * SIM_PAGE) == SIM_PAGE);
+}
+
+/* One page of which the old and the new are known: either, or neither, or sectors of both. */
+static void page_tear(struct sim_inode *inode, uint64_t index)
+{
+    struct sim_world *world = inode->host->world;
+    uint64_t pick = sim_between(world, 0, 4);
+    uint8_t now[SIM_PAGE], old[SIM_PAGE];
+
+    if (pick < 2)
+        return; /* as it is in `durable` */
+    page_get(&inode->live.data, index, now);
+    page_get(&inode->durable.data, index, old);
+    for (unsigned at = 0; at < SIM_PAGE && pick == 4; at += SECTOR) {
+        if (sim_between(world, 0, 1) == 0)
+            memcpy(now + at, old + at, SECTOR);
+    }
+    sim_data_place(&inode->durable.data, index, now);
+}
+
+/* Contents after a power cut, into `durable`: a size, and of each page something. */
+static void data_tear(struct sim_inode *inode)
+{
+    struct sim_world *world = inode->host->world;
+    struct sim_data *old = &inode->durable.data;
+    uint64_t sizes[3] = { old->size, inode->live.data.size, 0 };
+
+    sizes[2] = sim_between(world, HSR_MIN(sizes[0], sizes[1]), HSR_MAX(sizes[0], sizes[1]));
+    for (uint32_t i = 0; i < inode->live.data.count; i++)
+        page_tear(inode, inode->live.data.extents[i].index);
+    old->size = sizes[sim_between(world, 0, 2)];
+    sim_data_trim(old);
+}
+
+/* Metadata of an inode is one record: the old or the new. */
+static void attrs_tear(struct sim_inode *inode)
+{
+    if (sim_between(inode->host->world, 0, 1) == 0)
+        return;
+    attrs_free(&inode->durable.attrs);
+    attrs_copy(&inode->durable.attrs, &inode->live.attrs);
+}
+
+/* The first changes of a directory have come to the disk, those of one operation together. */
+static void names_tear(struct sim_inode *dir)
+{
+    static const unsigned parts[] = { 0, 1, 2, 2, 2, 4, 4 }; /* of 4; 2: anything in between */
+    struct sim_world *world = dir->host->world;
+    unsigned part = parts[sim_between(world, 0, HSR_ARRAY_COUNT(parts) - 1)];
+    uint32_t count = dir->change_count;
+
+    if (part == 2)
+        count = (uint32_t)sim_between(world, 0, count);
+    else
+        count = (uint32_t)((uint64_t)count * part / 4);
+    while (count > 0 && count < dir->change_count &&
+           dir->changes[count].group == dir->changes[count - 1].group)
+        count++;
+    names_free(&dir->live.names);
+    names_copy(&dir->live.names, &dir->durable.names);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sim_name_change *change = &dir->changes[i];
+        size_t size = strlen(change->name);
+
+        if (change->add)
+            name_put(dir, change->name, size, change->inode);
+        else
+            name_drop(dir, sim_name_find(dir, change->name, size));
+    }
+    names_free(&dir->durable.names);
+    names_copy(&dir->durable.names, &dir->live.names);
+}
+
+static void inode_crash(struct sim_inode *inode, bool torn)
+{
+    if (!inode->durable_known) /* a name may be there already: then of an empty inode */
+        inode->durable.attrs.mode = inode->live.attrs.mode & S_IFMT;
+    if (torn && inode->dirty) {
+        attrs_tear(inode);
+        if (S_ISDIR(inode->live.attrs.mode))
+            names_tear(inode);
+        else
+            data_tear(inode);
+    }
+    if (inode->link != NULL) /* a symlink and its text are one thing */
+        inode->durable.data.size = strlen(inode->link);
+    inode->host->pages -= inode->live.data.count;
+    state_copy(&inode->live, &inode->durable);
+    inode->host->pages += inode->live.data.count;
+    changes_forget(inode);
+    inode->dirty = false;
+    inode->durable_known = true;
+    inode->linkable = false;
+    inode->nlink = inode == inode->host->root ? 1 : 0;
+    inode->named = inode->nlink;
+    inode->flocks = 0;
+}
+
+void sim_fs_crash(struct sim_host *host, bool torn)
 {
     hsr_assert(sim_fd_count(host, true) == 0);
-    for (struct sim_inode *inode = host->inodes; inode != NULL; inode = inode->next) {
-        uint32_t type = inode->live.attrs.mode & S_IFMT;
-
-        if (!inode->durable_known) /* a name may be there already: then of an empty inode */
-            inode->durable.attrs.mode = type;
-        state_copy(&inode->live, &inode->durable);
-        inode->dirty = false;
-        inode->nlink = inode == host->root ? 1 : 0;
-        inode->named = inode->nlink;
-        inode->flocks = 0;
-    }
+    for (struct sim_inode *inode = host->inodes; inode != NULL; inode = inode->next)
+        inode_crash(inode, torn);
     for (struct sim_inode *dir = host->inodes; dir != NULL; dir = dir->next) {
         for (uint32_t i = 0; i < dir->live.names.count; i++) {
-            struct sim_inode *inode = dir->live.names.list[i].inode;
+            const struct sim_name *entry = &dir->live.names.list[i];
 
-            inode->nlink++;
-            inode->named++;
-            if (S_ISDIR(inode->live.attrs.mode))
-                inode->parent = dir;
+            entry->inode->nlink++;
+            if (name_counts(dir, entry->name, entry->size))
+                entry->inode->named++;
+            if (S_ISDIR(entry->inode->live.attrs.mode))
+                entry->inode->parent = dir;
         }
     }
 }

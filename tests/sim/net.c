@@ -10,6 +10,7 @@
 
 #define PUMP_NS_MIN (5 * HSR_NS_PER_US)
 #define PUMP_NS_MAX (120 * HSR_NS_PER_US)
+#define CONNECT_AGAIN_NS (200 * HSR_NS_PER_MS)
 #define SHORT_CHANCE 6u /* one in so many transfers is short for no reason */
 
 bool sim_net_kind(enum hsr_op_kind kind)
@@ -52,7 +53,9 @@ static int socket_fd(struct sim_socket *socket)
 
 static void pump_later(struct sim_socket *socket)
 {
-    sim_event_add(socket->world, sim_between(socket->world, PUMP_NS_MIN, PUMP_NS_MAX),
+    uint64_t slow = HSR_MAX(socket->world->net_slow, 1u);
+
+    sim_event_add(socket->world, slow * sim_between(socket->world, PUMP_NS_MIN, PUMP_NS_MAX),
                   SIM_EVENT_PUMP, socket);
 }
 
@@ -172,6 +175,10 @@ void sim_net_connect(struct sim_pending *pending)
         sim_complete(pending, socket == NULL ? -ENOTSOCK : -EISCONN);
         return;
     }
+    if (world->hosts[1 - socket->host].down) { /* nobody answers; whoever asks has a deadline */
+        sim_event_add(world, CONNECT_AGAIN_NS, SIM_EVENT_OP, pending);
+        return;
+    }
     /* The port stands at the same place in both families. */
     port = ntohs(((const struct sockaddr_in *)(const void *)pending->op->addr)->sin_port);
     for (listener = world->sockets; listener != NULL; listener = listener->next) {
@@ -289,6 +296,27 @@ static void read_copy(struct sim_pending *pending, struct sim_pipe *pipe, uint64
     }
 }
 
+/* A bit of what came since @before bytes were there has turned on the way. */
+static void read_damage(struct sim_pending *pending, uint64_t before)
+{
+    struct sim_world *world = pending->backend->world;
+    const struct hsr_op *op = pending->op;
+    struct iovec one = { .iov_base = op->buf, .iov_len = op->size };
+    const struct iovec *iov = op->kind == HSR_OP_RECV ? &one : op->iov;
+    uint64_t at;
+
+    if (world->wire_ppm == 0 || world->faults_off || pending->progress == before ||
+        sim_between(world, 0, 999999) >= world->wire_ppm)
+        return;
+    at = sim_between(world, before, pending->progress - 1);
+    while (at >= iov->iov_len)
+        at -= iov++->iov_len;
+    ((uint8_t *)iov->iov_base)[at] ^= (uint8_t)(1u << sim_between(world, 0, 7));
+    world->damaged++;
+    if (world->trace != NULL)
+        fprintf(world->trace, "%12.6f a bit turns on the wire\n", (double)world->now_ns / 1e9);
+}
+
 /* A transfer of @size bytes: perhaps fewer, where fewer are allowed. */
 static uint64_t shorten(struct sim_pending *pending, uint64_t size)
 {
@@ -325,14 +353,19 @@ static void pump_reads(struct sim_socket *socket)
             queue_complete(pending, -pending->error);
             continue;
         }
+        if (socket->stalled_ns > socket->world->now_ns)
+            return; /* sim_net_trouble() looks again */
         if (pending->ended) {
             both_reset(socket);
             socket->in.reset = false;
             socket->in.ended = true;
         }
         if (socket->in.size > 0 && !socket->read_shut) {
+            uint64_t before = pending->progress;
+
             read_copy(pending, &socket->in,
                       shorten(pending, HSR_MIN(size - pending->progress, socket->in.size)));
+            read_damage(pending, before);
             if (socket->peer != NULL)
                 pump_later(socket->peer); /* there is room now */
             if (pending->progress == size || !(pending->op->msg_flags & MSG_WAITALL))
@@ -405,7 +438,11 @@ static void pump_writes(struct sim_socket *socket)
             queue_complete(pending, pending->progress > 0 ? (int64_t)pending->progress : room);
             continue;
         }
-        if (socket->peer->closed || socket->peer->read_shut) {
+        if (socket->peer->vanished && !socket->world->hosts[socket->peer->host].down) {
+            socket->in.reset = true; /* it knows of no such connection any more */
+            continue;
+        }
+        if ((socket->peer->closed && !socket->peer->vanished) || socket->peer->read_shut) {
             /* Nobody reads: the bytes go, and what comes back is a reset. */
             socket->in.reset = true;
             queue_complete(pending, (int64_t)op->size);
@@ -462,6 +499,10 @@ void sim_net_close(struct sim_socket *socket)
     hsr_assert(!socket->closed);
     hsr_assert(hsr_list_empty(&socket->reads) && hsr_list_empty(&socket->writes));
     socket->closed = true;
+    if (socket->world->hosts[socket->host].down) {
+        socket->vanished = true; /* and its peer hears nothing of it */
+        return;
+    }
     while ((node = hsr_list_pop_head(&socket->backlog)) != NULL)
         both_reset(hsr_container_of(node, struct sim_socket, waiting));
     if (socket->peer == NULL)
@@ -476,6 +517,43 @@ void sim_net_close(struct sim_socket *socket)
     else
         socket->peer->in.ended = true;
     pump_later(socket->peer);
+}
+
+void sim_net_answer(struct sim_world *world, unsigned host)
+{
+    for (struct sim_socket *socket = world->sockets; socket != NULL; socket = socket->next) {
+        if (socket->host != host || !socket->vanished || socket->peer == NULL)
+            continue;
+        if (socket->in.size > 0) /* its peer sends it again and again */
+            both_reset(socket);
+        else
+            pump_later(socket->peer); /* a send may be waiting for room */
+    }
+}
+
+bool sim_net_trouble(struct sim_world *world, uint64_t stall_ns)
+{
+    struct sim_socket *picked = NULL;
+    unsigned count = 0;
+
+    for (struct sim_socket *socket = world->sockets; socket != NULL; socket = socket->next) {
+        if (socket->connected && !socket->closed && !socket->peer->closed && !socket->in.reset &&
+            sim_between(world, 0, count++) == 0)
+            picked = socket;
+    }
+    if (picked == NULL)
+        return false;
+    if (world->trace != NULL)
+        fprintf(world->trace, "%12.6f a connection of host %u is %s\n", (double)world->now_ns / 1e9,
+                picked->host, stall_ns > 0 ? "stalled" : "reset");
+    if (stall_ns == 0) {
+        both_reset(picked);
+        pump_later(picked);
+        return true;
+    }
+    picked->stalled_ns = world->now_ns + stall_ns;
+    sim_event_add(world, stall_ns, SIM_EVENT_PUMP, picked);
+    return true;
 }
 
 void sim_net_fini(struct sim_world *world)

@@ -230,6 +230,8 @@ static void tree_old(struct sim_host *host, const char *root, uint64_t seed)
     sim_mkdir(host, at(&place, "a"), 0700);
     file(&place, "a/one", 0644, seed + 21, 4000, false);
     sim_xattr(host, at(&place, "a/one"), "user.gone", "must go");
+    sim_mkdir(host, at(&place, "a/link2"), 0755); /* a further name of a file at the source */
+    file(&place, "a/link2/inside", 0644, seed + 27, 30, false);
     sim_mkdir(host, at(&place, "was_dir"), 0755);
     sim_mkdir(host, at(&place, "was_dir/x"), 0755);
     file(&place, "was_dir/x/f", 0644, seed + 22, 50, false);
@@ -274,70 +276,6 @@ static void many_old(struct sim_host *host, const char *root, uint64_t seed)
     struct place place = { .host = host, .root = root, .time = OLD_TIME };
 
     file(&place, "001", 0600, seed + 500, 10, false);
-    stamp_dir(&place, "");
-}
-
-/* ---- random small trees ---- */
-
-static bool random_deletes(uint64_t seed)
-{
-    struct hsr_prng prng = hsr_prng_init(seed);
-
-    return hsr_prng_below(&prng, 2) == 0;
-}
-
-/* @any: any name may be a directory here and something else there. Without --delete a directory
- * that is not empty stays in the way of anything else, and that is a failure. */
-static void random_fill(struct place *place, struct hsr_prng *prng, unsigned depth, const char *dir,
-                        bool any)
-{
-    unsigned count = (unsigned)hsr_prng_below(prng, depth == 0 ? 12 : 6);
-    char name[200];
-
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t pick = hsr_prng_below(prng, 12);
-        bool is_dir = pick < 2 && depth < 3;
-        uint64_t size = hsr_prng_below(prng, 4) == 0 ? hsr_prng_below(prng, 400 * HSR_KIB)
-                                                     : hsr_prng_below(prng, 6000);
-
-        int used = snprintf(name, sizeof(name), "%s%s%c%u", dir, dir[0] != '\0' ? "/" : "",
-                            any      ? "ndsf"[hsr_prng_below(prng, 4)]
-                            : is_dir ? 'd'
-                                     : 'f',
-                            i);
-
-        hsr_assert(used > 0 && (size_t)used < sizeof(name));
-        if (sim_find(place->host, at(place, "%s", name)) != NULL)
-            continue;
-        if (is_dir) {
-            sim_mkdir(place->host, at(place, "%s", name), 0755);
-            random_fill(place, prng, depth + 1, name, any);
-            stamp_dir(place, name);
-        } else if (pick == 2) {
-            sim_symlink(place->host, at(place, "%s", name), "../beside/canary");
-            sim_mtime(place->host, at(place, "%s", name), place->time, i);
-        } else {
-            file(place, name, 0600 | (uint32_t)(pick * 8), hsr_prng_next(prng), size, pick == 3);
-        }
-    }
-}
-
-static void random_source(struct sim_host *host, const char *root, uint64_t seed)
-{
-    struct place place = { .host = host, .root = root, .time = NEW_TIME };
-    struct hsr_prng prng = hsr_prng_init(seed * 2 + 1);
-
-    random_fill(&place, &prng, 0, "", random_deletes(seed));
-    stamp_dir(&place, "");
-}
-
-/* Half of the time what is there is much like what comes. */
-static void random_old(struct sim_host *host, const char *root, uint64_t seed)
-{
-    struct place place = { .host = host, .root = root, .time = seed % 2 ? NEW_TIME : OLD_TIME };
-    struct hsr_prng prng = hsr_prng_init(seed % 4 < 2 ? seed * 2 + 1 : seed * 2 + 2);
-
-    random_fill(&place, &prng, 0, "", random_deletes(seed));
     stamp_dir(&place, "");
 }
 
@@ -405,21 +343,6 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .old = pack_source },
 };
 
-void sim_scenario_random(uint64_t seed, struct sim_scenario *ret_scenario)
-{
-    struct hsr_prng prng = hsr_prng_init(seed);
-
-    *ret_scenario = (struct sim_scenario){ .name = "swarm",
-                                           .delete = random_deletes(seed),
-                                           .checksum = hsr_prng_below(&prng, 4) == 0,
-                                           .blake3 = hsr_prng_below(&prng, 3) == 0,
-                                           .delta = hsr_prng_below(&prng, 3) == 0,
-                                           .streams = 1 + (unsigned)hsr_prng_below(&prng, 4),
-                                           .shards = 1 + (unsigned)hsr_prng_below(&prng, 4),
-                                           .source = random_source,
-                                           .old = random_old };
-}
-
 void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *world,
                         unsigned source, unsigned target, uint64_t seed)
 {
@@ -429,13 +352,18 @@ void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *w
         sim_file(&world->hosts[i], SIM_BESIDE "/canary", 0644, 99, 5000, false);
         sim_mkdir(&world->hosts[i], SIM_DATA, 0755);
     }
-    scenario->source(&world->hosts[source], SIM_DATA, seed);
     sim_mkdir(&world->hosts[target], SIM_OLD, 0755);
-    scenario->old(&world->hosts[target], SIM_DATA, seed);
-    scenario->old(&world->hosts[target], SIM_OLD, seed);
+    if (scenario->forest != NULL) {
+        sim_forest_grow(scenario->forest, &world->hosts[source], &world->hosts[target], seed);
+    } else {
+        scenario->source(&world->hosts[source], SIM_DATA, seed);
+        scenario->old(&world->hosts[target], SIM_DATA, seed);
+        scenario->old(&world->hosts[target], SIM_OLD, seed);
+    }
     for (unsigned i = 0; i < SIM_HOSTS; i++)
         sim_fs_sync(&world->hosts[i]);
     world->hosts[target].no_named_writes = !scenario->inplace;
     world->slow_sync = scenario->slow_sync;
     world->tmpfs = scenario->tmpfs;
+    world->hosts[target].no_tmpfile = scenario->named;
 }

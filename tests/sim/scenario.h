@@ -7,7 +7,7 @@
 #ifndef HSR_SIM_SCENARIO_H
 #define HSR_SIM_SCENARIO_H
 
-#include "tests/sim/tree.h"
+#include "tests/sim/forest.h"
 
 #define SIM_DATA "/data"
 #define SIM_OLD "/old"
@@ -18,13 +18,19 @@ struct sim_scenario {
     bool delete; /* with --delete */
     bool checksum; /* with --checksum */
     bool dry; /* with --dry-run: the target stays as it is */
+    bool verify; /* a dry push by digest, as `hawser verify` (with dry) */
+    bool list; /* only the names of a pull's directory (with dry) */
+    bool digests; /* only the digests of a pull (with dry) */
     bool blake3; /* with --digest=blake3 */
     bool delta; /* with --delta=on */
     bool inplace; /* with --inplace: a run that fails may leave mixed contents */
     uint64_t bench_bytes; /* not the trees: a benchmark of so many bytes; both stay as they are */
     bool slow_sync; /* an fsync takes longer than all data together */
     bool tmpfs; /* that is where both trees are */
+    bool named; /* no unnamed files at the target */
     unsigned streams, shards;
+    unsigned client_shards; /* 0: as many as `shards`, which the server has */
+    const struct sim_forest *forest; /* the trees; or NULL: the two functions make them */
     /** Fill /data at the source, and /data at the target through @old, called for /data and again
      * for /old. */
     void (*source)(struct sim_host *host, const char *root, uint64_t seed);
@@ -35,17 +41,18 @@ struct sim_scenario {
 #define SIM_SCENARIO_COUNT 11u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
-/** A scenario that is a function of @seed. */
-void sim_scenario_random(uint64_t seed, struct sim_scenario *ret_scenario);
-
 /** Build it on a fresh world: everything durable, violations of the target watched. */
 void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *world,
                         unsigned source, unsigned target, uint64_t seed);
+
+/* Does a power cut before the end leave no part of a file under its name? */
+#define SIM_POWER_CUTS_LEAVE_NO_PART false
 
 struct sim_outcome {
     bool failed; /* the run reported an error, or a failure or warning of some path */
     bool durable; /* it promised that a power cut loses nothing */
     bool unlink_failed; /* a fault hit unlink(2): hidden stage files may be left */
+    bool touched; /* the source was changed meanwhile */
     uint64_t source_hash, target_hash; /* of all outside of /data before the run */
 };
 
@@ -57,5 +64,15 @@ void sim_scenario_before(struct sim_world *world, unsigned source, unsigned targ
  * be closed. Ends with a power cut when the outcome is durable. */
 void sim_scenario_check(const struct sim_scenario *scenario, struct sim_world *world,
                         unsigned source, unsigned target, const struct sim_outcome *outcome);
+
+/** What must hold at any moment, also right after one of the hosts died: names at the target hold
+ * the whole old or the whole new content (after a power cut only with @names), and nothing that was
+ * there before is gone. Hidden stages may be there. */
+void sim_scenario_check_names(const struct sim_scenario *scenario, struct sim_world *world,
+                              unsigned source, unsigned target, bool names);
+
+/** Success was reported: the trees are equal. */
+void sim_scenario_check_equal(const struct sim_scenario *scenario, struct sim_world *world,
+                              unsigned source, unsigned target, const char *when);
 
 #endif

@@ -6,96 +6,65 @@
  *   sim fault SCENARIO push|pull   fail every operation in turn with each error it can return
  *       [--stride N]               only every N-th operation, beginning with a seeded one
  *       [--op N --error NAME]      this one fault only, with a trace
- *   sim swarm SEED [COUNT]         random trees, shards, streams and faults, COUNT seeds
+ *   sim crash SCENARIO push|pull   let every operation of either side in turn be its last: killed,
+ *       [--stride N]               and by a power cut; then the same again, without
+ *       [--op N --host H]          this one only, with a trace; --power: the power cut
+ *   sim swarm SEED [COUNT]         random trees, shards, streams and troubles, COUNT seeds
+ *       [--seconds N] [--apart]    at most so long; each in a process of its own
  *   sim canary                     worlds with a planted bug: the checks must find it
- *   sim SEED                       one seed of the swarm with a trace
+ *   sim SEED [NAME=VALUE]...       one seed of the swarm with a trace; some of its numbers
+ * otherwise sim shrink SEED                the smallest run that still fails
  *
- * --keep-going: each run in a process of its own, so that an abort ends only that run.
  * --seed N: another seed for the scenarios' runs. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "tests/sim/drive.h"
+#include "tests/sim/swarm.h"
 
 #define SEED_DEFAULT 7u
-#define SWARM_FAULTS_MAX 20000u /* millionths of all operations */
-#define TWICE_EVERY 16u /* one in so many seeds runs again, and must leave the same trace */
 #define FAILURES_SHOWN 40u
+#define WORDS_ROOM 200u
 
 struct options {
-    uint64_t seed, stride, op, count;
+    uint64_t seed, stride, op, host, seconds;
     const char *error;
-    bool keep_going;
+    bool apart, power;
 };
 
-static struct options options = { .seed = SEED_DEFAULT, .stride = 1, .count = 1 };
-static unsigned runs, failures;
-static uint64_t fired;
-static const struct sim_job *job_now; /* for the message of an abort */
+static struct options options = { .seed = SEED_DEFAULT, .stride = 1 };
 
-static void say_replay(const struct sim_job *job)
+/* Words that repeat exactly this job: "fault tree push --op 7 --error EIO --seed 7". */
+static const char *job_words(const struct sim_job *job, char *buf, size_t size)
 {
-    char words[160];
+    const struct sim_fault *fault = &job->fault;
+    const struct sim_crash *crash = &job->troubles.crashes[0].when;
+    const char *way = job->pull ? "pull" : "push";
+    unsigned long long seed = job->seed;
 
-    fprintf(stderr, "repeat with: tools/sim %s --seed %llu\n",
-            sim_job_words(job, words, sizeof(words)), (unsigned long long)job->seed);
-}
-
-static void assert_hook(const char *text)
-{
-    (void)text; /* it was printed */
-    if (job_now != NULL)
-        say_replay(job_now);
-}
-
-static void report_print(const struct sim_job *job, const struct sim_report *report)
-{
-    const struct sim_world *world = report->world;
-
-    for (unsigned i = 0; i < HSR_MIN(world->violation_count, SIM_VIOLATIONS_MAX); i++)
-        fprintf(stderr, "VIOLATION %s\n", world->violations[i]);
-    fprintf(stderr, "  of %s, seed %llu: session %s, %u failures, %u warnings told; fault on %s\n",
-            job->scenario->name, (unsigned long long)job->seed,
-            report->code == 0 ? "good" : hsr_err_name(report->code), report->failures,
-            report->warnings,
-            world->fault.fired > 0 ? hsr_op_name(world->fault.fired_kind) : "nothing");
-    say_replay(job);
+    if (crash->nth > 0)
+        (void)snprintf(buf, size, "crash %s %s --host %u --op %llu%s --seed %llu",
+                       job->scenario->name, way, job->troubles.crashes[0].host,
+                       (unsigned long long)crash->nth, crash->power ? " --power" : "", seed);
+    else if (fault->nth > 0)
+        (void)snprintf(buf, size, "fault %s %s --op %llu --error %s --seed %llu",
+                       job->scenario->name, way, (unsigned long long)fault->nth,
+                       fault->error != 0 ? hsr_err_name(-fault->error)
+                       : fault->end      ? "end"
+                                         : "short",
+                       seed);
+    else
+        (void)snprintf(buf, size, "fault %s %s --seed %llu", job->scenario->name, way, seed);
+    return buf;
 }
 
 /* One run; true if every promise held. */
 static bool run_here(const struct sim_job *job, struct sim_report *ret_report)
 {
-    bool good;
+    char words[WORDS_ROOM];
 
-    job_now = job;
-    sim_drive(job, ret_report);
-    job_now = NULL;
-    good = ret_report->world->violation_count == 0;
-    fired += ret_report->world->fault.fired + ret_report->world->swarm_fired;
-    if (!good && job->bug == SIM_BUG_NONE)
-        report_print(job, ret_report);
-    return good;
-}
-
-static bool run_apart(const struct sim_job *job)
-{
-    struct sim_report report;
-    int status = 0;
-    pid_t pid = fork();
-
-    hsr_assert(pid >= 0);
-    if (pid == 0)
-        _exit(run_here(job, &report) ? 0 : 1);
-    hsr_assert(waitpid(pid, &status, 0) == pid);
-    if (WIFSIGNALED(status)) {
-        fprintf(stderr, "VIOLATION died of signal %d\n", WTERMSIG(status));
-        say_replay(job);
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return sim_run(job, job_words(job, words, sizeof(words)), ret_report);
 }
 
 static void run_job(const struct sim_job *job)
@@ -103,15 +72,11 @@ static void run_job(const struct sim_job *job)
     struct sim_report report = { 0 };
     bool good;
 
-    runs++;
-    if (options.keep_going) {
-        good = run_apart(job);
-    } else {
-        good = run_here(job, &report);
-        sim_world_destroy(report.world);
-    }
-    failures += !good;
-    if (failures >= FAILURES_SHOWN && !options.keep_going) {
+    sim_tally->runs++;
+    good = run_here(job, &report);
+    sim_world_destroy(report.world);
+    sim_tally->failures += !good;
+    if (sim_tally->failures >= FAILURES_SHOWN) {
         fprintf(stderr, "too many failures\n");
         exit(1);
     }
@@ -129,10 +94,10 @@ static void clean(void)
         bool good = run_here(&job, &report);
 
         good = run_here(&job, &again) && good;
-        runs += 2;
+        sim_tally->runs += 2;
         if (report.failed || again.failed) {
             fprintf(stderr, "nothing went wrong and an error was told:\n");
-            report_print(&job, &report);
+            fprintf(stderr, "  in %s\n", job.scenario->name);
             good = false;
         }
         if (job.scenario->tmpfs && report.world->huge_count == 0) {
@@ -141,13 +106,12 @@ static void clean(void)
         }
         if (report.trace_hash != again.trace_hash) {
             fprintf(stderr, "the same seed gives two traces: %s\n", job.scenario->name);
-            say_replay(&job);
             good = false;
         }
         printf("%-8s %s: %llu operations, %.1f ms simulated, trace %016llx\n", job.scenario->name,
                job.pull ? "pull" : "push", (unsigned long long)report.world->op_count,
                (double)report.took_ns / 1e6, (unsigned long long)report.trace_hash);
-        failures += !good;
+        sim_tally->failures += !good;
         sim_world_destroy(report.world);
         sim_world_destroy(again.world);
     }
@@ -206,26 +170,30 @@ static void fault_one(struct sim_job *job)
     fault_try(job, options.op, fault, true);
 }
 
+static const struct sim_scenario *scenario_named(const char *name)
+{
+    for (unsigned i = 0; i < SIM_SCENARIO_COUNT; i++) {
+        if (strcmp(sim_scenarios[i].name, name) == 0)
+            return &sim_scenarios[i];
+    }
+    fprintf(stderr, "no such scenario: %s\n", name);
+    exit(2);
+}
+
 static void fault(const char *name, bool pull)
 {
-    struct sim_job job = { .pull = pull, .seed = options.seed, .record = true };
+    struct sim_job job = {
+        .scenario = scenario_named(name), .pull = pull, .seed = options.seed, .record = true
+    };
     struct sim_report report;
     uint64_t count;
 
-    for (unsigned i = 0; i < SIM_SCENARIO_COUNT; i++) {
-        if (strcmp(sim_scenarios[i].name, name) == 0)
-            job.scenario = &sim_scenarios[i];
-    }
-    if (job.scenario == NULL) {
-        fprintf(stderr, "no such scenario: %s\n", name);
-        exit(2);
-    }
     if (options.op > 0 && options.error != NULL) {
         job.record = false;
         fault_one(&job);
         return;
     }
-    failures += !run_here(&job, &report);
+    sim_tally->failures += !run_here(&job, &report);
     job.record = false;
     count = report.world->record_count;
     for (uint64_t n = options.seed % options.stride; n < count; n += options.stride)
@@ -235,41 +203,41 @@ static void fault(const char *name, bool pull)
            options.stride > 1 ? " (not every one was failed: --stride)" : "");
 }
 
-/* ---- random runs ---- */
+/* ---- every operation kills in turn ---- */
 
-/* With faults too, a run is a function of its seed. */
-static void run_twice(const struct sim_job *job)
+static void crash_try(struct sim_job *job, unsigned host, uint64_t nth, bool power)
 {
-    struct sim_report first, second;
-
-    (void)run_here(job, &first); /* it was judged before */
-    (void)run_here(job, &second);
-    if (first.trace_hash != second.trace_hash) {
-        fprintf(stderr, "the same seed gives two traces\n");
-        say_replay(job);
-        failures++;
-    }
-    sim_world_destroy(first.world);
-    sim_world_destroy(second.world);
+    job->troubles.crashes[0].host = host;
+    job->troubles.crashes[0].when = (struct sim_crash){ .nth = nth, .power = power };
+    run_job(job);
 }
 
-static void swarm(uint64_t seed, uint64_t count, FILE *trace)
+static void crash(const char *name, bool pull)
 {
-    for (uint64_t i = 0; i < count; i++) {
-        struct hsr_prng prng = hsr_prng_init(seed + i);
-        struct sim_scenario scenario;
-        struct sim_job job = { .scenario = &scenario,
-                               .seed = seed + i,
-                               .again = true,
-                               .pull = hsr_prng_below(&prng, 2) == 0,
-                               .swarm_ppm = 1 + (uint32_t)hsr_prng_below(&prng, SWARM_FAULTS_MAX),
-                               .trace = trace };
+    struct sim_job job = {
+        .scenario = scenario_named(name), .pull = pull, .seed = options.seed, .again = true
+    };
+    struct sim_report report;
 
-        sim_scenario_random(seed + i, &scenario);
-        run_job(&job);
-        if (i % TWICE_EVERY == TWICE_EVERY - 1 && !options.keep_going)
-            run_twice(&job);
+    if (options.op > 0) {
+        job.trace = stderr;
+        crash_try(&job, (unsigned)options.host, options.op, options.power);
+        return;
     }
+    sim_tally->failures += !run_here(&job, &report);
+    sim_world_destroy(report.world);
+    for (unsigned host = 0; host < SIM_HOSTS; host++) {
+        for (uint64_t n = options.seed % options.stride; n < report.ops[host];
+             n += options.stride) {
+            job.troubles.eager = n % 2 == 0;
+            crash_try(&job, host, n + 1, false);
+            crash_try(&job, host, n + 1, true);
+        }
+    }
+    printf("%s %s: %llu operations of the server, %llu of the client%s\n", name,
+           pull ? "pull" : "push", (unsigned long long)report.ops[SIM_SERVER],
+           (unsigned long long)report.ops[SIM_CLIENT],
+           options.stride > 1 ? " (not each killed it: --stride)" : "");
 }
 
 /* ---- planted bugs ---- */
@@ -287,13 +255,13 @@ static void canary(void)
             struct sim_report report;
             bool good = run_here(&job, &report);
 
-            runs++;
+            sim_tally->runs++;
             hit += report.world->bug_fired > 0;
             found += report.world->bug_fired > 0 && (!good || report.failed);
             sim_world_destroy(report.world);
         }
         printf("planted bug %d: in %u runs, found in %u\n", bug, hit, found);
-        failures += hit == 0 || found < hit;
+        sim_tally->failures += hit == 0 || found < hit;
     }
 }
 
@@ -301,9 +269,11 @@ static void canary(void)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim clean | canary | swarm SEED [COUNT] | SEED | fault "
-                    "SCENARIO push|pull [--op N --error NAME] [--stride N]\n"
-                    "       [--seed N] [--keep-going]\n");
+    fprintf(stderr,
+            "usage: sim clean | canary | swarm SEED [COUNT] [--seconds N] [--apart]\n"
+            "       fault SCENARIO push|pull [--op N --error NAME] [--stride N] [--seed N]\n"
+            "       crash SCENARIO push|pull [--op N --host 0|1 [--power]] [--stride N]\n"
+            "       SEED [NAME=VALUE]... | shrink SEED [NAME=VALUE]...\n");
     return 2;
 }
 
@@ -315,25 +285,60 @@ static uint64_t number(const char *text)
 /* Take the options out of @argv; the words that are left are counted. */
 static int options_take(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        uint64_t *value;
+    } numbers[] = { { "--seed", &options.seed },
+                    { "--stride", &options.stride },
+                    { "--op", &options.op },
+                    { "--host", &options.host },
+                    { "--seconds", &options.seconds } };
     int left = 0;
 
     for (int i = 1; i < argc; i++) {
-        bool more = i + 1 < argc;
+        bool taken = false;
 
-        if (strcmp(argv[i], "--keep-going") == 0)
-            options.keep_going = true;
-        else if (strcmp(argv[i], "--seed") == 0 && more)
-            options.seed = number(argv[++i]);
-        else if (strcmp(argv[i], "--stride") == 0 && more)
-            options.stride = number(argv[++i]);
-        else if (strcmp(argv[i], "--op") == 0 && more)
-            options.op = number(argv[++i]);
-        else if (strcmp(argv[i], "--error") == 0 && more)
+        for (unsigned n = 0; n < HSR_ARRAY_COUNT(numbers) && i + 1 < argc && !taken; n++) {
+            taken = strcmp(argv[i], numbers[n].name) == 0;
+            if (taken)
+                *numbers[n].value = number(argv[++i]);
+        }
+        if (taken)
+            continue;
+        if (strcmp(argv[i], "--apart") == 0)
+            options.apart = true;
+        else if (strcmp(argv[i], "--power") == 0)
+            options.power = true;
+        else if (strcmp(argv[i], "--error") == 0 && i + 1 < argc)
             options.error = argv[++i];
         else
             argv[left++] = argv[i];
     }
     return left;
+}
+
+static bool command(int left, char **argv)
+{
+    bool pull = left == 3 && strcmp(argv[2], "pull") == 0;
+
+    if (left == 1 && strcmp(argv[0], "clean") == 0)
+        clean();
+    else if (left == 1 && strcmp(argv[0], "canary") == 0)
+        canary();
+    else if (left >= 2 && strcmp(argv[0], "swarm") == 0)
+        sim_swarm(number(argv[1]), left > 2 ? number(argv[2]) : 1, options.apart,
+                  (unsigned)options.seconds);
+    else if (left >= 1 && isdigit((unsigned char)argv[0][0]))
+        return sim_replay(number(argv[0]), argv + 1, left - 1);
+    else if (left >= 2 && strcmp(argv[0], "shrink") == 0)
+        return sim_shrink(number(argv[1]), argv + 2, left - 2);
+    else if (left == 3 && strcmp(argv[0], "fault") == 0)
+        fault(argv[1], pull);
+    else if (left == 3 && strcmp(argv[0], "crash") == 0)
+        crash(argv[1], pull);
+    else
+        return false;
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -342,20 +347,15 @@ int main(int argc, char **argv)
 
     if (options.stride == 0)
         options.stride = 1;
-
-    hsr_assert_hook_set(assert_hook);
-    if (left == 1 && strcmp(argv[0], "clean") == 0)
-        clean();
-    else if (left == 1 && strcmp(argv[0], "canary") == 0)
-        canary();
-    else if (left >= 2 && strcmp(argv[0], "swarm") == 0)
-        swarm(number(argv[1]), left > 2 ? number(argv[2]) : 1, NULL);
-    else if (left == 1 && isdigit((unsigned char)argv[0][0]))
-        swarm(number(argv[0]), 1, stderr);
-    else if (left == 3 && strcmp(argv[0], "fault") == 0)
-        fault(argv[1], strcmp(argv[2], "pull") == 0);
-    else
+    options.host = HSR_MIN(options.host, SIM_HOSTS - 1u);
+    sim_run_init();
+    if (!command(left, argv))
         return usage();
-    printf("%u runs, %llu faults, %u failed\n", runs, (unsigned long long)fired, failures);
-    return failures == 0 ? 0 : 1;
+    printf("%u runs: %llu faults, %llu deaths, %llu resets, %llu stalls, %llu touches, %llu bits; "
+           "%u failed\n",
+           sim_tally->runs, (unsigned long long)sim_tally->faults,
+           (unsigned long long)sim_tally->deaths, (unsigned long long)sim_tally->resets,
+           (unsigned long long)sim_tally->stalls, (unsigned long long)sim_tally->touches,
+           (unsigned long long)sim_tally->damaged, sim_tally->failures);
+    return sim_tally->failures == 0 ? 0 : 1;
 }

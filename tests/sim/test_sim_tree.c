@@ -128,10 +128,13 @@ static void test_random_runs(void)
     unsigned equal = 0, faults = 0;
 
     for (uint64_t seed = 1; seed <= RANDOM_RUNS; seed++) {
-        struct sim_scenario scenario;
+        struct sim_forest forest;
+        struct sim_scenario scenario = { .name = "random", .forest = &forest };
         struct run run;
 
-        sim_scenario_random(seed, &scenario);
+        sim_forest_random(seed, &forest);
+        scenario.delete = forest.delete;
+        forest.delete = false; /* sim_copy() links over no directory that is not empty */
         run = run_one(&scenario, seed, NULL, SIM_BUG_NONE, false, seed % 3 == 0 ? 0 : 5000);
         CHECK(run.world->swarm_fired > 0 || !run.outcome.failed);
         if (run.world->violation_count > 0) {

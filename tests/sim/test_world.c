@@ -249,7 +249,7 @@ static void test_power_cut_leaves_what_was_synced(void)
     sim_file(host, "/d/none", 0644, 4, 5000, false);
     CHECK_EQ(run(host, (struct hsr_op){ .kind = HSR_OP_UNLINK, .fd = AT_FDCWD, .path = "/d/all" }),
              0);
-    sim_fs_crash(host);
+    sim_fs_crash(host, false);
     CHECK(sim_find(host, "/d/all") != NULL && sim_find(host, "/d/all")->live.data.size == 10000);
     CHECK(sim_find(host, "/d/name") != NULL && sim_find(host, "/d/name")->live.data.size == 0);
     CHECK(sim_find(host, "/d/content") == NULL);
@@ -277,7 +277,7 @@ static void test_power_cut_keeps_old_bytes(void)
             CHECK_EQ(run(host, (struct hsr_op){ .kind = HSR_OP_SYNCFS, .fd = fd }), 0);
     }
     CHECK_EQ(sim_fd_close(host, fd), 0);
-    sim_fs_crash(host);
+    sim_fs_crash(host, false);
     fd = sim_open(host, "/f", O_RDONLY);
     CHECK_EQ(run(host, (struct hsr_op){ .kind = HSR_OP_READ, .fd = fd, .buf = after, .size = 16 }),
              16);

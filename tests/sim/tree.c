@@ -136,6 +136,7 @@ int sim_open(struct sim_host *host, const char *path, uint32_t flags)
 
 struct diff {
     FILE *out;
+    bool extras;
     unsigned count;
     uint64_t *links; /* pairs of inode numbers: which file of b is which of a */
     unsigned link_count, link_room;
@@ -227,7 +228,7 @@ static void diff_dir(struct diff *diff, struct sim_inode *a, struct sim_inode *b
             diff_inode(diff, entry->inode, other->inode);
         diff->path[size] = '\0';
     }
-    for (uint32_t i = 0; i < b->live.names.count; i++) {
+    for (uint32_t i = 0; i < b->live.names.count && !diff->extras; i++) {
         const struct sim_name *entry = &b->live.names.list[i];
 
         (void)snprintf(diff->path + size, sizeof(diff->path) - size, "/%s", entry->name);
@@ -265,7 +266,7 @@ static void diff_inode(struct diff *diff, struct sim_inode *a, struct sim_inode 
 }
 
 unsigned sim_tree_diff(struct sim_host *host_a, const char *a, struct sim_host *host_b,
-                       const char *b, FILE *out)
+                       const char *b, bool extras, FILE *out)
 {
     struct diff *diff = calloc(1, sizeof(*diff));
     struct sim_inode *left = sim_find(host_a, a), *right = sim_find(host_b, b);
@@ -273,6 +274,7 @@ unsigned sim_tree_diff(struct sim_host *host_a, const char *a, struct sim_host *
 
     hsr_assert(diff != NULL);
     diff->out = out;
+    diff->extras = extras;
     if (left == NULL || right == NULL)
         diff_say(diff, "one side is missing");
     else

@@ -28,12 +28,22 @@ int sim_open(struct sim_host *host, const char *path, uint32_t flags);
 
 /** All a replica keeps, compared from @a down: names, kinds, contents, modes, owners, times,
  * xattrs, symlinks, devices, hard links. The first differences go to @out (may be NULL).
+ * @param extras  names that only @b has are no difference
  * @return how many there are */
 unsigned sim_tree_diff(struct sim_host *host_a, const char *a, struct sim_host *host_b,
-                       const char *b, FILE *out);
+                       const char *b, bool extras, FILE *out);
 
 /** Do two regular files hold the same bytes? */
 bool sim_same_bytes(const struct sim_inode *a, const struct sim_inode *b);
+
+/** Somebody else changes a random regular file below @root of @host: bytes in place, appended or
+ * cut off, or a new file under the name. What it held is kept in world->versions. False: there is
+ * none. */
+bool sim_touch(struct sim_host *host, const char *root);
+
+/** Does @inode hold what a file held before it was touched? Of which file is not asked: it may have
+ * several names. */
+bool sim_version_any(const struct sim_world *world, const struct sim_inode *inode);
 
 /** Fingerprint of everything on @host except what is below @except (may be NULL). */
 uint64_t sim_host_hash(struct sim_host *host, const char *except);

@@ -10,6 +10,7 @@
 
 #define LOOK_NS 100u /* what a look at the clock costs: code takes time too */
 #define NAP_NS (50 * HSR_NS_PER_US) /* one wait while nobody drives and there are several loops */
+#define GHOST_NAP_NS HSR_NS_PER_MS
 #define CALL_NS_MIN 500u
 #define CALL_NS_MAX 3000u
 #define PIPE_BYTES_MIN (16 * HSR_KIB)
@@ -59,6 +60,12 @@ void sim_world_destroy(struct sim_world *world)
         sim_fs_fini(&world->hosts[h]);
     }
     sim_net_fini(world);
+    while (world->versions != NULL) {
+        struct sim_version *version = world->versions;
+
+        world->versions = version->next;
+        free(version); /* the inode is its host's */
+    }
     free(world->events);
     free(world->records);
     free(world);
@@ -97,9 +104,14 @@ static bool event_before(const struct sim_event *a, const struct sim_event *b)
 
 void sim_event_add(struct sim_world *world, uint64_t delay_ns, enum sim_event_kind kind, void *what)
 {
-    struct sim_event event = {
-        .at_ns = world->now_ns + delay_ns, .sequence = world->sequence++, .kind = kind, .what = what
-    };
+    sim_event_keep(world, (struct sim_event){ .at_ns = world->now_ns + delay_ns,
+                                              .sequence = world->sequence++,
+                                              .kind = kind,
+                                              .what = what });
+}
+
+void sim_event_keep(struct sim_world *world, struct sim_event event)
+{
     uint32_t at = world->event_count++;
 
     if (at == world->event_room) {
@@ -143,7 +155,7 @@ static void event_op(struct sim_pending *pending)
     struct sim_host *host = &pending->backend->world->hosts[pending->backend->host];
     int64_t res;
 
-    if (pending->canceled) {
+    if (pending->canceled || host->dead) {
         sim_complete(pending, -ECANCELED);
         return;
     }
@@ -164,6 +176,23 @@ static void event_op(struct sim_pending *pending)
     sim_complete(pending, res);
 }
 
+/* A part of a write may have got through. */
+void sim_pending_end(struct sim_pending *pending)
+{
+    struct sim_world *world = pending->backend->world;
+    struct sim_host *host = &world->hosts[pending->backend->host];
+    struct hsr_op *op = pending->op;
+
+    if (op->kind == HSR_OP_WRITE && pending->error == 0 && !pending->canceled && op->size > 0 &&
+        sim_between(world, 0, 1) == 0) {
+        host->bound_fd = op->fd;
+        host->bound_file = pending->file;
+        (void)sim_fs_run(host, op, sim_between(world, 1, op->size)); /* nobody hears of it */
+        host->bound_file = NULL;
+    }
+    sim_complete(pending, -EIO);
+}
+
 unsigned sim_world_step(struct sim_world *world)
 {
     unsigned count = 0;
@@ -175,6 +204,8 @@ unsigned sim_world_step(struct sim_world *world)
             event_op(event.what);
         else if (event.kind == SIM_EVENT_NOTICE)
             event_notice(event.what);
+        else if (event.kind == SIM_EVENT_TROUBLE)
+            world->trouble(world->trouble_context, event.what);
         else
             sim_net_pump(event.what);
         count++;
@@ -261,7 +292,8 @@ void sim_complete(struct sim_pending *pending, int64_t res)
     op->msghdr.msg_control = NULL;
     hsr_list_init(&op->node);
     hsr_list_push_tail(&backend->completed, &op->node);
-    if (op->kind == HSR_OP_SEND_ZC && (res >= 0 || sim_between(backend->world, 0, 1) == 0)) {
+    if (op->kind == HSR_OP_SEND_ZC && !backend->world->hosts[backend->host].dead &&
+        (res >= 0 || sim_between(backend->world, 0, 1) == 0)) {
         op->due |= HSR_DUE_MORE;
         pending->lent_hash = hsr_hash64(op->buf, op->size);
         sim_event_add(backend->world, notice_delay(backend->world), SIM_EVENT_NOTICE, pending);
@@ -274,11 +306,18 @@ void sim_complete(struct sim_pending *pending, int64_t res)
 /* The kernel needs the memory no more. Until now it could have sent it again. */
 static void event_notice(struct sim_pending *pending)
 {
+    const struct hsr_op *op = pending->op;
+
+    if (hsr_hash64(op->buf, op->size) != pending->lent_hash)
+        sim_violation(pending->backend->world, "memory changed under a zero-copy send");
+    sim_notice_end(pending);
+}
+
+void sim_notice_end(struct sim_pending *pending)
+{
     struct sim_backend *backend = pending->backend;
     struct hsr_op *op = pending->op;
 
-    if (hsr_hash64(op->buf, op->size) != pending->lent_hash)
-        sim_violation(backend->world, "memory changed under a zero-copy send");
     op->notice = sim_between(backend->world, 0, 1) == 0 ? HSR_NOTICE_COPIED : HSR_NOTICE_SENT;
     op->due |= HSR_DUE_NOTICE;
     sim_trace(backend->world, backend, "notice", op, op->notice);
@@ -305,6 +344,14 @@ static void registered_check(const struct sim_backend *backend, const struct hsr
     hsr_assert(start + op->size <= (const uint8_t *)iov->iov_base + iov->iov_len);
 }
 
+/* Nothing works for the dead, but closing, as ever. */
+static int64_t ghost_result(const struct hsr_op *op)
+{
+    if (op->kind == HSR_OP_CLOSE || op->kind == HSR_OP_NOP)
+        return 0;
+    return sim_net_kind(op->kind) ? -ECONNRESET : -EIO;
+}
+
 static int64_t sim_call(struct hsr_backend *base, struct hsr_op *op)
 {
     struct sim_backend *backend = sim_of(base);
@@ -315,6 +362,8 @@ static int64_t sim_call(struct hsr_backend *base, struct hsr_op *op)
     int64_t res;
 
     hsr_assert(op->kind < HSR_OP_COUNT);
+    if (sim_host_dies(host))
+        return ghost_result(op);
     world->now_ns += sim_between(world, CALL_NS_MIN, CALL_NS_MAX);
     sim_fault_decide(world, backend->host, op, false, &pending);
     if (pending.error != 0) {
@@ -337,11 +386,13 @@ static int64_t sim_call(struct hsr_backend *base, struct hsr_op *op)
 /* How long a submitted operation takes: mostly about what a drive needs, sometimes far longer. */
 static uint64_t op_delay(struct sim_world *world, const struct hsr_op *op)
 {
+    uint64_t slow = HSR_MAX(world->disk_slow, 1u);
+
     if (world->slow_sync && op->kind == HSR_OP_FSYNC)
         return SIM_SYNC_NS;
     if (sim_between(world, 0, 63) == 0)
-        return sim_between(world, HSR_NS_PER_MS, 20 * HSR_NS_PER_MS);
-    return sim_between(world, 5 * HSR_NS_PER_US, 300 * HSR_NS_PER_US);
+        return slow * sim_between(world, HSR_NS_PER_MS, 20 * HSR_NS_PER_MS);
+    return slow * sim_between(world, 5 * HSR_NS_PER_US, 300 * HSR_NS_PER_US);
 }
 
 static void submit_one(struct sim_backend *backend, struct hsr_op *op)
@@ -355,6 +406,13 @@ static void submit_one(struct sim_backend *backend, struct hsr_op *op)
         hsr_assert(!sim_net_kind(op->kind));
         op->res = sim_call(&backend->backend, op);
         op->due = HSR_DUE_RESULT;
+        hsr_list_push_tail(&backend->completed, &op->node);
+        return;
+    }
+    if (sim_host_dies(host)) {
+        op->res = ghost_result(op);
+        op->due = HSR_DUE_RESULT;
+        op->msghdr.msg_control = NULL;
         hsr_list_push_tail(&backend->completed, &op->node);
         return;
     }
@@ -389,9 +447,18 @@ static void sim_wait(struct hsr_backend *base, uint64_t deadline_ns)
 {
     struct sim_backend *backend = sim_of(base);
     struct sim_world *world = backend->world;
+    struct sim_host *host = &world->hosts[backend->host];
 
     backend->deadline_ns = deadline_ns;
-    if (world->driven || deadline_ns == 0)
+    if (deadline_ns == 0)
+        return;
+    if (host->dead) {
+        if (hsr_list_empty(&backend->completed) && !backend->rung)
+            host->dead_ns = HSR_MIN(deadline_ns, host->dead_ns + GHOST_NAP_NS);
+        backend->rung = false;
+        return;
+    }
+    if (world->driven)
         return;
     if (world->backend_count > 1) /* the others have work too, perhaps at once: a nap, no more */
         deadline_ns = HSR_MIN(deadline_ns, world->now_ns + NAP_NS);
@@ -414,7 +481,8 @@ static unsigned sim_reap(struct hsr_backend *base, unsigned max)
     struct hsr_list *node;
     unsigned count = 0;
 
-    (void)sim_world_step(backend->world); /* what it did shows in `completed` */
+    if (!backend->world->hosts[backend->host].dead)
+        (void)sim_world_step(backend->world); /* what it did shows in `completed` */
     while (count < max && (node = hsr_list_pop_head(&backend->completed)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
@@ -427,7 +495,12 @@ static unsigned sim_reap(struct hsr_backend *base, unsigned max)
 static uint64_t sim_now(struct hsr_backend *base)
 {
     struct sim_world *world = sim_of(base)->world;
+    struct sim_host *host = &world->hosts[sim_of(base)->host];
 
+    if (host->dead) {
+        host->dead_ns += LOOK_NS;
+        return host->dead_ns;
+    }
     world->now_ns += LOOK_NS;
     return world->now_ns;
 }

@@ -78,6 +78,14 @@ struct sim_names {
     uint32_t count, room;
 };
 
+/* A name that came or went since its directory was synced. */
+struct sim_name_change {
+    uint64_t group; /* of one operation: a rename is two changes that happen together */
+    char *name;
+    struct sim_inode *inode;
+    bool add;
+};
+
 /* One of the two states of an inode. */
 struct sim_state {
     struct sim_data data;
@@ -93,6 +101,8 @@ struct sim_inode {
     bool dirty; /* the two differ */
     bool durable_known; /* it was synced at least once */
     bool linkable; /* O_TMPFILE without O_EXCL, not linked yet */
+    struct sim_name_change *changes; /* directory: how `durable` becomes `live`, in order */
+    uint32_t change_count, change_room;
     char *link; /* symlink: its text */
     uint64_t rdev;
     struct sim_inode *parent; /* directory: where ".." leads; the root's own */
@@ -110,6 +120,12 @@ struct sim_file {
     uint32_t flags; /* O_x */
     uint64_t position; /* directory: cookie of the last record read */
     unsigned lock; /* LOCK_x held */
+};
+
+/* When a host dies: when operation @nth is issued on it, which then never happens. */
+struct sim_crash {
+    uint64_t nth; /* of this host, from 1; 0: never */
+    bool power; /* a power cut; else only the program dies */
 };
 
 struct sim_host {
@@ -131,6 +147,12 @@ struct sim_host {
     bool clones; /* its file system has reflinks */
     bool no_cachestat; /* a kernel without cachestat(2) */
     bool no_named_writes; /* writing to a file that has a name is a violation */
+    /* its death: see crash.c */
+    bool dead; /* what runs here acts on nothing any more */
+    bool down; /* without power: nobody answers */
+    uint64_t dead_ns; /* the clock of those who are dead */
+    struct sim_crash crash; /* what is planned */
+    uint64_t ops; /* operations issued here */
 };
 
 /* ---- streams ---- */
@@ -150,11 +172,19 @@ struct sim_socket {
     bool listening, connected, closed;
     bool read_shut;
     bool abort; /* SO_LINGER {1, 0}: closing is a reset */
+    bool vanished; /* its host lost power: it says nothing any more */
+    uint64_t stalled_ns; /* until then nothing arrives here */
     struct sim_socket *peer;
     struct sim_pipe in; /* what the peer sent */
     struct hsr_list reads, writes, polls, accepts; /* struct sim_pending */
     struct hsr_list backlog; /* listening: connections to accept (struct sim_socket.waiting) */
     struct hsr_list waiting;
+};
+
+/* What a file held before somebody changed it. */
+struct sim_version {
+    struct sim_version *next;
+    struct sim_inode *inode; /* a copy that has no name */
 };
 
 /* ---- operations in flight ---- */
@@ -173,7 +203,13 @@ struct sim_pending {
     uint64_t lent_hash; /* SEND_ZC: of the bytes until the notice */
 };
 
-enum sim_event_kind { SIM_EVENT_OP, SIM_EVENT_PUMP, SIM_EVENT_NOTICE, SIM_EVENT_KIND_COUNT };
+enum sim_event_kind {
+    SIM_EVENT_OP,
+    SIM_EVENT_PUMP,
+    SIM_EVENT_NOTICE,
+    SIM_EVENT_TROUBLE, /* world->trouble(context) */
+    SIM_EVENT_KIND_COUNT
+};
 
 struct sim_event {
     uint64_t at_ns, sequence;
@@ -256,6 +292,15 @@ struct sim_world {
     uint32_t violation_count;
     char violations[SIM_VIOLATIONS_MAX][160];
     bool (*stage_name_is)(struct hsr_span name); /* hidden names, or NULL */
+    /* slow things, and damage */
+    uint32_t disk_slow, net_slow; /* that many times as slow; 0 and 1: as ever */
+    uint32_t wire_ppm; /* chance that a part of a stream arrives with a wrong bit, in millionths */
+    uint32_t base_ppm; /* the same of reads on host base_host */
+    unsigned base_host;
+    uint32_t damaged; /* how often that happened */
+    struct sim_version *versions; /* that files of the source had before */
+    void (*trouble)(void *context, void *what);
+    void *trouble_context;
 };
 
 /* ---- the world ---- */
@@ -292,6 +337,12 @@ void sim_trace(struct sim_world *world, const struct sim_backend *backend, const
 void sim_event_add(struct sim_world *world, uint64_t delay_ns, enum sim_event_kind kind,
                    void *what);
 void sim_complete(struct sim_pending *pending, int64_t res);
+/** Put an event back that was taken out of the heap. */
+void sim_event_keep(struct sim_world *world, struct sim_event event);
+/** Of a host that died: complete an operation of files, or a zero-copy notice, that was due later.
+ */
+void sim_pending_end(struct sim_pending *pending);
+void sim_notice_end(struct sim_pending *pending);
 
 /** Count @op and say what goes wrong with it. */
 void sim_fault_decide(struct sim_world *world, unsigned host, const struct hsr_op *op,
@@ -324,8 +375,23 @@ int64_t sim_fs_run(struct sim_host *host, struct hsr_op *op, uint64_t cut);
 /** Make all that is seen durable, as syncfs(2) does. */
 void sim_fs_sync(struct sim_host *host);
 
-/** Power cut: only what is durable is left. Descriptors must be closed. */
-void sim_fs_crash(struct sim_host *host);
+/** Power cut: what is durable is left. With @torn also a seeded part of what was written since: of
+ * each file any blocks, whole or torn, and its new or old metadata; of each directory the first of
+ * its changes. Without it nothing else. Descriptors must be closed. */
+void sim_fs_crash(struct sim_host *host, bool torn);
+
+/* ---- death of a host: crash.c ---- */
+
+/** @host has died (host->dead): end what it had under way, close its descriptors and connections,
+ * and after a power cut leave of its file system what such a cut leaves. What ran there goes on as
+ * a ghost, whose operations all fail and act on nothing, until its loops are gone. */
+void sim_host_bury(struct sim_host *host);
+
+/** It runs again; its ghosts are gone. */
+void sim_host_revive(struct sim_host *host);
+
+/** Let @host issue an operation: true if that killed it, or it is dead already. */
+bool sim_host_dies(struct sim_host *host);
 
 /* ---- streams ---- */
 
@@ -344,6 +410,11 @@ void sim_net_cancel(struct sim_pending *pending);
 /** The last descriptor of the socket is gone. */
 void sim_net_close(struct sim_socket *socket);
 void sim_net_fini(struct sim_world *world);
+/** @host has power again: what was sent to its connections of before is answered by resets. */
+void sim_net_answer(struct sim_world *world, unsigned host);
+/** Reset a random connection, or (@stall_ns > 0) let nothing arrive at one of its ends for so long.
+ * False: there is none. */
+bool sim_net_trouble(struct sim_world *world, uint64_t stall_ns);
 bool sim_net_kind(enum hsr_op_kind kind);
 
 #endif

@@ -21,6 +21,7 @@ static void decide_judged(struct hsr_target *target, struct target_page *page,
 static void decide_changed(struct hsr_target *target, struct target_page *page,
                            const struct target_verdict *verdict, const struct hsr_entry *entry);
 static void decide_clear(struct hsr_target *target);
+static void decide_clear_begin(struct hsr_target *target, struct target_page *page, uint16_t index);
 static bool decide_clear_find(struct hsr_target *target);
 static void decide_cleared(struct hsr_target *target, int rc);
 static void decide_made(struct hsr_target *target, struct target_page *page, uint16_t index,
@@ -309,9 +310,7 @@ static void decide_changed(struct hsr_target *target, struct target_page *page,
                                   .action = delta ? HSR_WANT_DELTA : HSR_WANT_WHOLE };
 
     if (verdict->in_way) {
-        page->entries[verdict->index].state = TARGET_CLEARING;
-        page->clearing++;
-        target->clearing++;
+        decide_clear_begin(target, page, verdict->index);
         return;
     }
     page->entries[verdict->index].replace = verdict->compare != HSR_COMPARE_ABSENT;
@@ -360,6 +359,15 @@ static void decide_clear(struct hsr_target *target)
     }
 }
 
+/* What has the name is a directory with something in it: it goes first. */
+static void decide_clear_begin(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    page->entries[index].state = TARGET_CLEARING;
+    page->clearing++;
+    target->clearing++;
+    hsr_session_wake(target->session);
+}
+
 /* Begin with the first of them. */
 static bool decide_clear_find(struct hsr_target *target)
 {
@@ -400,6 +408,8 @@ static void decide_cleared(struct hsr_target *target, int rc)
     page->entries[index].replace = true;
     if (rc < 0) {
         hsr_target_settle(target, page, index, rc, "delete");
+    } else if (entry.flags & HSR_ENTRY_LINK_NEXT) {
+        decide_link(target, page, index, &entry);
     } else if (entry.type == HSR_ENTRY_FILE && entry.size > 0) {
         hsr_target_want(page, index,
                         &(struct hsr_want_item){ .index = index, .action = HSR_WANT_WHOLE });
@@ -515,6 +525,10 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
     }
     if (rc == 0)
         rc = hsr_tree_link(&target->tree, &dir->dir, entry, &same);
+    if (rc == -ENOTEMPTY && (session->options & HSR_OPT_DELETE) && !page->entries[index].replace) {
+        decide_clear_begin(target, page, index);
+        return;
+    }
     if (rc == 0 && same) {
         session->totals.skipped++;
     } else if (rc == 0) {

@@ -15,6 +15,7 @@ static void dir_free(struct hsr_target *target, struct target_dir *dir);
 static void dir_poured_again(struct hsr_target *target);
 static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
                       const struct hsr_entry *entry);
+static void dir_kept_say(struct hsr_target *target, const struct target_dir *dir, bool deleted);
 static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir, int code);
 static void dir_finish(struct hsr_target *target, struct target_dir *dir);
 static int dir_finish_dry(struct hsr_target *target, struct target_dir *dir,
@@ -252,6 +253,7 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
     int rc;
 
     if (dir->prune == NULL) {
+        dir_kept_say(target, dir, delete);
         if (dir->dead != 0 || dir->fresh || dir->phantom || (dry && !delete)) {
             dir->pruned = true;
             return true;
@@ -275,6 +277,22 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
     if (rc < 0)
         dir_delete_failed(target, dir, rc);
     return true;
+}
+
+/* A file that changed while it was read is sent again, and its directory does not wait for that:
+ * said once, unless a failure says more. */
+static void dir_kept_say(struct hsr_target *target, const struct target_dir *dir, bool deleted)
+{
+    struct hsr_session *session = target->session;
+    char path[HSR_ERROR_PATH_SIZE];
+
+    if (deleted || !dir->failed || target->kept_said || session->totals.failed > 0 ||
+        (session->options & (HSR_OPT_DELETE | HSR_OPT_DRY_RUN)) != HSR_OPT_DELETE)
+        return;
+    target->kept_said = true;
+    (void)hsr_dir_path(&dir->dir, (struct hsr_span){ NULL, 0 }, path, sizeof(path));
+    hsr_session_note(session, HSR_NOTE_WARNING, HSR_E_CHANGED,
+                     "nothing is deleted here: a file changed while it was read", path, 0);
 }
 
 static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir, int code)

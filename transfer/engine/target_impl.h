@@ -289,6 +289,7 @@ struct hsr_target {
     uint32_t bases; /* counted ones */
     uint64_t bases_blocks; /* of these */
     bool owner_said;
+    bool kept_said; /* that names were kept because a file changed */
     bool files_summing; /* some file is */
     bool files_synced; /* a file's data is synced: it can be committed */
     bool huge_heard; /* a window of some file is ready */
