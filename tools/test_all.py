@@ -20,6 +20,8 @@ sys.dont_write_bytecode = True
 import sources
 
 PROCESSES = max(2, os.cpu_count() or 2)
+SWARM_SEEDS = 10000
+SWARM_SECONDS = 300  # at most, on each core
 TAIL_LINES = 30  # of a failed step's log; the whole log is kept and named
 
 # name, compiler, meson options, suite (None: all), environment, timeout factor
@@ -155,6 +157,28 @@ def guest(run):
         text = file.read()
     run.count("guest", {0: "OK", 77: "SKIP"}.get(code, f"exit {code}"), text)
     run.say("guest: " + text.rstrip().split("\n")[-1])
+
+
+def swarm(run, folder):
+    """10,000 seeds of the simulation, from the commit on: each core takes its part."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=sources.ROOT, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
+    first = int(head[:12] or "1", 16)
+    part = -(-SWARM_SEEDS // PROCESSES)
+    driver = os.path.join(sources.ROOT, folder, "tests", "sim", "sim")
+    logs = [os.path.join(run.logs, f"swarm-{i}.log") for i in range(PROCESSES)]
+    parts = []
+    for i, log in enumerate(logs):
+        with open(log, "wb") as file:
+            parts.append(subprocess.Popen([driver, "swarm", str(first + i * part), str(part),
+                                           "--seconds", str(SWARM_SECONDS)],
+                                          stdout=file, stderr=subprocess.STDOUT))
+    for i, process in enumerate(parts):
+        code = process.wait()
+        with open(logs[i], encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        run.count(f"swarm {first + i * part}", "OK" if code == 0 else f"exit {code}", text)
+        run.say(f"swarm from seed {first + i * part}: {text.rstrip().split(chr(10))[-1]}")
 
 
 def lint(run):
