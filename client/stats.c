@@ -38,6 +38,9 @@ static void stats_session(const struct hawser_client *client, hawser_stats *stat
     stats->failed += HSR_MAX(client->totals.failed, client->failed);
     stats->entries_seen += client->progress.entries_seen;
     stats->files_seen += client->progress.files_seen;
+    stats->files_received += client->progress.levels.received;
+    stats->files_written += client->progress.levels.written;
+    stats->files_durable += client->progress.levels.durable;
     stats->bytes_seen += client->progress.bytes_seen;
     stats->wire_sent += client->progress.wire_sent;
     stats->wire_received += client->progress.wire_received;
@@ -72,6 +75,8 @@ void hsr_client_stats_carry(struct hawser_client *client)
 
     stats_session(client, carried);
     carried->retries++;
+    carried->files_received =
+        carried->files_written; /* what had no name is gone, and comes again */
     /* The next attempt finds these again: what it says counts. */
     carried->entries_seen = carried->files_seen = carried->bytes_seen = 0;
     carried->unchanged = carried->failed = 0;
@@ -88,6 +93,9 @@ static void stats_carried(const hawser_stats *carried, hawser_stats *stats)
     stats->retries += carried->retries;
     stats->streams_lost += carried->streams_lost;
     stats->files += carried->files;
+    stats->files_received += carried->files_received;
+    stats->files_written += carried->files_written;
+    stats->files_durable += carried->files_durable;
     stats->bytes += carried->bytes;
     stats->created += carried->created;
     stats->touched += carried->touched;
@@ -126,4 +134,6 @@ void hsr_client_stats_add(struct hawser_client *client, hawser_stats *stats)
     if (stats->durability == HAWSER_DURABILITY_DEFAULT ||
         (enum hawser_durability)client->durability < stats->durability)
         stats->durability = (enum hawser_durability)client->durability;
+    if (stats->durability == HAWSER_DURABILITY_DURABLE)
+        stats->files_durable = stats->files_written; /* its syncs cover what others named */
 }

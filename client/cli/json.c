@@ -361,6 +361,9 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
         put_count(object, "differences", stats->differences);
     put_text(object, "digest", cli_digest_name(options->transfer.digest));
     put_text(object, "durability", cli_durability_name(stats->durability));
+    put_count(object, "files_received", stats->files_received);
+    put_count(object, "files_written", stats->files_written);
+    put_count(object, "files_durable", stats->files_durable);
     if (stats->congestion[0] != '\0')
         put_text(object, "congestion", stats->congestion);
     if (options->command == CLI_VERIFY)

@@ -369,6 +369,21 @@ static void verify_summary(const struct cli_options *options, const hawser_stats
            cli_count_print(stats->failed, failed, sizeof(failed)));
 }
 
+/* What an end before its time leaves, or how files of one run differ; after success it is all said
+ * by one word. */
+static void summary_levels(const struct cli_options *options, const hawser_stats *stats, int code)
+{
+    char received[32], written[32], durable[32];
+
+    if (code == 0 || stats->files_received == 0 || options->transfer.dry_run)
+        return;
+    printf(
+        "of files that moved: %s durable, %s more have their names, %s more had arrived\n",
+        cli_count_print(stats->files_durable, durable, sizeof(durable)),
+        cli_count_print(stats->files_written - stats->files_durable, written, sizeof(written)),
+        cli_count_print(stats->files_received - stats->files_written, received, sizeof(received)));
+}
+
 static bool nothing_done(const hawser_stats *stats)
 {
     return stats->files == 0 && stats->created == 0 && stats->touched == 0 && stats->deleted == 0;
@@ -465,6 +480,7 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
                ? "nothing written"
                : cli_durability_name(stats->durability),
            cli_count_print(stats->failed, failed, sizeof(failed)));
+    summary_levels(options, stats, code);
     if (options->verbose > 0 &&
         stats->disk_direct + stats->disk_uncached + stats->disk_buffered > 0)
         printf("large files here: %s direct, %s uncached, %s buffered\n",

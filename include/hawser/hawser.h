@@ -281,7 +281,7 @@ typedef void hawser_event_fn(void *context, const hawser_event *event);
 
 enum hawser_durability {
     HAWSER_DURABILITY_DEFAULT = 0, /* durable */
-    HAWSER_DURABILITY_RECEIVED = 1, /* arrived and compared */
+    HAWSER_DURABILITY_RECEIVED = 1, /* arrived and compared; a crash of the target takes it back */
     HAWSER_DURABILITY_WRITTEN = 2, /* and has its name; a power cut may take it back */
     HAWSER_DURABILITY_DURABLE = 3 /* and synced, data and names */
 };
@@ -421,7 +421,13 @@ typedef struct hawser_stats {
     uint64_t zc_copied_bytes; /* of zc_sent_bytes: copied by the kernel all the same */
     uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
     uint64_t elapsed_ns; /* pauses before retries included */
-    enum hawser_durability durability; /* what holds now */
+    enum hawser_durability durability; /* what holds now, for all of it; see files_received */
+    /* Of the regular files whose content moved, each counted in every level that it reached, as far
+     * as this side was told. All equal `files` after success. After an interruption they say what
+     * is safe: files that were only received (complete and compared, not named yet) are gone. */
+    uint64_t files_received;
+    uint64_t files_written; /* have their names */
+    uint64_t files_durable; /* survive a power cut */
     char congestion[16]; /* congestion control of the side that sent the data; "": not known */
     /* Bytes of large files that were read or written here: past the page cache; through it, leaving
      * nothing there; through it. */

@@ -45,6 +45,7 @@ TRY(bench_result)
 TRY(stages)
 TRY(ahead)
 TRY(measured)
+TRY(levels)
 
 /* The first byte picks the size of digests, too. */
 static uint32_t digest_size;
@@ -123,13 +124,25 @@ static int want_copy(struct hsr_list_reader *reader, struct hsr_list_writer *wri
     return rc;
 }
 
-static int ack_copy(struct hsr_list_reader *reader, struct hsr_list_writer *writer)
+static void try_page_ack(struct hsr_span payload)
 {
+    struct hsr_list_reader reader;
+    struct hsr_list_writer writer;
     struct hsr_ack_item item;
-    int rc = hsr_ack_next(reader, &item);
+    uint8_t level;
+    int rc = hsr_ack_begin(&reader, payload, HSR_PAGE_ENTRIES_MAX, &level);
 
-    FUZZ_CHECK(rc != 1 || hsr_ack_put(writer, &item) == 0);
-    return rc;
+    rc_check(rc);
+    if (rc < 0)
+        return;
+    hsr_ack_start(&writer, again, sizeof(again), level);
+    while ((rc = hsr_ack_next(&reader, &item)) == 1)
+        FUZZ_CHECK(hsr_ack_put(&writer, &item) == 0);
+    rc_check(rc);
+    if (rc < 0)
+        return;
+    FUZZ_CHECK(hsr_ack_finish(&writer) == (int)payload.size);
+    FUZZ_CHECK(memcmp(again, payload.ptr, payload.size) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -139,6 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         try_reject,       try_note,      try_done,          try_walk_end,  try_file_end,
         try_list_request, try_join_ack,  try_bench_ask,     try_bench_ack, try_bench_result,
         try_stages,       try_sig,       try_digest_answer, try_ahead,     try_measured,
+        try_levels,
     };
     struct hsr_span payload;
     unsigned pick;
@@ -155,6 +169,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     else if (pick == HSR_ARRAY_COUNT(tries) + 1)
         try_list(payload, HSR_PAGE_ENTRIES_MAX, want_copy);
     else
-        try_list(payload, HSR_PAGE_ENTRIES_MAX, ack_copy);
+        try_page_ack(payload);
     return 0;
 }

@@ -27,7 +27,7 @@ def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
              "bench_data_ack bench_result stages sig patch digest ahead measured lost "
-             "taken").split()
+             "taken levels").split()
     for kind, name in enumerate(kinds, 1):
         page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch",
                              "digest", "lost", "taken") else 0
@@ -57,7 +57,7 @@ def messages():
         ("join", token + struct.pack("<I", 3)),
         ("reject", struct.pack("<i", -5010) + string(b"no such export")),
         ("note", struct.pack("<BiQ", 1, -13, 99) + string(b"a/b") + string(b"open")),
-        ("done", struct.pack("<Bi7Q", 3, -5027, 1, 2, 3, 4, 5, 6, 7)),
+        ("done", struct.pack("<BBi7Q", 3, 3, -5027, 1, 2, 3, 4, 5, 6, 7)),
         ("walk_end", struct.pack("<4Q", 1, 2, 3, 4)),
         ("file_end", struct.pack("<iIQQQQ", 0, 0, 65536, 4096, 1, 2)),
         ("list_request", b"\1" + string(b"data") + string(b"a")),
@@ -69,13 +69,14 @@ def messages():
         ("stages", struct.pack("<26Q", *range(1000, 27000, 1000))),
         ("sig", struct.pack("<QQBBHI", 1, 10240, 12, 6, 0, 2) + digest + b"\xd2" * 4),
         ("digest_answer", struct.pack("<i", 0) + digest),
+        ("ahead", struct.pack("<16Q", 2, *range(1000, 16000, 1000))),
         ("measured", struct.pack("<4Q", 9, 8, 7, 1) + 14 * struct.pack("<8Q", 4, 1, 2, 2, 3, 3, 4, 4) +
          struct.pack("<2I", 2, 0) + struct.pack("<2I6Q", 3, 0, 9, 8, 1, 2, 3, 2) +
          struct.pack("<2I6Q", 0xffffffff, 0, 9, 8, 1, 2, 3, 2)),
-        ("ahead", struct.pack("<16Q", 2, *range(1000, 16000, 1000))),
+        ("levels", struct.pack("<I3Q", 7, 30, 20, 10)),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHBHB", 3, 0, 1, 7, 3, 511, 2) + digest),
-        ("page_ack", struct.pack("<IHiHi", 2, 5, -28, 6, -5017)),
+        ("page_ack", struct.pack("<BIHiHi", 2, 2, 5, -28, 6, -5017)),
     ]
     for pick, (name, payload) in enumerate(payloads):
         save("message", name, bytes([pick]) + payload)
@@ -83,8 +84,8 @@ def messages():
             save("message", name + "_32", bytes([pick + 128]) + payload + b"\xd3" * 16)
     save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
     save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
-    save("message", "want_empty", b"\x14" + struct.pack("<I", 0))
-    save("message", "want_patch", b"\x14" + struct.pack("<IHBIBHB", 2, 9, 5, 200, 7, 0, 0)[:12] + bytes(range(12))
+    save("message", "want_empty", b"\x16" + struct.pack("<I", 0))
+    save("message", "want_patch", b"\x16" + struct.pack("<IHBIBHB", 2, 9, 5, 200, 7, 0, 0)[:12] + bytes(range(12))
          + struct.pack("<HB", 10, 1))
 
 

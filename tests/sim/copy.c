@@ -216,10 +216,11 @@ static int copy_entry(struct copy *copy, const struct hsr_walk_item *item)
 static int dir_begin(struct copy *copy, const struct hsr_walk_item *item)
 {
     bool created;
+    uint64_t dev = 0;
     int rc = 0;
 
     if (item->entry.name.size > 0)
-        rc = hsr_tree_mkdir(copy->tree, item->dir, &item->entry, &created);
+        rc = hsr_tree_mkdir(copy->tree, item->dir, &item->entry, &created, &dev);
     hsr_assert(copy->depth < DEPTH_MAX);
     copy->keep[copy->depth] = (struct hsr_nameset){ 0 };
     copy->gaps[copy->depth++] = rc < 0;

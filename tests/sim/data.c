@@ -289,6 +289,17 @@ void sim_data_copy(struct sim_data *to, const struct sim_data *from)
         to->extents[i].page->refs++;
 }
 
+bool sim_data_same(const struct sim_data *data, const struct sim_data *other)
+{
+    if (data->size != other->size || data->count != other->count)
+        return false;
+    for (uint32_t i = 0; i < data->count; i++)
+        if (data->extents[i].index != other->extents[i].index ||
+            data->extents[i].page != other->extents[i].page)
+            return false;
+    return true;
+}
+
 void sim_data_free(struct sim_data *data)
 {
     for (uint32_t i = 0; i < data->count; i++)

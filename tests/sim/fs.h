@@ -17,6 +17,8 @@ void sim_data_place(struct sim_data *data, uint64_t index, const uint8_t bytes[S
 /** Drop what lies beyond the size: zeros are read there should it grow. */
 void sim_data_trim(struct sim_data *data);
 void sim_data_copy(struct sim_data *to, const struct sim_data *from);
+/** The same pages: nothing was written since one was copied from the other. */
+bool sim_data_same(const struct sim_data *data, const struct sim_data *other);
 void sim_data_free(struct sim_data *data);
 uint64_t sim_data_blocks(const struct sim_data *data);
 
@@ -29,6 +31,10 @@ struct timespec sim_time(const struct sim_world *world);
 struct sim_name *sim_name_find(struct sim_inode *dir, const char *name, size_t size);
 void sim_name_add(struct sim_inode *dir, const char *name, size_t size, struct sim_inode *inode);
 void sim_name_remove(struct sim_inode *dir, struct sim_name *entry);
+/** A name that one of ours gives. The journal of a real file system may keep it and lose the data
+ * behind it: nothing orders them but a sync between, so that is a violation. */
+void sim_name_check(const struct sim_inode *dir, const char *name, size_t size,
+                    const struct sim_inode *inode);
 struct sim_xattr *sim_xattr_find(struct sim_inode *inode, const char *name);
 int sim_xattr_set(struct sim_inode *inode, const char *name, const void *value, uint64_t size);
 int sim_xattr_remove(struct sim_inode *inode, const char *name);

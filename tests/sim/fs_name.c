@@ -192,6 +192,7 @@ static int64_t name_link(struct sim_host *host, const struct hsr_op *op)
         return -EPERM;
     if (self && inode->nlink == 0 && !inode->linkable)
         return -ENOENT;
+    sim_name_check(to.parent, to.last, to.last_size, inode);
     sim_name_add(to.parent, to.last, to.last_size, inode);
     return 0;
 }
@@ -202,6 +203,7 @@ static void rename_move(struct sim_lookup *from, struct sim_lookup *to)
     bool linkable = inode->linkable;
 
     sim_name_remove(from->parent, sim_name_find(from->parent, from->last, from->last_size));
+    sim_name_check(to->parent, to->last, to->last_size, inode);
     sim_name_add(to->parent, to->last, to->last_size, inode);
     inode->linkable = linkable;
 }

@@ -109,6 +109,17 @@ static void changes_forget(struct sim_inode *dir)
     dir->change_count = 0;
 }
 
+void sim_name_check(const struct sim_inode *dir, const char *name, size_t size,
+                    const struct sim_inode *inode)
+{
+    if (!dir->host->names_need_sync || !S_ISREG(inode->live.attrs.mode) ||
+        inode->live.data.size == 0 || !name_counts(dir, name, size))
+        return;
+    if (!inode->durable_known || !sim_data_same(&inode->live.data, &inode->durable.data))
+        sim_violation(dir->host->world, "\"%.*s\" gets its name before its data is synced",
+                      (int)size, name);
+}
+
 /* Into the list, and nothing else. */
 static void name_put(struct sim_inode *dir, const char *name, size_t size, struct sim_inode *inode)
 {

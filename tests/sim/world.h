@@ -147,6 +147,7 @@ struct sim_host {
     bool clones; /* its file system has reflinks */
     bool no_cachestat; /* a kernel without cachestat(2) */
     bool no_named_writes; /* writing to a file that has a name is a violation */
+    bool names_need_sync; /* and giving one to content that a power cut would take */
     /* its death: see crash.c */
     bool dead; /* what runs here acts on nothing any more */
     bool down; /* without power: nobody answers */

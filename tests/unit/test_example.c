@@ -158,17 +158,21 @@ static void example_pack(void)
 static void example_end(void)
 {
     struct hsr_walk_end walk_end = { .entries = 1, .files = 1, .bytes = sizeof(content) - 1 };
+    struct hsr_levels levels = { .pages = 1, .received = 1, .written = 1, .durable = 1 };
     struct hsr_done done = { .durability = HSR_DURABILITY_DURABLE,
+                             .limit = HSR_DURABILITY_DURABLE,
                              .totals = { .files = 1, .bytes = sizeof(content) - 1 } };
     struct hsr_list_writer list;
 
     say("-- control connection --\n\n");
     say_frame("client", (struct hsr_frame){ .kind = HSR_FRAME_WALK_END, .seq = 3 },
               hsr_walk_end_encode(&walk_end, payload, sizeof(payload)));
-    hsr_list_start(&list, payload, sizeof(payload));
+    hsr_ack_start(&list, payload, sizeof(payload), HSR_DURABILITY_WRITTEN);
     say_frame("server", (struct hsr_frame){ .kind = HSR_FRAME_PAGE_ACK, .seq = 3 },
-              hsr_list_finish(&list));
-    say_frame("server", (struct hsr_frame){ .kind = HSR_FRAME_DONE, .seq = 4 },
+              hsr_ack_finish(&list));
+    say_frame("server", (struct hsr_frame){ .kind = HSR_FRAME_LEVELS, .seq = 4 },
+              hsr_levels_encode(&levels, payload, sizeof(payload)));
+    say_frame("server", (struct hsr_frame){ .kind = HSR_FRAME_DONE, .seq = 5 },
               hsr_done_encode(&done, payload, sizeof(payload)));
 }
 

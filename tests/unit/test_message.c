@@ -365,15 +365,52 @@ static void test_message_ahead(void)
     CHECK_REFUSED(ahead, ahead, stale, HSR_FIGURE_MAX + 1, HSR_E_LIMIT);
 }
 
+static void test_message_levels(void)
+{
+    struct hsr_levels levels = { 7, 30, 20, 10 };
+
+    CHECK_PAYLOAD(levels, &levels);
+    CHECK_EQ(hsr_levels_encode(&levels, out, sizeof(out)), HSR_LEVELS_SIZE);
+    CHECK_POKED(levels, &levels, 4, 19, HSR_E_PROTOCOL); /* each is at least the next */
+    CHECK_POKED(levels, &levels, 20, 21, HSR_E_PROTOCOL);
+    CHECK_REFUSED(levels, levels, durable, 21, HSR_E_PROTOCOL);
+}
+
+static void test_message_ack_level(void)
+{
+    struct hsr_ack_item item = { .index = 1, .code = -5 };
+    struct hsr_list_writer writer;
+    struct hsr_list_reader reader;
+    uint8_t level = 9;
+    int size;
+
+    hsr_ack_start(&writer, out, sizeof(out), HSR_DURABILITY_WRITTEN);
+    CHECK_EQ(hsr_ack_put(&writer, &item), 0);
+    size = hsr_ack_finish(&writer);
+    CHECK_EQ(size, 1 + 4 + 6);
+    CHECK_EQ(hsr_ack_begin(&reader, (struct hsr_span){ out, (size_t)size }, 2, &level), 0);
+    CHECK_EQ(level, HSR_DURABILITY_WRITTEN);
+    CHECK_EQ(hsr_ack_next(&reader, &item), 1);
+    CHECK_EQ(hsr_ack_next(&reader, &item), 0);
+    CHECK_EQ(hsr_ack_begin(&reader, (struct hsr_span){ out, 0 }, 2, &level), HSR_E_TRUNCATED);
+    CHECK_EQ(hsr_ack_begin(&reader, (struct hsr_span){ out, 4 }, 2, &level), HSR_E_TRUNCATED);
+    out[0] = 4;
+    CHECK_EQ(hsr_ack_begin(&reader, (struct hsr_span){ out, (size_t)size }, 2, &level),
+             HSR_E_PROTOCOL);
+}
+
 static void test_message_results(void)
 {
-    struct hsr_done done = { 3, HSR_E_PARTIAL, { 1, 2, 3, 4, 5, 6, 7 } };
+    struct hsr_done done = { 3, 3, HSR_E_PARTIAL, { 1, 2, 3, 4, 5, 6, 7 } };
     struct hsr_walk_end walk_end = { 1, UINT64_MAX, 3, 4 };
     struct hsr_file_end end = { 0, INT64_MAX, 5, { 6, 7 } }; /* 30 more bytes are zero */
 
     CHECK_PAYLOAD(done, &done);
-    CHECK_EQ(hsr_done_encode(&done, out, sizeof(out)), 61);
+    CHECK_EQ(hsr_done_encode(&done, out, sizeof(out)), 62);
     CHECK_POKED(done, &done, 0, 4, HSR_E_PROTOCOL);
+    CHECK_POKED(done, &done, 1, 4, HSR_E_PROTOCOL);
+    CHECK_POKED(done, &done, 1, 2, HSR_E_PROTOCOL); /* more than its disks can keep */
+    CHECK_POKED(done, &done, 1, 0, HSR_E_PROTOCOL);
     CHECK_REFUSED(done, done, code, 1, HSR_E_PROTOCOL);
     CHECK_PAYLOAD(walk_end, &walk_end);
     CHECK_PAYLOAD(file_end16, &end);
@@ -709,6 +746,8 @@ int main(void)
     RUN(test_message_join_ack);
     RUN(test_message_reject_codes);
     RUN(test_message_note);
+    RUN(test_message_levels);
+    RUN(test_message_ack_level);
     RUN(test_message_results);
     RUN(test_message_stages);
     RUN(test_message_ahead);

@@ -26,12 +26,13 @@ static int make(struct fixture *fx, const struct hsr_entry *entry)
     struct hsr_entry end = *entry;
     struct hsr_dir dir;
     bool flag;
+    uint64_t dev = 0;
     int rc;
 
     if (entry->type != HSR_ENTRY_DIR)
         return hsr_tree_make(&fx->tree, &fx->root, entry,
                              (enum hsr_compare)HSR_MAX(compare(fx, entry), 0));
-    rc = hsr_tree_mkdir(&fx->tree, &fx->root, entry, &flag);
+    rc = hsr_tree_mkdir(&fx->tree, &fx->root, entry, &flag, &dev);
     if (rc < 0)
         return rc;
     end.type = HSR_ENTRY_DIR_END;
@@ -269,6 +270,7 @@ static void test_target_symlinks_lead_nowhere(void)
     struct fixture fx;
     struct stat before, after;
     bool flag = false;
+    uint64_t dev = 0;
     int rc;
 
     fixture_init(&fx, 0);
@@ -298,7 +300,7 @@ static void test_target_symlinks_lead_nowhere(void)
     CHECK_EQ(hsr_tree_link(&fx.tree, &fx.root, &link, &flag), HSR_E_NAME);
 
     entry = entry_of(HSR_ENTRY_DIR, "way");
-    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &fx.root, &entry, &flag), 0);
+    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &fx.root, &entry, &flag, &dev), 0);
     CHECK(flag);
     CHECK(S_ISDIR(stat_at(fx.root_fd, "way").st_mode));
     CHECK(holds(fx.base_fd, "outside/canary", "alive"));
@@ -353,14 +355,15 @@ static void test_mkdir_and_finish(void)
     struct hsr_dir dir;
     struct fixture fx;
     bool flag = false;
+    uint64_t dev = 0;
 
     fixture_init(&fx, 0);
     dir = dir_of(&fx.root, 5, "name");
     entry.mode = 02555;
-    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &fx.root, &entry, &flag), 0);
+    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &fx.root, &entry, &flag, &dev), 0);
     CHECK(flag);
     CHECK_EQ(stat_at(fx.root_fd, "name").st_mode & 0777, 0755);
-    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &fx.root, &entry, &flag), 0);
+    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &fx.root, &entry, &flag, &dev), 0);
     CHECK(!flag);
     entry.type = HSR_ENTRY_DIR_END;
     CHECK_EQ(hsr_tree_dir_finish(&fx.tree, &dir, &entry, &flag), 0);
@@ -371,9 +374,9 @@ static void test_mkdir_and_finish(void)
 
     entry = entry_of(HSR_ENTRY_DIR, ""); /* the root itself */
     entry.mode = 0750;
-    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &fx.root, &entry, &flag), 0);
+    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &fx.root, &entry, &flag, &dev), 0);
     CHECK(!flag);
-    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &dir, &entry, &flag), HSR_E_NAME);
+    CHECK_EQ(hsr_tree_mkdir(&fx.tree, &dir, &entry, &flag, &dev), HSR_E_NAME);
     entry.type = HSR_ENTRY_DIR_END;
     CHECK_EQ(hsr_tree_dir_finish(&fx.tree, &fx.root, &entry, &flag), 0);
     CHECK_EQ(stat_at(fx.root_fd, ".").st_mode & 07777, 0750);
@@ -478,6 +481,7 @@ static int plain_user(struct fixture *fx)
     uint8_t buf[256];
     struct stat st;
     bool flag;
+    uint64_t dev = 0;
 
     CHECK(!fx->tree.root);
     entry.uid = 0;
@@ -510,7 +514,7 @@ static int plain_user(struct fixture *fx)
 
     CHECK_EQ(mkdirat(fx->root_fd, "closed", 0555), 0);
     dir_entry.mode = 0555;
-    CHECK_EQ(hsr_tree_mkdir(&fx->tree, &fx->root, &dir_entry, &flag), 0);
+    CHECK_EQ(hsr_tree_mkdir(&fx->tree, &fx->root, &dir_entry, &flag, &dev), 0);
     CHECK_EQ(stat_at(fx->root_fd, "closed").st_mode & 0777, 0755);
 
     /* What its owner may not read is held by O_PATH: metadata works through that too. */
@@ -593,6 +597,7 @@ static unsigned race_round(struct fixture *fx, const struct hsr_dir *way)
     uint64_t left = 100;
     unsigned done = 0;
     bool flag;
+    uint64_t dev = 0;
 
     file.size = 3;
     done += hsr_tree_put(&fx->tree, way, &file, "new", 3, true) == 0;
@@ -602,7 +607,7 @@ static unsigned race_round(struct fixture *fx, const struct hsr_dir *way)
     hsr_dircache_drop(&fx->tree.cache, way->id);
     done += hsr_tree_make(&fx->tree, way, &fifo, HSR_COMPARE_ABSENT) == 0;
     hsr_dircache_drop(&fx->tree.cache, way->id);
-    done += hsr_tree_mkdir(&fx->tree, way, &below, &flag) == 0;
+    done += hsr_tree_mkdir(&fx->tree, way, &below, &flag, &dev) == 0;
     hsr_dircache_drop(&fx->tree.cache, way->id);
     if (hsr_prune_create(&fx->tree, way, &keep, 1, NULL, &left, race_ignore, NULL, &prune) == 0) {
         done++;

@@ -176,7 +176,7 @@ static void expect_acked(struct push *push)
     struct hsr_span payload = { 0 };
 
     raw_expect(&push->fx, &push->control, HSR_FRAME_PAGE_ACK, &payload);
-    CHECK_EQ(payload.size, 4); /* nothing failed */
+    CHECK_EQ(payload.size, 5); /* nothing failed */
     CHECK(new_is_there(push));
 }
 

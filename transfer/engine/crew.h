@@ -26,6 +26,7 @@ struct hsr_crew_task {
     struct hsr_hand *hand; /* that has it */
     atomic_bool wanted; /* of a crew that works ahead: somebody waits for it now */
     bool canceled; /* not done, or not to its end: the session is over */
+    uint8_t kind; /* its owner's: what it is embedded in, where there are several */
 };
 
 /* What a machine's hands do. */

@@ -49,6 +49,7 @@ struct hsr_plan {
     uint64_t delta_bytes; /* signatures, their indexes and what else deltas need; all sessions */
     uint64_t total; /* what the whole comes to; at most `memory` */
     uint64_t memory;
+    uint32_t staged; /* small files without a name at once, of all sessions: descriptors */
     bool register_buffers; /* lower when the memory lock limit is small */
 };
 
@@ -111,6 +112,7 @@ struct hsr_progress {
     struct hsr_delta_figures delta;
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
     struct hsr_ahead ahead; /* of the target, where it is known */
+    struct hsr_levels levels; /* how many files are how safe, as far as this side knows */
     /* what limits it: PROGRESS about the last quarter of a second or so, CLOSED about all */
     struct hsr_verdict verdict;
 };

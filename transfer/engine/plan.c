@@ -52,6 +52,8 @@
 #define LINKS_MIN HSR_MIB
 #define LINKS_MAX (32 * HSR_MIB)
 #define DELTA_MIN HSR_MIB
+#define STAGED_MIN 32u /* as few as that still make a group */
+#define STAGED_MAX 65536u /* eight sessions with all they can use */
 
 _Static_assert(2 * CONNECTIONS_MAX + SESSIONS_MAX <= HSR_TIMERS_MAX, "every timer has a place");
 
@@ -73,6 +75,7 @@ static void plan_buffers_set(struct hsr_plan *plan, uint32_t buffers);
 static void plan_sessions_set(struct hsr_plan *plan, uint32_t sessions);
 static uint32_t plan_shard_streams(const struct hsr_plan *plan);
 static bool plan_may_lock(uint64_t bytes);
+static uint32_t plan_staged(void);
 static void plan_say(struct plan_words *words, const char *format, ...) HSR_PRINTF(2, 3);
 
 int hsr_plan_make(const struct hsr_plan_request *request, const struct hsr_placement *placement,
@@ -97,6 +100,7 @@ int hsr_plan_make(const struct hsr_plan_request *request, const struct hsr_place
     plan.total = plan_sum(&plan);
     plan.register_buffers =
         plan_may_lock(plan.shards * HSR_MIN(plan.buffer_bytes, HSR_BUF_REGISTERED_MAX));
+    plan.staged = plan_staged();
     hsr_assert(plan.total <= plan.memory);
     hsr_assert(plan.buffers >= 1 && plan.buffers <= BUFFERS_MAX);
     *ret_plan = plan;
@@ -167,7 +171,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
     plan->connection_bytes = sizeof(struct hsr_conn) + 3 * (uint64_t)HSR_CONN_BUFFER_SIZE +
                              HSR_MAX(stream, LISTING_BYTES);
     /* a session: pages in flight, the walk, filter rules, large files in transit and their ends,
-     * a target's old versions, and a hand and a reader on each shard */
+     * a target's old versions and files that wait for a sync, and a hand and a reader on each
+     * shard */
     plan->session_bytes =
         sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES + RULES_BYTES +
         HSR_FILES_MAX * (HSR_KIB + 4 * HSR_TALLY_NODES * sizeof(struct hsr_digest_node)) +
@@ -175,7 +180,7 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
         hsr_crew_size(plan->shards) *
             (sizeof(struct hsr_hand) + HSR_MAX(hsr_source_hand_bytes(), hsr_target_hand_bytes()) +
              hsr_reader_hand_bytes()) +
-        hsr_readers_bytes() + hsr_target_bases_bytes();
+        hsr_readers_bytes() + hsr_target_bases_bytes() + hsr_target_groups_bytes();
     /* hard links seen, and names to keep when deleting: a share of the whole, per session */
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);
     plan->links_bytes = HSR_MIN(HSR_MAX(plan->links_bytes, LINKS_MIN), LINKS_MAX);
@@ -327,6 +332,16 @@ static bool plan_may_lock(uint64_t bytes)
     if (syscall(SYS_capget, &header, data) < 0)
         return false;
     return data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK);
+}
+
+/* Half of the descriptors: the other half is for connections, directories and large files. */
+static uint32_t plan_staged(void)
+{
+    struct rlimit limit = { 0, 0 };
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return STAGED_MIN;
+    return (uint32_t)HSR_MIN(HSR_MAX(limit.rlim_cur / 2, STAGED_MIN), STAGED_MAX);
 }
 
 static void plan_say(struct plan_words *words, const char *format, ...)

@@ -306,8 +306,10 @@ const struct hsr_progress *hsr_session_progress(struct hsr_session *session)
     for (unsigned i = 0; i < HSR_FILEIO_WAY_COUNT; i++)
         progress->disk[i] = atomic_load_explicit(&counts->disk[i], memory_order_relaxed);
     progress->verdict = session->limit.verdict;
-    if (session->target != NULL)
+    if (session->target != NULL) {
         hsr_target_ahead_figures(session->target, &progress->ahead);
+        hsr_target_levels(session->target, &progress->levels);
+    }
     progress->elapsed_ns = hsr_loop_clock(&session->home->loop) - session->started_ns;
     return progress;
 }
@@ -538,10 +540,13 @@ static int session_done(struct hsr_session *session, struct hsr_span payload)
         return rc;
     session->totals = done.totals;
     session->done_durability = done.durability;
+    if (done.durability > 0) /* what was not told on the way */
+        session->progress.levels.received = session->progress.levels.written = done.totals.files;
     if (done.code < 0 && done.code != HSR_E_PARTIAL) {
         session->rc = done.code;
         (void)strncpy(session->why, hsr_err_text(done.code), sizeof(session->why) - 1);
-    } else if (!(session->options & HSR_OPT_DRY_RUN) && done.durability < session->durability) {
+    } else if (!(session->options & HSR_OPT_DRY_RUN) &&
+               done.durability < HSR_MIN(session->durability, done.limit)) {
         session->rc = HSR_E_PROTOCOL;
         (void)strncpy(session->why, "the target promises less than was asked",
                       sizeof(session->why) - 1);

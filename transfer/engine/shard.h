@@ -85,6 +85,7 @@ struct hsr_engine {
     atomic_uint listeners;
     atomic_ullong delta_used; /* of plan.delta_bytes */
     atomic_uint joining; /* connections and takeovers on their way between shards */
+    atomic_uint staged; /* of plan.staged */
     int cancel_fd; /* eventfd of hsr_engine_cancel_async(); -1: none */
 };
 

@@ -23,6 +23,7 @@ static int source_want_one(struct hsr_source *source, struct hsr_source_page *pa
 static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
                         struct hsr_span payload);
 static void source_arrived(struct hsr_source *source, const struct hsr_source_page *page);
+static int source_levels(struct hsr_source *source, struct hsr_span payload);
 static void source_page_free(struct hsr_source *source, struct hsr_source_page *page);
 static struct hsr_source_page *source_page_find(struct hsr_source *source, uint32_t page);
 static bool source_root_is_tmpfs(struct hsr_loop *loop, int fd);
@@ -145,6 +146,8 @@ int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
 
     if (frame->kind == HSR_FRAME_PATHS)
         return hsr_source_paths(session, payload);
+    if (frame->kind == HSR_FRAME_LEVELS)
+        return source_levels(source, payload);
     hsr_require(frame->kind == HSR_FRAME_WANT || frame->kind == HSR_FRAME_PAGE_ACK ||
                     frame->kind == HSR_FRAME_SIG,
                 HSR_E_PROTOCOL);
@@ -535,7 +538,9 @@ static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
 {
     struct hsr_list_reader list;
     struct hsr_ack_item item;
-    int rc = hsr_list_begin(&list, payload, page->count);
+    bool dry = (source->session->options & HSR_OPT_DRY_RUN) != 0;
+    uint8_t level;
+    int rc = hsr_ack_begin(&list, payload, page->count, &level);
 
     hsr_require(!page->acked && page != source->filling, HSR_E_PROTOCOL);
     while (rc >= 0 && (rc = hsr_ack_next(&list, &item)) > 0) {
@@ -544,8 +549,10 @@ static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
     }
     if (rc < 0)
         return rc;
+    hsr_require(dry == (level == 0), HSR_E_PROTOCOL);
     source_arrived(source, page);
     page->acked = true;
+    source->acks++;
     source->session->progress.entries_done += page->count;
     if (page->lent == 0) /* else the last sends are still coming home */
         source_page_free(source, page);
@@ -563,6 +570,21 @@ static void source_arrived(struct hsr_source *source, const struct hsr_source_pa
     }
     if (!page->answered)
         session->progress.entries_kept += page->count;
+}
+
+static int source_levels(struct hsr_source *source, struct hsr_span payload)
+{
+    struct hsr_levels *ours = &source->session->progress.levels;
+    struct hsr_levels levels;
+    int rc = hsr_levels_decode(payload, &levels);
+
+    hsr_require(rc == 0, rc);
+    hsr_require(levels.pages <= source->acks && levels.pages >= ours->pages &&
+                    levels.received >= ours->received && levels.written >= ours->written &&
+                    levels.durable >= ours->durable,
+                HSR_E_PROTOCOL);
+    *ours = levels;
+    return 0;
 }
 
 static void source_page_free(struct hsr_source *source, struct hsr_source_page *page)

@@ -211,6 +211,7 @@ struct hsr_source {
     /* files that changed while they were read: another, short walk after the first */
     struct hsr_source_retry *retries; /* SOURCE_RETRIES_MAX */
     uint32_t retry_count;
+    uint32_t acks; /* PAGE_ACKs that came */
     uint8_t round; /* 0: the walk itself */
     struct hsr_walk_top *tops; /* of the first walk */
     uint32_t top_count;

@@ -10,6 +10,7 @@
 
 #include "transfer/delta/match.h"
 #include "transfer/delta/patch.h"
+#include "transfer/engine/batch.h"
 #include "transfer/engine/session.h"
 #include "transfer/engine/times.h"
 #include "transfer/engine/turn.h"
@@ -91,6 +92,7 @@ struct hsr_pack_item {
     bool again; /* result: a patch that does not come out; it is wanted whole */
     int32_t code; /* result */
     int32_t warning; /* result: kept, but not all of its metadata */
+    bool staged; /* result: it is in a batch, and its home settles it */
 };
 
 struct hsr_target_file;
@@ -129,6 +131,8 @@ struct hsr_intake {
     uint64_t copied; /* of them, by patches from the old version */
     struct hsr_target_file *file; /* home's */
     struct hsr_chunk *chunk; /* pack */
+    struct hsr_batch *batch; /* pack: where its files wait for a sync; NULL: none is needed, or the
+                                next one is asked for */
     bool done; /* stream -> home: finished, not asking */
     bool lost; /* the connection ended before the range did: it never was */
 };

@@ -502,7 +502,7 @@ static void target_write_waiting(struct hsr_stream *stream)
         struct hsr_intake *intake = chunk->intake;
 
         next = node->next;
-        if (!intake->granted || chunk->state == HSR_CHUNK_MAKING)
+        if (!intake->granted || intake->home || chunk->state == HSR_CHUNK_MAKING)
             continue;
         if (intake->pack) {
             uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
@@ -602,6 +602,7 @@ static void target_turn_heard(struct hsr_msg *msg)
 /* Make a pack's files, a slice at a time. False: not done, the task was woken again. */
 static bool target_make(struct hsr_stream *stream, struct hsr_chunk *chunk)
 {
+    struct hsr_intake *intake = chunk->intake;
     unsigned slice = 0;
 
     while (chunk->item_next < chunk->item_count) {
@@ -611,7 +612,13 @@ static bool target_make(struct hsr_stream *stream, struct hsr_chunk *chunk)
             hsr_loop_wake(&stream->shard->loop, &stream->task);
             return false;
         }
+        if (intake->rc < 0 && item->code == 0)
+            item->code = intake->rc; /* the session ended while it waited */
         if (item->code == 0 && item->member.code == 0) {
+            if (!hsr_batch_has_room(stream->session, intake->batch, item)) {
+                target_intake_send(intake); /* for another batch */
+                return true;
+            }
             item->code = target_make_one(stream, chunk, item);
             if (item->code == 0) {
                 atomic_fetch_add_explicit(&stream->session->counts.bytes, item->size,
@@ -657,7 +664,10 @@ static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
     hsr_require(rc == 0, rc);
     if (session->options & HSR_OPT_DISCARD)
         return 0;
-    rc = hsr_tree_put(&stream->tree, item->dir, &entry, bytes, item->size, item->replace);
+    if (hsr_target_groups(session, item->dir))
+        rc = hsr_batch_put(&stream->tree, chunk->intake->batch, item, &entry, bytes);
+    else
+        rc = hsr_tree_put(&stream->tree, item->dir, &entry, bytes, item->size, item->replace);
     item->warning = stream->tree.warning.code;
     stream->tree.warning.code = 0;
     return rc;

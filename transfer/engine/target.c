@@ -1,10 +1,8 @@
 /* The target machine: pages in, answers out, and the end. Decisions are in hsr_target_decide.c,
  * directories in target_dir.c, data in target_file.c. */
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statfs.h>
 
 #include "base/base.h"
 #include "transfer/engine/reader.h"
@@ -22,15 +20,14 @@ static int target_digest(struct hsr_target *target, struct target_page *page, ui
                          struct hsr_span payload);
 static void target_finish(struct hsr_target *target);
 static void target_ahead_tell(struct hsr_target *target);
-static void target_synced(struct hsr_op *op, int64_t res, unsigned flags);
+static void target_done_levels(const struct hsr_target *target, struct hsr_done *done);
+static bool target_levels_tell(struct hsr_target *target);
 static int target_send_paths(struct hsr_session *session);
 
 int hsr_target_create(struct hsr_session *session)
 {
     struct hsr_target *target = calloc(1, sizeof(*target));
     struct hsr_loop *loop = &session->home->loop;
-    struct statfs fs;
-    struct hsr_op op = { .kind = HSR_OP_STATFS, .fd = session->root_fd, .statfs = &fs };
     int rc;
 
     if (target == NULL)
@@ -49,7 +46,8 @@ int hsr_target_create(struct hsr_session *session)
     target->names_budget = session->engine->config.plan.links_bytes;
     loop->backend->ops->random(loop->backend, &target->names_key, sizeof(target->names_key));
     hsr_tree_init(&target->tree, loop, session->root_fd, session->options);
-    session->call_io = hsr_loop_call(loop, &op) == 0 && fs.f_type == TMPFS_MAGIC;
+    hsr_target_groups_create(target);
+    session->call_io = target->root.dir.volume->memory;
     target->pages = calloc(HSR_PAGES_MAX, sizeof(*target->pages));
     target->linking = calloc(HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX, sizeof(uint32_t));
     if (target->pages == NULL || target->linking == NULL)
@@ -103,6 +101,7 @@ void hsr_target_step(struct hsr_session *session)
     hsr_target_files_sum(target);
     hsr_target_files_commit(target);
     hsr_target_huge_step(target);
+    hsr_target_groups_step(target);
     hsr_target_files_asked(target);
     hsr_target_links(target);
     hsr_target_dirs_finish(target);
@@ -111,6 +110,8 @@ void hsr_target_step(struct hsr_session *session)
     target_answer(target);
     hsr_target_bases_step(target);
     target_answer(target); /* what is wanted whole after all */
+    if (target->groups.tell)
+        (void)target_levels_tell(target); /* without room: in the next step */
     target_finish(target);
 }
 
@@ -118,6 +119,7 @@ void hsr_target_closing(struct hsr_session *session)
 {
     hsr_assert(session->state == HSR_SESSION_CLOSING);
     hsr_target_files_asked(session->target);
+    hsr_target_groups_step(session->target);
     (void)hsr_target_ahead_close(session->target);
     (void)hsr_crew_close(&session->target->signers); /* hsr_target_idle() asks */
 }
@@ -126,7 +128,7 @@ enum hsr_figure hsr_target_waits(const struct hsr_session *session)
 {
     const struct hsr_target *target = session->target;
 
-    if (target->syncing || target->file_syncs > 0)
+    if (hsr_target_groups_hold(target) || target->file_syncs > 0)
         return HSR_FIGURE_HOME_SYNC;
     if (!hsr_readers_idle(session))
         return HSR_FIGURE_HOME_STREAMS;
@@ -170,6 +172,11 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
     return hsr_target_file_ended(target, page, (uint16_t)frame->index, &end);
 }
 
+void hsr_target_levels(const struct hsr_target *target, struct hsr_levels *ret_levels)
+{
+    *ret_levels = target->groups.levels;
+}
+
 bool hsr_target_idle(const struct hsr_session *session)
 {
     const struct hsr_target *target = session->target;
@@ -181,7 +188,7 @@ bool hsr_target_idle(const struct hsr_session *session)
         if (file->op.armed || file->huge.op.armed)
             return false;
     }
-    return !target->sync_op.armed && target->signers.open == 0 && target->ahead.crew.open == 0;
+    return !target->groups.op.armed && target->signers.open == 0 && target->ahead.crew.open == 0;
 }
 
 void hsr_target_destroy(struct hsr_session *session)
@@ -189,6 +196,7 @@ void hsr_target_destroy(struct hsr_session *session)
     struct hsr_target *target = session->target;
 
     hsr_target_files_free(target);
+    hsr_target_groups_destroy(target);
     hsr_target_bases_destroy(target);
     hsr_target_dirs_free(target);
     if (target->way != NULL)
@@ -242,6 +250,7 @@ void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint
     hsr_assert(page->pending > 0);
     hsr_target_basis_drop(target, page, index);
     entry->state = TARGET_SETTLED;
+    entry->dir->dir.volume->dirty = true;
     entry->code = code;
     page->pending--;
     session->progress.entries_done++;
@@ -432,11 +441,13 @@ static bool target_ack_send(struct hsr_target *target, struct target_page *page)
     size_t room = 8u * 1024;
     struct hsr_list_writer list;
     uint8_t *out = conn != NULL ? hsr_conn_begin(conn, room) : NULL;
+    bool dry = (target->session->options & HSR_OPT_DRY_RUN) != 0;
     int size;
 
     if (out == NULL)
         return false;
-    hsr_list_start(&list, out, room);
+    /* what is settled has its name, and no sync has covered that yet */
+    hsr_ack_start(&list, out, room, dry ? 0 : HSR_DURABILITY_WRITTEN);
     for (uint16_t i = 0; i < page->count && page->failed > 0; i++) {
         struct hsr_ack_item item = { .index = i, .code = page->entries[i].code };
 
@@ -446,11 +457,12 @@ static bool target_ack_send(struct hsr_target *target, struct target_page *page)
             hsr_assert(rc == 0);
         }
     }
-    size = hsr_list_finish(&list);
+    size = hsr_ack_finish(&list);
     hsr_assert(size > 0);
     hsr_conn_commit(conn, (struct hsr_frame){ .kind = HSR_FRAME_PAGE_ACK, .page = page->page },
                     (size_t)size);
     page->used = false;
+    target->groups.pages++;
     return true;
 }
 
@@ -493,13 +505,11 @@ static int target_digest(struct hsr_target *target, struct target_page *page, ui
 static void target_finish(struct hsr_target *target)
 {
     struct hsr_session *session = target->session;
-    bool sync =
-        session->durability == HSR_DURABILITY_DURABLE && !(session->options & HSR_OPT_DRY_RUN);
-    struct hsr_done done = { .durability = session->durability, .totals = session->totals };
+    struct hsr_done done = { 0 };
     uint8_t *out;
     int size;
 
-    if (!target->walk_ended || target->syncing || target->decide_next != target->page_next)
+    if (!target->walk_ended || target->decide_next != target->page_next)
         return;
     for (uint32_t i = 0; i < HSR_PAGES_MAX; i++)
         if (target->pages[i].used)
@@ -508,29 +518,58 @@ static void target_finish(struct hsr_target *target)
     if (session->streams_joined < session->streams_count)
         return;
     hsr_target_root_again(target);
-    if (sync && !target->synced) {
-        target->syncing = true;
-        target->sync_op = (struct hsr_op){
-            .kind = HSR_OP_SYNCFS, .done = target_synced, .fd = session->root_fd, .buf_index = -1
-        };
-        hsr_loop_submit(&session->home->loop, &target->sync_op);
+    if (!hsr_target_groups_durable(target) || !target_levels_tell(target))
         return;
-    }
-    if (session->options & HSR_OPT_DRY_RUN)
-        done.durability = 0; /* nothing was written, nothing is promised */
     if (!hsr_measure_tell(session))
         return;
-    done.code = session->totals.failed > 0 ? HSR_E_PARTIAL : 0;
+    target_done_levels(target, &done);
     session->done_durability = done.durability;
     hsr_limit_tell(session);
     target_ahead_tell(target);
     out = session->control != NULL ? hsr_conn_begin(session->control, 256) : NULL;
     if (out == NULL)
         return;
+    done.totals = session->totals;
+    done.code = session->totals.failed > 0 ? HSR_E_PARTIAL : 0;
     size = hsr_done_encode(&done, out, 256);
     hsr_assert(size > 0);
     hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_DONE }, (size_t)size);
     hsr_session_end(session, 0, NULL);
+}
+
+/* What was asked for, as far as it holds now; and the most that could. */
+static void target_done_levels(const struct hsr_target *target, struct hsr_done *done)
+{
+    const struct target_groups *groups = &target->groups;
+
+    done->limit = HSR_DURABILITY_DURABLE;
+    if (target->session->options & HSR_OPT_DRY_RUN)
+        return; /* nothing was written, nothing is promised */
+    /* Only disks can keep it: then the client may be told less than it asked for. */
+    if (hsr_volumes_syncable(&groups->volumes) && !hsr_volumes_lasting(&groups->volumes))
+        done->limit = HSR_DURABILITY_WRITTEN;
+    done->durability = HSR_MIN(target->session->durability, HSR_DURABILITY_WRITTEN);
+    if (groups->on && hsr_volumes_lasting(&groups->volumes))
+        done->durability = HSR_DURABILITY_DURABLE;
+}
+
+/* How many files have reached which level. True: it is said, or nobody is to be told. */
+static bool target_levels_tell(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+    uint8_t *out;
+    int size;
+
+    if (!target->groups.tell || session->control == NULL)
+        return true;
+    out = hsr_conn_begin(session->control, HSR_LEVELS_SIZE);
+    if (out == NULL)
+        return false;
+    size = hsr_levels_encode(&target->groups.levels, out, HSR_LEVELS_SIZE);
+    hsr_assert(size > 0);
+    hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_LEVELS }, (size_t)size);
+    target->groups.tell = false;
+    return true;
 }
 
 /* Once, before DONE. Without room the client knows nothing of it: they are only figures. */
@@ -550,19 +589,6 @@ static void target_ahead_tell(struct hsr_target *target)
     size = hsr_ahead_encode(&figures, out, HSR_AHEAD_SIZE);
     hsr_assert(size > 0);
     hsr_conn_commit(session->control, (struct hsr_frame){ .kind = HSR_FRAME_AHEAD }, (size_t)size);
-}
-
-static void target_synced(struct hsr_op *op, int64_t res, unsigned flags)
-{
-    struct hsr_target *target = hsr_container_of(op, struct hsr_target, sync_op);
-
-    if (flags & HSR_CQE_MORE)
-        return;
-    target->syncing = false;
-    target->synced = true;
-    if (res < 0 && target->session->rc == 0) /* nothing may be promised now */
-        hsr_session_end(target->session, (int)res, "cannot sync the target");
-    hsr_session_wake(target->session);
 }
 
 /* Pull: what we want from the server, as far as there is room now. */

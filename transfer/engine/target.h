@@ -25,6 +25,12 @@ bool hsr_target_idle(const struct hsr_session *session);
 void hsr_target_destroy(struct hsr_session *session);
 /** What signatures before their turn came to; some microseconds. */
 void hsr_target_ahead_figures(struct hsr_target *target, struct hsr_ahead *ret_figures);
+/** How many files have reached which level. */
+void hsr_target_levels(const struct hsr_target *target, struct hsr_levels *ret_levels);
+/** Must what is made in @dir be synced before it gets its name? Any shard. */
+bool hsr_target_groups(const struct hsr_session *session, const struct hsr_dir *dir);
+/** Bytes for the small files of a target that wait for a sync, for the plan. */
+size_t hsr_target_groups_bytes(void);
 /** Bytes that one hand of a target needs, for the plan. */
 size_t hsr_target_hand_bytes(void);
 /** Bytes for the old versions of a target's files. */

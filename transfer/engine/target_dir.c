@@ -11,6 +11,7 @@
 
 static struct target_dir *dir_make(struct hsr_target *target, struct target_dir *parent,
                                    const struct hsr_entry *entry);
+static int dir_mounted(struct hsr_target *target, struct target_dir *dir, uint64_t dev);
 static void dir_free(struct hsr_target *target, struct target_dir *dir);
 static void dir_poured_again(struct hsr_target *target);
 static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
@@ -45,6 +46,7 @@ int hsr_target_dir_begin(struct hsr_target *target, struct target_page *page, ui
     bool created = false;
     struct target_dir *dir;
     struct hsr_existing existing;
+    uint64_t dev = 0;
     int rc = 0;
 
     if (entry->name.size == 0) { /* the root's own metadata */
@@ -63,8 +65,10 @@ int hsr_target_dir_begin(struct hsr_target *target, struct target_page *page, ui
         rc = parent->dead;
         session->totals.failed++;
     } else if (!dry) {
-        rc = hsr_tree_mkdir(&target->tree, &parent->dir, entry, &created);
+        rc = hsr_tree_mkdir(&target->tree, &parent->dir, entry, &created, &dev);
         dir->fresh = created;
+        if (rc == 0 && !created && dev != parent->dir.volume->dev)
+            rc = dir_mounted(target, dir, dev);
     } else {
         rc = parent->phantom ? HSR_COMPARE_ABSENT
                              : hsr_tree_compare(&target->tree, &parent->dir, entry, &existing);
@@ -81,6 +85,17 @@ int hsr_target_dir_begin(struct hsr_target *target, struct target_page *page, ui
     return 0;
 }
 
+/* It is on another file system than its parent. */
+static int dir_mounted(struct hsr_target *target, struct target_dir *dir, uint64_t dev)
+{
+    int fd = hsr_dircache_get(&target->tree.cache, &dir->dir);
+
+    if (fd < 0)
+        return fd;
+    dir->dir.volume = hsr_volumes_get(&target->groups.volumes, dev, fd);
+    return 0;
+}
+
 void hsr_target_dir_end(struct hsr_target *target, struct target_page *page, uint16_t index,
                         const struct hsr_entry *entry)
 {
@@ -88,6 +103,7 @@ void hsr_target_dir_end(struct hsr_target *target, struct target_page *page, uin
 
     page->entries[index].dir = dir;
     page->entries[index].state = TARGET_ENDING;
+    target->ending_count++;
     dir->ended = true;
     dir->end_page = page;
     dir->end_index = index;
@@ -165,6 +181,7 @@ void hsr_target_root_again(struct hsr_target *target)
     if (target->root_end == NULL || !target->root.changed || (session->options & HSR_OPT_DRY_RUN))
         return;
     target->root.changed = false;
+    target->root.dir.volume->dirty = true;
     rc = hsr_entry_decode(&reader, &entry);
     hsr_assert(rc == 0); /* it was read before */
     rc = hsr_tree_dir_finish(&target->tree, &target->root.dir, &entry, &changed);
@@ -204,6 +221,7 @@ static struct target_dir *dir_make(struct hsr_target *target, struct target_dir 
         return NULL;
     memset(dir, 0, sizeof(*dir));
     dir->dir.parent = &parent->dir;
+    dir->dir.volume = parent->dir.volume;
     dir->dir.id = entry->dir;
     dir->dir.depth = (uint16_t)(parent->dir.depth + 1);
     dir->dir.name_size = (uint16_t)entry->name.size;
@@ -381,6 +399,8 @@ static void dir_settle_end(struct hsr_target *target, struct target_dir *dir, in
     char path[HSR_ERROR_PATH_SIZE];
 
     page->entries[dir->end_index].state = TARGET_SETTLED;
+    target->ending_count--;
+    dir->dir.volume->dirty = true;
     page->entries[dir->end_index].code = code;
     page->pending--;
     dir->end_page = NULL;

@@ -13,8 +13,6 @@
 static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake);
 static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item);
 static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake);
-static void file_pack_made(struct hsr_target *target, struct target_page *page,
-                           const struct hsr_pack_item *item);
 static bool file_range_asked(struct hsr_target *target, struct hsr_intake *intake);
 static bool file_holes_asked(struct hsr_target *target);
 static void file_grant(struct hsr_target *target, struct hsr_target_file *file,
@@ -23,6 +21,7 @@ static int file_open(struct hsr_target *target, struct hsr_target_file *file,
                      const struct target_entry *entry);
 static int file_open_in_place(struct hsr_target *target, struct hsr_target_file *file,
                               const struct target_entry *entry, bool sparse);
+static int file_seal(struct hsr_target *target, struct hsr_target_file *file);
 static bool file_is_stale(struct hsr_session *session, const struct hsr_target_file *file,
                           const struct hsr_file_end *end);
 static void file_again(struct hsr_target *target, struct hsr_target_file *file);
@@ -33,8 +32,6 @@ static int file_tail_write(struct hsr_session *session, struct hsr_target_file *
 static void file_finish(struct hsr_target *target, struct hsr_target_file *file);
 static void file_synced(struct hsr_op *op, int64_t res, unsigned flags);
 static void file_commit(struct hsr_target *target, struct hsr_target_file *file);
-static void file_committed(struct hsr_target *target, struct target_page *page, uint16_t index,
-                           uint64_t bytes);
 static void file_free(struct hsr_target *target, struct hsr_target_file *file);
 
 void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
@@ -44,9 +41,10 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
     if (intake->done && !intake->lost)
         hsr_loss_taken(session, intake->stream->index);
     if (!intake->done) {
-        if (intake->pack)
+        if (intake->pack && !intake->granted)
             file_pack_asked(target, intake);
-        else if (!file_range_asked(target, intake))
+        if (intake->pack ? !hsr_target_batch_grant(target, intake)
+                         : !file_range_asked(target, intake))
             return; /* later */
     } else if (intake->pack) {
         file_pack_done(target, intake);
@@ -225,24 +223,33 @@ static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *it
     return 0;
 }
 
+/* A small file that needed no sync: its name was given at once. */
+static void file_put(struct hsr_target *target, struct target_page *page,
+                     const struct hsr_pack_item *item)
+{
+    target->groups.levels.received++;
+    hsr_target_committed(target, page, item->member.index, item->size, item->warning);
+}
+
 static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake)
 {
     struct hsr_chunk *chunk = intake->chunk;
 
+    hsr_target_batch_take(target, intake);
     for (uint32_t i = 0; i < chunk->item_count; i++) {
         struct hsr_pack_item *item = &chunk->items[i];
         struct target_page *page;
-        struct hsr_entry read;
 
         if (item->entry == NULL)
             continue; /* it was never ours */
+        if (item->code == 0 && item->member.code == 0) {
+            target->session->progress.delta.files += item->member.patch;
+            target->session->progress.delta.copied += item->copied;
+        }
+        if (item->staged)
+            continue; /* it waits for a sync */
         page = hsr_target_page_find(target, item->member.page);
         hsr_assert(page != NULL); /* its entry is not settled */
-        if (item->warning != 0) {
-            hsr_target_entry_read(target, page, item->member.index, &read);
-            hsr_target_warn(target, page->entries[item->member.index].dir, &read, item->warning,
-                            NULL);
-        }
         if (item->member.code < 0)
             hsr_target_settle(target, page, item->member.index, item->member.code, NULL);
         else if (item->again)
@@ -252,18 +259,8 @@ static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake)
         else if (item->code < 0)
             hsr_target_settle(target, page, item->member.index, item->code, "write");
         else
-            file_pack_made(target, page, item);
+            file_put(target, page, item);
     }
-}
-
-static void file_pack_made(struct hsr_target *target, struct target_page *page,
-                           const struct hsr_pack_item *item)
-{
-    struct hsr_delta_figures *delta = &target->session->progress.delta;
-
-    delta->files += item->member.patch;
-    delta->copied += item->copied;
-    file_committed(target, page, item->member.index, item->size);
 }
 
 /* The first bytes of a range came: the file's stage, made on the first of its ranges. False: there
@@ -532,6 +529,7 @@ void hsr_target_files_sum(struct hsr_target *target)
 static void file_finish(struct hsr_target *target, struct hsr_target_file *file)
 {
     struct hsr_session *session = target->session;
+    const struct target_dir *dir = file->page->entries[file->index].dir;
     uint8_t digest[HSR_DIGEST_SIZE_MAX];
 
     if (file->rc == 0)
@@ -542,12 +540,14 @@ static void file_finish(struct hsr_target *target, struct hsr_target_file *file)
         file_again(target, file); /* two blocks with the same sums */
         return;
     }
+    target->groups.levels.received += file->rc == 0;
     if (file->rc == 0 && file->tail_set)
         file->rc = file_tail_write(session, file);
     if (file->rc == 0 && file->place.fd >= 0)
         file->rc = hsr_basis_cut(&session->home->loop, &file->place, file->entry.size, false);
-    if (file->rc == 0 && session->durability == HSR_DURABILITY_DURABLE && !session->call_io &&
-        !(session->options & HSR_OPT_DISCARD)) {
+    if (file->rc == 0 && file->stage.fd >= 0)
+        file->rc = file_seal(target, file);
+    if (file->rc == 0 && hsr_target_groups(session, &dir->dir)) {
         file->op = (struct hsr_op){ .kind = HSR_OP_FSYNC,
                                     .done = file_synced,
                                     .fd = file->fd,
@@ -558,6 +558,17 @@ static void file_finish(struct hsr_target *target, struct hsr_target_file *file)
         return;
     }
     file_commit(target, file);
+}
+
+/* Its metadata, before it is synced: then only the name is missing. */
+static int file_seal(struct hsr_target *target, struct hsr_target_file *file)
+{
+    const struct target_dir *dir = file->page->entries[file->index].dir;
+    int rc = hsr_stage_seal(&target->tree, &file->stage, &file->entry);
+
+    hsr_target_warn(target, dir, &file->entry, target->tree.warning.code, target->tree.warning.op);
+    target->tree.warning.code = 0;
+    return rc;
 }
 
 /* Did the delta fail? Its basis changed, or something in it is not what the source saw. */
@@ -633,7 +644,7 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
         if (file->place.fd >= 0)
             rc = hsr_basis_finish(&target->tree, &file->place, &file->entry);
         else
-            rc = hsr_stage_commit(&target->tree, &file->stage, &file->entry, false);
+            rc = hsr_stage_publish(&target->tree, &file->stage, &file->entry);
         file->stage.fd = -1;
         hsr_target_warn(target, dir, &file->entry, target->tree.warning.code,
                         target->tree.warning.op);
@@ -645,12 +656,12 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
     if (rc < 0)
         hsr_target_settle(target, page, index, rc, op);
     else
-        file_committed(target, page, index, file->entry.size);
+        hsr_target_committed(target, page, index, file->entry.size, 0);
     file_free(target, file);
 }
 
-static void file_committed(struct hsr_target *target, struct target_page *page, uint16_t index,
-                           uint64_t bytes)
+void hsr_target_committed(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          uint64_t bytes, int warning)
 {
     struct hsr_session *session = target->session;
     struct target_entry *entry = &page->entries[index];
@@ -659,10 +670,12 @@ static void file_committed(struct hsr_target *target, struct target_page *page, 
     session->totals.files++;
     session->totals.bytes += bytes;
     session->progress.files_done++;
+    target->groups.levels.written++;
     entry->dir->changed = true;
     target->changed = true;
-    if (session->options & HSR_OPT_NAMES) {
+    if (warning != 0 || (session->options & HSR_OPT_NAMES)) {
         hsr_target_entry_read(target, page, index, &read);
+        hsr_target_warn(target, entry->dir, &read, warning, NULL);
         hsr_target_tell(target, entry->dir, &read,
                         entry->replace ? HSR_NOTE_UPDATED : HSR_NOTE_CREATED);
     }

@@ -2,11 +2,13 @@
 #ifndef HSR_ENGINE_TARGET_IMPL_H
 #define HSR_ENGINE_TARGET_IMPL_H
 
+#include "transfer/engine/batch.h"
 #include "transfer/engine/sign.h"
 #include "transfer/engine/tally.h"
 #include "transfer/engine/target.h"
 #include "transfer/proto/delta.h"
 #include "transfer/tree/basis.h"
+#include "transfer/tree/volume.h"
 
 /* Large files staged at once; each holds a descriptor. More than a source has in transit: the
  * others are being synced, and when those are this many, further ones wait. */
@@ -38,13 +40,26 @@
 #define TARGET_KEYS_MAX (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)
 #define TARGET_AHEAD_BYTES (4 * HSR_MIB) /* of their sums: some 512 files of 1 MiB */
 
+/* Small files without a name, of one session: memory is in the plan, and each file of them holds a
+ * descriptor. Two groups of them, and what is being named. */
+#define TARGET_BATCHES_MAX 32u
+/* A group is closed at the first of these. */
+#define TARGET_GROUP_FILES 2048u
+#define TARGET_GROUP_BYTES (64 * HSR_MIB)
+#define TARGET_GROUP_NS (100 * HSR_NS_PER_MS)
+#define TARGET_NAMES_NS HSR_NS_PER_S /* names alone: what a power cut may take of them */
+#define TARGET_NAMES_SLICE 32u /* given by a hand before others get a turn: 150 us */
+
+enum target_task_kind { TARGET_TASK_SLICE, TARGET_TASK_NAMES };
+
 enum target_entry_state {
     TARGET_LISTED, /* not decided yet */
     TARGET_CLEARING, /* a tree has its name, which goes first (--delete) */
     TARGET_READING, /* ours is read for its digest */
     TARGET_WANTED, /* asked for; nothing has come */
     TARGET_ASKED, /* a dry run: only its digest is asked for */
-    TARGET_BUSY, /* in a pack, or staged */
+    TARGET_BUSY, /* in a pack, or a large file that is staged */
+    TARGET_STAGED, /* complete, in a batch: waits for a sync, then for its name */
     TARGET_LINKING, /* waits for the first name of its file */
     TARGET_ENDING, /* DIR_END: waits for what is below */
     TARGET_SETTLED
@@ -229,6 +244,29 @@ struct hsr_target_file {
     bool summing; /* all has come, and holes are hashed */
 };
 
+/* What waits for syncs (target_group.c). */
+struct target_groups {
+    bool on; /* the session is to be durable, and writes */
+    struct hsr_volumes volumes;
+    struct hsr_batch *batches[TARGET_BATCHES_MAX]; /* made when needed */
+    uint32_t batch_count;
+    /* hsr_batch.task.node: unused; not covered yet; covered by the sync under way; to be named */
+    struct hsr_list free, open, synced, named;
+    struct hsr_list asking; /* intakes that wait for a batch */
+    uint32_t staged; /* files in batches that are here or at hands */
+    uint32_t open_files;
+    uint64_t open_bytes, open_ns; /* since when */
+    bool syncing;
+    bool sync_done; /* of one file system: the task goes on with the next */
+    struct hsr_op op;
+    uint64_t synced_ns; /* when the last one ended */
+    uint64_t covered; /* files named when the last one began */
+    uint32_t pages, covered_pages; /* PAGE_ACKs sent; by then */
+    struct hsr_levels levels;
+    bool tell; /* these have moved */
+    struct hsr_timer timer;
+};
+
 struct hsr_target {
     struct hsr_session *session;
     struct hsr_tree tree;
@@ -242,8 +280,8 @@ struct hsr_target {
     struct target_slice *filling; /* of the page being begun; NULL: none */
     struct hsr_hand *hand; /* that will get it */
     bool walk_ended;
-    bool syncing, synced;
-    struct hsr_op sync_op;
+    struct target_groups groups;
+    uint32_t ending_count; /* entries in that state */
     struct target_dir root;
     uint8_t *root_end; /* the root's last DIR_END, encoded: a file sent again may come after it */
     size_t root_end_size;
@@ -426,6 +464,27 @@ void hsr_target_files_commit(struct hsr_target *target);
 void hsr_target_files_free(struct hsr_target *target);
 /** Finish @file, which is gone then, if all of it is here. */
 void hsr_target_file_check(struct hsr_target *target, struct hsr_target_file *file);
+
+/** Has its content and its name: count, tell, settle. @warning: 0, or what was not kept. */
+void hsr_target_committed(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          uint64_t bytes, int warning);
+
+/* target_group.c */
+void hsr_target_groups_create(struct hsr_target *target);
+void hsr_target_groups_destroy(struct hsr_target *target);
+/** Give batches to packs that wait, sync, have names given: what is due. */
+void hsr_target_groups_step(struct hsr_target *target);
+/** A pack is here: take the batch that it filled, and give it one for what is left of it, if that
+ * needs one. False: it waits, and is answered later. */
+bool hsr_target_batch_grant(struct hsr_target *target, struct hsr_intake *intake);
+/** A pack is done: take its batch. */
+void hsr_target_batch_take(struct hsr_target *target, struct hsr_intake *intake);
+/** A batch came back from its hand: settle its files. */
+void hsr_target_named(struct hsr_target *target, struct hsr_batch *batch);
+/** Everything is settled: is it as durable as can be? Else a sync is under way. */
+bool hsr_target_groups_durable(struct hsr_target *target);
+/** Does a sync hold the home up? */
+bool hsr_target_groups_hold(const struct hsr_target *target);
 
 /* target_huge.c */
 /** A stage was opened: begin to make its huge pages, if it shall have some. @return 0 or -errno of

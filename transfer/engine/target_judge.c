@@ -22,6 +22,7 @@ struct judge {
 static int judge_begin(struct hsr_hand *hand);
 static void judge_end(struct hsr_hand *hand);
 static bool judge_step(struct hsr_hand *hand, struct hsr_crew_task *task);
+static void judge_back(struct hsr_session *session, struct hsr_crew_task *task);
 static void judge_one(struct judge *judge, struct target_slice *slice,
                       struct target_verdict *verdict);
 static void judge_by_kind(struct judge *judge, const struct hsr_dir *dir,
@@ -34,7 +35,7 @@ static void judge_small(struct judge *judge, struct target_slice *slice, const s
 const struct hsr_crew_ops hsr_target_crew = { .name = "target hand",
                                               .begin = judge_begin,
                                               .step = judge_step,
-                                              .back = hsr_target_judged,
+                                              .back = judge_back,
                                               .end = judge_end };
 
 size_t hsr_target_hand_bytes(void)
@@ -73,6 +74,10 @@ static bool judge_step(struct hsr_hand *hand, struct hsr_crew_task *task)
     struct target_verdict *verdict;
     unsigned steps = 0;
 
+    if (task->kind == TARGET_TASK_NAMES)
+        return hsr_batch_name(hand->crew->session->target, &judge->tree,
+                              hsr_container_of(task, struct hsr_batch, task));
+
     while (slice->next < slice->count) {
         if (steps++ >= JUDGE_SLICE && hsr_loop_pressed(&hand->shard->loop))
             return false;
@@ -82,6 +87,14 @@ static bool judge_step(struct hsr_hand *hand, struct hsr_crew_task *task)
             steps += HSR_SMALL_COST;
     }
     return true;
+}
+
+static void judge_back(struct hsr_session *session, struct hsr_crew_task *task)
+{
+    if (task->kind == TARGET_TASK_NAMES)
+        hsr_target_named(session->target, hsr_container_of(task, struct hsr_batch, task));
+    else
+        hsr_target_judged(session, task);
 }
 
 static void judge_one(struct judge *judge, struct target_slice *slice,

@@ -83,6 +83,7 @@ enum hsr_frame_kind {
     HSR_FRAME_MEASURED, /* server: what it saw of a measured session; before DONE, BENCH_RESULT */
     HSR_FRAME_LOST, /* either: a data connection is gone; from the target: what arrived on it */
     HSR_FRAME_TAKEN, /* target -> source: so much of a data connection is dealt with */
+    HSR_FRAME_LEVELS, /* target -> source: how many files have reached which level */
     HSR_FRAME_KIND_COUNT
 };
 

@@ -4,6 +4,7 @@
 #include "transfer/proto/delta.h"
 #include "transfer/proto/wire.h"
 
+#define ACK_HEAD_SIZE 1u /* PAGE_ACK: the level, before the list */
 #define LIST_HEAD_SIZE 4u /* u32 count */
 #define LIST_ITEM_SIZE_MIN 2u /* the smallest item there is: an empty path */
 
@@ -110,6 +111,21 @@ int hsr_want_next(struct hsr_list_reader *list, uint32_t digest_size,
     return 1;
 }
 
+int hsr_ack_begin(struct hsr_list_reader *list, struct hsr_span payload, uint32_t count_max,
+                  uint8_t *ret_level)
+{
+    int rc;
+
+    hsr_require(payload.size >= ACK_HEAD_SIZE, HSR_E_TRUNCATED);
+    hsr_require(payload.ptr[0] <= HSR_DURABILITY_DURABLE, HSR_E_PROTOCOL);
+    rc = hsr_list_begin(
+        list, (struct hsr_span){ payload.ptr + ACK_HEAD_SIZE, payload.size - ACK_HEAD_SIZE },
+        count_max);
+    if (rc == 0)
+        *ret_level = payload.ptr[0];
+    return rc;
+}
+
 int hsr_ack_next(struct hsr_list_reader *list, struct hsr_ack_item *ret_item)
 {
     struct hsr_ack_item item = { 0 };
@@ -190,6 +206,22 @@ int hsr_want_put(struct hsr_list_writer *list, uint32_t digest_size,
     if (item->action == HSR_WANT_UNLESS)
         hsr_put_bytes(&list->writer, item->digest, digest_size);
     return list_put_end(list, before);
+}
+
+void hsr_ack_start(struct hsr_list_writer *list, void *out, size_t size, uint8_t level)
+{
+    uint8_t *bytes = out;
+
+    hsr_assert(size > ACK_HEAD_SIZE && level <= HSR_DURABILITY_DURABLE);
+    bytes[0] = level;
+    hsr_list_start(list, bytes + ACK_HEAD_SIZE, size - ACK_HEAD_SIZE);
+}
+
+int hsr_ack_finish(struct hsr_list_writer *list)
+{
+    int size = hsr_list_finish(list);
+
+    return size < 0 ? size : size + (int)ACK_HEAD_SIZE;
 }
 
 int hsr_ack_put(struct hsr_list_writer *list, const struct hsr_ack_item *item)

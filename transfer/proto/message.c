@@ -411,8 +411,50 @@ static int done_check(const struct hsr_done *done)
 {
     /* 0: nothing is promised, which is all that a target that gave up may say */
     hsr_require(done->durability <= HSR_DURABILITY_DURABLE, HSR_E_PROTOCOL);
+    hsr_require(done->limit >= HSR_DURABILITY_RECEIVED && done->limit <= HSR_DURABILITY_DURABLE &&
+                    done->durability <= done->limit,
+                HSR_E_PROTOCOL);
     hsr_require(done->code == 0 || wire_code_failed(done->code), HSR_E_PROTOCOL);
     return 0;
+}
+
+static int levels_check(const struct hsr_levels *levels)
+{
+    hsr_require(levels->durable <= levels->written && levels->written <= levels->received,
+                HSR_E_PROTOCOL);
+    return 0;
+}
+
+int hsr_levels_encode(const struct hsr_levels *levels, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = levels_check(levels);
+
+    if (rc < 0)
+        return rc;
+    hsr_put_u32(&w, levels->pages);
+    hsr_put_u64(&w, levels->received);
+    hsr_put_u64(&w, levels->written);
+    hsr_put_u64(&w, levels->durable);
+    return wire_size(&w);
+}
+
+int hsr_levels_decode(struct hsr_span payload, struct hsr_levels *ret_levels)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_levels levels = { 0 };
+    int rc;
+
+    levels.pages = hsr_get_u32(&r);
+    levels.received = hsr_get_u64(&r);
+    levels.written = hsr_get_u64(&r);
+    levels.durable = hsr_get_u64(&r);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = levels_check(&levels);
+    if (rc == 0)
+        *ret_levels = levels;
+    return rc;
 }
 
 int hsr_done_encode(const struct hsr_done *done, void *out, size_t size)
@@ -423,6 +465,7 @@ int hsr_done_encode(const struct hsr_done *done, void *out, size_t size)
     if (rc < 0)
         return rc;
     hsr_put_u8(&w, done->durability);
+    hsr_put_u8(&w, done->limit);
     wire_put_i32(&w, done->code);
     hsr_put_u64(&w, done->totals.files);
     hsr_put_u64(&w, done->totals.bytes);
@@ -441,6 +484,7 @@ int hsr_done_decode(struct hsr_span payload, struct hsr_done *ret_done)
     int rc;
 
     done.durability = hsr_get_u8(&r);
+    done.limit = hsr_get_u8(&r);
     done.code = wire_get_i32(&r);
     done.totals.files = hsr_get_u64(&r);
     done.totals.bytes = hsr_get_u64(&r);

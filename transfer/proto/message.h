@@ -145,6 +145,7 @@ struct hsr_totals { /* in DONE: what the target did */
 
 struct hsr_done {
     uint8_t durability; /* what holds now */
+    uint8_t limit; /* the most that could: below durable, bytes in it are in memory only */
     int32_t code; /* 0, HSR_E_PARTIAL, or why the target gave up */
     struct hsr_totals totals;
 };
@@ -186,6 +187,13 @@ struct hsr_digest_answer {
     uint8_t digest[HSR_DIGEST_SIZE_MAX];
 };
 
+/* LEVELS: regular files whose content moved, each counted in every level that it has reached. */
+struct hsr_levels {
+    uint32_t pages; /* PAGE_ACKs, the first of this session: what they say is durable */
+    uint64_t received, written, durable;
+};
+#define HSR_LEVELS_SIZE 28u
+
 struct hsr_ack_item {
     uint16_t index;
     int32_t code; /* why this entry failed */
@@ -214,6 +222,8 @@ int hsr_note_encode(const struct hsr_note *note, void *out, size_t size);
 int hsr_note_decode(struct hsr_span payload, struct hsr_note *ret_note);
 int hsr_done_encode(const struct hsr_done *done, void *out, size_t size);
 int hsr_done_decode(struct hsr_span payload, struct hsr_done *ret_done);
+int hsr_levels_encode(const struct hsr_levels *levels, void *out, size_t size);
+int hsr_levels_decode(struct hsr_span payload, struct hsr_levels *ret_levels);
 int hsr_walk_end_encode(const struct hsr_walk_end *end, void *out, size_t size);
 int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end);
 
@@ -332,6 +342,9 @@ int hsr_list_begin(struct hsr_list_reader *list, struct hsr_span payload, uint32
 int hsr_paths_next(struct hsr_list_reader *list, struct hsr_span *ret_path);
 int hsr_want_next(struct hsr_list_reader *list, uint32_t digest_size,
                   struct hsr_want_item *ret_item);
+/** PAGE_ACK: *ret_level is the level at which it holds (0: nothing is promised). */
+int hsr_ack_begin(struct hsr_list_reader *list, struct hsr_span payload, uint32_t count_max,
+                  uint8_t *ret_level);
 int hsr_ack_next(struct hsr_list_reader *list, struct hsr_ack_item *ret_item);
 
 /* writers: begin, put until it says HSR_E_LIMIT (then the item is not in), end returns the size */
@@ -343,6 +356,9 @@ void hsr_list_start(struct hsr_list_writer *list, void *out, size_t size);
 int hsr_paths_put(struct hsr_list_writer *list, struct hsr_span path);
 int hsr_want_put(struct hsr_list_writer *list, uint32_t digest_size,
                  const struct hsr_want_item *item);
+/** PAGE_ACK, at @level; ended by hsr_ack_finish(). */
+void hsr_ack_start(struct hsr_list_writer *list, void *out, size_t size, uint8_t level);
+int hsr_ack_finish(struct hsr_list_writer *list);
 int hsr_ack_put(struct hsr_list_writer *list, const struct hsr_ack_item *item);
 int hsr_list_finish(struct hsr_list_writer *list);
 

@@ -14,10 +14,13 @@
 
 #define HSR_DIR_DEPTH_MAX 4000u /* levels; a path of 255-byte names is then a megabyte long */
 
+struct hsr_volume;
+
 /* One directory of a running transfer. Immutable once published, so shards may read it while a
  * range or pack that refers to it is lent to them; freed by its owner (walk or target) only. */
 struct hsr_dir {
     struct hsr_dir *parent; /* NULL: the root of the transfer */
+    struct hsr_volume *volume; /* target: the file system it is on; else NULL */
     uint32_t id;
     uint16_t depth; /* root: 0 */
     uint16_t name_size;

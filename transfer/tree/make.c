@@ -10,8 +10,9 @@
 #include "transfer/tree/at.h"
 #include "transfer/tree/meta.h"
 #include "transfer/tree/stage.h"
+#include "transfer/tree/volume.h"
 
-static int mkdir_fill(struct hsr_tree *tree, int fd, const char *name);
+static int mkdir_fill(struct hsr_tree *tree, int fd, const char *name, uint64_t *ret_dev);
 static int make_node(struct hsr_tree *tree, int dir_fd, const char *name,
                      const struct hsr_entry *entry);
 static int make_metadata(struct hsr_tree *tree, const struct hsr_dir *dir, int dir_fd,
@@ -26,7 +27,7 @@ static int link_replace(struct hsr_tree *tree, int first_fd, const char *first, 
 /* ---- directories ---- */
 
 int hsr_tree_mkdir(struct hsr_tree *tree, const struct hsr_dir *parent,
-                   const struct hsr_entry *entry, bool *ret_created)
+                   const struct hsr_entry *entry, bool *ret_created, uint64_t *ret_dev)
 {
     char name[HSR_NAME_MAX + 1];
     struct hsr_op op = {
@@ -40,7 +41,7 @@ int hsr_tree_mkdir(struct hsr_tree *tree, const struct hsr_dir *parent,
         return fd;
     if (entry->name.size == 0) { /* the root: it is there, or there would be no session */
         hsr_require(parent->parent == NULL, HSR_E_NAME);
-        rc = mkdir_fill(tree, fd, ".");
+        rc = mkdir_fill(tree, fd, ".", ret_dev);
         if (rc == 0)
             *ret_created = false;
         return rc;
@@ -57,7 +58,7 @@ int hsr_tree_mkdir(struct hsr_tree *tree, const struct hsr_dir *parent,
         }
         if (rc != -EEXIST)
             return rc;
-        rc = mkdir_fill(tree, fd, name);
+        rc = mkdir_fill(tree, fd, name, ret_dev);
         if (rc == 0) {
             *ret_created = false;
             return 0;
@@ -72,7 +73,7 @@ int hsr_tree_mkdir(struct hsr_tree *tree, const struct hsr_dir *parent,
 }
 
 /* Make sure the owner may list, search and fill directory @name. -ENOTDIR: it is none. */
-static int mkdir_fill(struct hsr_tree *tree, int fd, const char *name)
+static int mkdir_fill(struct hsr_tree *tree, int fd, const char *name, uint64_t *ret_dev)
 {
     struct statx stx;
     int dir_fd, rc;
@@ -82,6 +83,7 @@ static int mkdir_fill(struct hsr_tree *tree, int fd, const char *name)
         return rc;
     if (!S_ISDIR(stx.stx_mode))
         return -ENOTDIR;
+    *ret_dev = hsr_volume_dev(stx.stx_dev_major, stx.stx_dev_minor);
     if (tree->root || stx.stx_uid != tree->uid || (stx.stx_mode & 0700u) == 0700u)
         return 0; /* somebody else's: it works as it is, or each entry says that it does not */
 

@@ -43,9 +43,7 @@ static int stage_open_unnamed(struct hsr_tree *tree, struct hsr_stage *stage, in
 static int stage_open_named(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd);
 static int stage_allocate(struct hsr_tree *tree, struct hsr_stage *stage,
                           const struct hsr_entry *entry);
-static int stage_metadata(struct hsr_tree *tree, struct hsr_stage *stage,
-                          const struct hsr_entry *entry);
-static int stage_publish(struct hsr_tree *tree, struct hsr_stage *stage, const char *name);
+static int stage_name_give(struct hsr_tree *tree, struct hsr_stage *stage, const char *name);
 static int stage_hide(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd);
 
 void hsr_tree_init(struct hsr_tree *tree, struct hsr_loop *loop, int root_fd, uint32_t options)
@@ -247,13 +245,8 @@ static int stage_allocate(struct hsr_tree *tree, struct hsr_stage *stage,
 int hsr_stage_commit(struct hsr_tree *tree, struct hsr_stage *stage, const struct hsr_entry *entry,
                      bool sync)
 {
-    char name[HSR_NAME_MAX + 1];
-    int rc, close_rc;
+    int rc = hsr_stage_seal(tree, stage, entry);
 
-    hsr_assert(stage->fd >= 0);
-    rc = hsr_at_name(entry->name, name);
-    if (rc == 0)
-        rc = stage_metadata(tree, stage, entry);
     if (rc == 0 && sync) {
         struct hsr_op op = {
             .kind = HSR_OP_FSYNC, .fd = stage->fd, .data_only = true, .buf_index = -1
@@ -262,7 +255,20 @@ int hsr_stage_commit(struct hsr_tree *tree, struct hsr_stage *stage, const struc
         rc = (int)hsr_loop_call(tree->loop, &op);
     }
     if (rc == 0)
-        rc = stage_publish(tree, stage, name);
+        return hsr_stage_publish(tree, stage, entry);
+    hsr_stage_abort(tree, stage);
+    return rc;
+}
+
+int hsr_stage_publish(struct hsr_tree *tree, struct hsr_stage *stage, const struct hsr_entry *entry)
+{
+    char name[HSR_NAME_MAX + 1];
+    int rc, close_rc;
+
+    hsr_assert(stage->fd >= 0);
+    rc = hsr_at_name(entry->name, name);
+    if (rc == 0)
+        rc = stage_name_give(tree, stage, name);
     if (rc < 0) {
         hsr_stage_abort(tree, stage);
         return rc;
@@ -273,8 +279,7 @@ int hsr_stage_commit(struct hsr_tree *tree, struct hsr_stage *stage, const struc
     return close_rc;
 }
 
-static int stage_metadata(struct hsr_tree *tree, struct hsr_stage *stage,
-                          const struct hsr_entry *entry)
+int hsr_stage_seal(struct hsr_tree *tree, struct hsr_stage *stage, const struct hsr_entry *entry)
 {
     struct hsr_meta_now now = { .mode = S_IFREG | stage_mode(tree, entry),
                                 .uid = tree->uid,
@@ -297,7 +302,7 @@ static int stage_metadata(struct hsr_tree *tree, struct hsr_stage *stage,
     return rc < 0 ? rc : 0;
 }
 
-static int stage_publish(struct hsr_tree *tree, struct hsr_stage *stage, const char *name)
+static int stage_name_give(struct hsr_tree *tree, struct hsr_stage *stage, const char *name)
 {
     int dir_fd = hsr_dircache_get(&tree->cache, stage->dir);
     int rc;
@@ -359,6 +364,15 @@ int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct 
                  const void *bytes, size_t size, bool replace)
 {
     struct hsr_stage stage;
+    int rc = hsr_tree_stage(tree, dir, entry, bytes, size, replace, &stage);
+
+    return rc < 0 ? rc : hsr_stage_publish(tree, &stage, entry);
+}
+
+int hsr_tree_stage(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                   const void *bytes, size_t size, bool replace, struct hsr_stage *ret_stage)
+{
+    struct hsr_stage stage;
     size_t offset = 0;
     int rc;
 
@@ -381,7 +395,13 @@ int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct 
         hsr_assert((uint64_t)res <= size - offset);
         offset += (size_t)res;
     }
-    return hsr_stage_commit(tree, &stage, entry, /* sync= */ false);
+    rc = hsr_stage_seal(tree, &stage, entry);
+    if (rc < 0) {
+        hsr_stage_abort(tree, &stage);
+        return rc;
+    }
+    *ret_stage = stage;
+    return 0;
 }
 
 /* ---- what is there, to be read ---- */

@@ -86,9 +86,10 @@ int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
 
 /** Make sure directory @entry exists in @parent and can be filled (owner rwx meanwhile); something
  * of another kind is replaced (a non-directory is removed). *ret_created: it is new, so nothing
- * below it needs comparing. 0 or -errno. */
+ * below it needs comparing, and it is on its parent's file system; *ret_dev: of one that was there,
+ * as hsr_volume_dev() says it. 0 or -errno. */
 int hsr_tree_mkdir(struct hsr_tree *tree, const struct hsr_dir *parent,
-                   const struct hsr_entry *entry, bool *ret_created);
+                   const struct hsr_entry *entry, bool *ret_created, uint64_t *ret_dev);
 
 /** Final metadata of directory @dir, from its DIR_END entry. *ret_changed: something differed. */
 int hsr_tree_dir_finish(struct hsr_tree *tree, const struct hsr_dir *dir,
@@ -130,16 +131,27 @@ struct hsr_stage {
 int hsr_stage_open(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
                    bool replace, struct hsr_stage *ret_stage);
 
-/** Metadata through the descriptor, then the name, in one step for readers. Consumes the stage also
- * on error (nothing is left behind then). With @sync the data is synced before it gets the name
- * (fdatasync). */
+/** Metadata through the descriptor: the stage is complete then. 0 or -errno; it stays. */
+int hsr_stage_seal(struct hsr_tree *tree, struct hsr_stage *stage, const struct hsr_entry *entry);
+
+/** Give a complete stage its name, in one step for readers, and close it. Consumes it also on error
+ * (nothing is left behind then). @tree may be another shard's than the one that made it. */
+int hsr_stage_publish(struct hsr_tree *tree, struct hsr_stage *stage,
+                      const struct hsr_entry *entry);
+
+/** Seal, then publish; consumes the stage as that does. With @sync the data is synced before it
+ * gets the name (fdatasync). */
 int hsr_stage_commit(struct hsr_tree *tree, struct hsr_stage *stage, const struct hsr_entry *entry,
                      bool sync);
 
 /** Throw a stage away. Harmless on one that was consumed. */
 void hsr_stage_abort(struct hsr_tree *tree, struct hsr_stage *stage);
 
-/** Small file in one go: stage, write @bytes, commit. */
+/** Small file in one go, but for its name: stage, write @bytes, seal. */
+int hsr_tree_stage(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
+                   const void *bytes, size_t size, bool replace, struct hsr_stage *ret_stage);
+
+/** And with it: stage, publish. */
 int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
                  const void *bytes, size_t size, bool replace);
 
