@@ -4,6 +4,7 @@ It knows nothing of the protocol: a hook sees (direction, connection index, offs
 returns the bytes to pass on, or None to cut the connection.
 """
 
+import ctypes
 import select
 import socket
 import threading
@@ -13,9 +14,10 @@ UP, DOWN = "up", "down"  # client to server, server to client
 
 
 class Proxy:
-    def __init__(self, port, rate=None, hook=None, host="127.0.0.1"):
+    def __init__(self, port, rate=None, hook=None, host="127.0.0.1", piece=None):
         self.target = (host, port)
         self.rate = rate  # bytes a second per connection and direction; None: no limit
+        self.piece = piece  # bytes passed on at a time; None: as they come
         self.hook = hook
         self.passing = threading.Event()  # cleared: bytes stay where they are
         self.passing.set()
@@ -41,6 +43,9 @@ class Proxy:
             except (OSError, ValueError):
                 continue
             b.settimeout(None)
+            if self.piece:
+                for s in (a, b):
+                    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             index, self.count = self.count, self.count + 1
             if self.rate:
                 # Small buffers, so that a limit of the proxy is felt at the sender.
@@ -51,6 +56,16 @@ class Proxy:
             for source, target, way in ((a, b, UP), (b, a, DOWN)):
                 threading.Thread(target=self._pump, args=(source, target, way, index),
                                  daemon=True).start()
+
+    def _send(self, target, data):
+        for at in range(0, len(data), self.piece or len(data) or 1):
+            target.sendall(data[at:at + (self.piece or len(data))])
+
+    def reset(self):
+        """End all connections with RST: connecting a socket to nothing does that."""
+        nothing = ctypes.create_string_buffer(16)  # AF_UNSPEC
+        for s in list(self.sockets):
+            ctypes.CDLL(None).connect(s.fileno(), nothing, 16)
 
     def _pump(self, source, target, way, index):
         offset = 0
@@ -70,7 +85,7 @@ class Proxy:
                         break
                 offset += size
                 self.total[way] += size
-                target.sendall(data)
+                self._send(target, data)
                 if self.rate:
                     time.sleep(size / self.rate)
         except OSError:
