@@ -10,6 +10,7 @@
 
 #include "client/attempts.h"
 #include "ring/backend.h"
+#include "ring/boot.h"
 
 #define CLIENT_NAMES_SIZE                                                                          \
     (HSR_NAME_MAX + 1 + HSR_LINK_TARGET_MAX + 1 + HSR_XATTR_TOTAL_MAX + HSR_XATTR_COUNT_MAX)
@@ -142,6 +143,7 @@ static int client_engine(struct hawser_client *client, const struct hawser_clien
     sigset_t all, before;
     int rc = client_place(client, opts);
 
+    hsr_boot_id(config.boot);
     /* A smaller plan locks less memory: before giving up, try with half the shards, and so on. */
     for (unsigned shards = client->placement.count; rc == 0; shards /= 2) {
         client->placement.count = shards; /* the order stays: the first ones are still the best */

@@ -57,6 +57,8 @@ static void stats_session(const struct hawser_client *client, hawser_stats *stat
     stats->copied_bytes += client->progress.delta.copied;
     stats->signature_bytes += client->progress.delta.signature;
     stats->streams_lost += client->progress.streams_lost;
+    stats->resumed_files += client->progress.resumed_files;
+    stats->resumed_bytes += client->progress.resumed_bytes;
     stats->delta = client->progress.delta.on;
     memcpy(stats->delta_why, client->progress.delta.why, sizeof(stats->delta_why));
     memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
@@ -115,6 +117,8 @@ static void stats_carried(const hawser_stats *carried, hawser_stats *stats)
     stats->literal_bytes += carried->literal_bytes;
     stats->copied_bytes += carried->copied_bytes;
     stats->signature_bytes += carried->signature_bytes;
+    stats->resumed_files += carried->resumed_files;
+    stats->resumed_bytes += carried->resumed_bytes;
     for (unsigned i = 1; i < HAWSER_STAGE_COUNT; i++) {
         hawser_stage_time *to = &stats->stages[i];
 

@@ -74,6 +74,7 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
         { opts->copy_links, HSR_OPT_COPY_LINKS },
         { opts->names, HSR_OPT_NAMES },
         { opts->inplace, HSR_OPT_INPLACE },
+        { opts->no_journal, HSR_OPT_NO_JOURNAL },
         { opts->files != NULL, HSR_OPT_LIST },
         { opts->ahead == HAWSER_AHEAD_ON, HSR_OPT_AHEAD_ON },
         { opts->ahead == HAWSER_AHEAD_OFF, HSR_OPT_AHEAD_OFF },

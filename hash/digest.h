@@ -120,6 +120,21 @@ struct hsr_digest_sum hsr_digest_run_add(struct hsr_digest_run *run, const void 
  * of zeros it took, so that the caller can come back: done when run->end == @end. */
 uint64_t hsr_digest_run_zeros(struct hsr_digest_run *run, uint64_t end, uint64_t budget);
 
+/** What a piece of a file adds to its digest, in a form that can be kept and added later: xxh3: its
+ * sum (16 bytes, low half first); blake3: the value of the complete subtree that it is. Of @run,
+ * the last @size bytes, which begin at a multiple of the leaf size; with blake3 @size is a power of
+ * two and the piece begins at a multiple of it and is not the whole file.
+ *
+ * @param before  run->sum as it was when the piece began
+ * @param out     hsr_digest_size() bytes */
+void hsr_digest_run_piece(const struct hsr_digest_run *run, struct hsr_digest_sum before,
+                          uint64_t size, uint8_t *out);
+
+/** Two neighbouring pieces, each of which could be one, as one; @out may be either of them. blake3:
+ * both have one size, @left begins at a multiple of twice that, and they are not the whole file. */
+void hsr_digest_piece_join(enum hsr_digest_kind kind, const uint8_t *left, const uint8_t *right,
+                           uint8_t *out);
+
 /** One subtree that a tree holds. */
 struct hsr_digest_node {
     uint64_t start; /* number of its first chunk */
@@ -154,6 +169,11 @@ void hsr_digest_tree_init(struct hsr_digest_tree *tree, enum hsr_digest_kind kin
  *   HSR_E_LIMIT     too many gaps: no room for another node
  * After an error the tree is good for nothing but to be dropped. */
 int hsr_digest_tree_add(struct hsr_digest_tree *tree, const struct hsr_digest_run *run);
+
+/** Merge a piece of which only the value is known: hsr_digest_run_piece(). As
+ * hsr_digest_tree_add(), and HSR_E_PROTOCOL for what can be no piece (blake3). */
+int hsr_digest_tree_put(struct hsr_digest_tree *tree, uint64_t offset, uint64_t size,
+                        const uint8_t *value);
 
 /** Fill what is missing of a file of @size bytes with zeros, from its beginning on, hashing about
  * @budget bytes at most.

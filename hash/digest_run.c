@@ -70,6 +70,64 @@ uint64_t hsr_digest_run_zeros(struct hsr_digest_run *run, uint64_t end, uint64_t
     return size;
 }
 
+void hsr_digest_run_piece(const struct hsr_digest_run *run, struct hsr_digest_sum before,
+                          uint64_t size, uint8_t *out)
+{
+    struct hsr_writer w = hsr_writer_init(out, hsr_digest_size(run->kind));
+    uint32_t at = run->value_count;
+    uint64_t chunks;
+
+    hsr_assert(size > 0 && size <= run->end - run->start);
+    if (run->kind == HSR_DIGEST_XXH3) {
+        unsigned __int128 sum = (unsigned __int128)run->sum.high << 64 | run->sum.low;
+
+        sum -= (unsigned __int128)before.high << 64 | before.low;
+        hsr_put_u64(&w, (uint64_t)sum);
+        hsr_put_u64(&w, (uint64_t)(sum >> 64));
+    } else {
+        struct hsr_blake3_value value;
+
+        hsr_assert((size & (size - 1)) == 0 && run->end % size == 0 && at > 0);
+        value = run->values[--at];
+        chunks = 1ull << run->levels[at];
+        while (chunks < size / HSR_BLAKE3_CHUNK_SIZE) { /* the last ones are not merged yet */
+            hsr_assert(at > 0);
+            hsr_blake3_parent(run->mode, &run->values[--at], &value, &value);
+            chunks += 1ull << run->levels[at];
+        }
+        hsr_assert(chunks == size / HSR_BLAKE3_CHUNK_SIZE);
+        hsr_put_bytes(&w, value.bytes, sizeof(value.bytes));
+    }
+    hsr_assert(!w.failed && hsr_writer_left(&w) == 0);
+}
+
+void hsr_digest_piece_join(enum hsr_digest_kind kind, const uint8_t *left, const uint8_t *right,
+                           uint8_t *out)
+{
+    struct hsr_writer w = hsr_writer_init(out, hsr_digest_size(kind));
+    struct hsr_reader l = hsr_reader_init(left, hsr_digest_size(kind));
+    struct hsr_reader r = hsr_reader_init(right, hsr_digest_size(kind));
+
+    if (kind == HSR_DIGEST_XXH3) {
+        struct hsr_digest_sum sum, more;
+
+        sum.low = hsr_get_u64(&l);
+        sum.high = hsr_get_u64(&l);
+        more.low = hsr_get_u64(&r);
+        more.high = hsr_get_u64(&r);
+        hsr_digest_add(&sum, more);
+        hsr_put_u64(&w, sum.low);
+        hsr_put_u64(&w, sum.high);
+    } else {
+        struct hsr_blake3_value a, b;
+
+        hsr_get_bytes(&l, a.bytes, sizeof(a.bytes));
+        hsr_get_bytes(&r, b.bytes, sizeof(b.bytes));
+        hsr_blake3_parent(&hsr_blake3_plain, &a, &b, &a);
+        hsr_put_bytes(&w, a.bytes, sizeof(a.bytes));
+    }
+}
+
 /* Append a subtree that begins at chunk @start. The two before it are not the file's last ones. */
 static void run_push(struct hsr_digest_run *run, const struct hsr_blake3_value *value,
                      unsigned level, uint64_t start)

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "base/span.h"
 #include "hash/digest.h"
 #include "hash/digest_xxh3.h"
 
@@ -44,6 +45,27 @@ int hsr_digest_tree_add(struct hsr_digest_tree *tree, const struct hsr_digest_ru
         start += 1ull << run->levels[i];
     }
     return 0;
+}
+
+int hsr_digest_tree_put(struct hsr_digest_tree *tree, uint64_t offset, uint64_t size,
+                        const uint8_t *value)
+{
+    struct hsr_reader r = hsr_reader_init(value, hsr_digest_size(tree->kind));
+    struct hsr_blake3_value node;
+    struct hsr_digest_sum sum;
+
+    hsr_require(size > 0 && offset % tree->leaf_size == 0, HSR_E_PROTOCOL);
+    if (tree->kind == HSR_DIGEST_XXH3) {
+        sum.low = hsr_get_u64(&r);
+        sum.high = hsr_get_u64(&r);
+        hsr_digest_add(&tree->sum, sum);
+        return 0;
+    }
+    hsr_require((size & (size - 1)) == 0 && offset % size == 0 && size >= HSR_BLAKE3_CHUNK_SIZE,
+                HSR_E_PROTOCOL);
+    hsr_get_bytes(&r, node.bytes, sizeof(node.bytes));
+    return tree_put(tree, offset / HSR_BLAKE3_CHUNK_SIZE,
+                    (unsigned)__builtin_ctzll(size / HSR_BLAKE3_CHUNK_SIZE), &node);
 }
 
 static uint64_t node_end(const struct hsr_digest_node *node)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ring/backend.h"
+#include "ring/boot.h"
 #include "server/server.h"
 
 #define DRAIN_NS (30 * HSR_NS_PER_S) /* sessions that are not done then are ended */
@@ -177,6 +178,7 @@ static int engine_start(struct server *server, char why[CONFIG_WHY_SIZE])
     if (config.trace_fd < 0)
         return config.trace_fd;
     memcpy(config.congestion, server->config.congestion, sizeof(config.congestion));
+    hsr_boot_id(config.boot);
     for (;;) {
         config.plan = server->plan;
         config.placement = server->placement;

@@ -352,6 +352,8 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put_count(object, "literal_bytes", stats->literal_bytes);
     put_count(object, "copied_bytes", stats->copied_bytes);
     put_count(object, "signature_bytes", stats->signature_bytes);
+    put_count(object, "resumed_files", stats->resumed_files);
+    put_count(object, "resumed_bytes", stats->resumed_bytes);
     put(object, "seconds", json_object_new_double(seconds));
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));

@@ -492,6 +492,11 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
         printf("retries: %s, data connections lost: %s\n",
                cli_count_print(stats->retries, files, sizeof(files)),
                cli_count_print(stats->streams_lost, seen, sizeof(seen)));
+    if (stats->resumed_files > 0)
+        printf("resumed: %s file%s, %s kept of an earlier run\n",
+               cli_count_print(stats->resumed_files, files, sizeof(files)),
+               stats->resumed_files == 1 ? "" : "s",
+               cli_bytes_print((double)stats->resumed_bytes, bytes, sizeof(bytes)));
     if (options->verbose > 0)
         cli_ahead_print(&stats->ahead);
     if (options->verbose > 0 && stats->zc_sent_bytes > 0)

@@ -353,6 +353,7 @@ typedef struct hawser_transfer_opts {
     bool inplace; /* write into files where they lie: an end before its time leaves a mix of old and
                      new content, which the next run mends */
     enum hawser_ahead ahead;
+    bool no_journal; /* the target keeps nothing for a later run, and uses nothing of an earlier */
     bool delete_extraneous; /* remove what the source does not have */
     bool delete_limited;
     bool dry_run; /* change nothing, tell what would be */
@@ -440,6 +441,8 @@ typedef struct hawser_stats {
     uint64_t literal_bytes; /* content of those files that travelled */
     uint64_t copied_bytes; /* content of those files that the target had */
     uint64_t signature_bytes; /* sums of blocks, from the target to the source */
+    uint64_t resumed_files; /* that an earlier run had begun */
+    uint64_t resumed_bytes; /* of them: what was there and was not sent again */
     bool delta; /* they were allowed; */
     char delta_why[64]; /* and why, or why not */
     hawser_ahead_stats ahead;

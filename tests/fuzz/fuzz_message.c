@@ -6,6 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "transfer/proto/bench.h"
 #include "transfer/proto/delta.h"
+#include "transfer/proto/kept.h"
 
 static uint8_t again[HSR_CONTROL_PAYLOAD_MAX];
 
@@ -66,6 +67,20 @@ static uint32_t digest_size;
 
 TRY_DIGEST(file_end)
 TRY_DIGEST(digest_answer)
+
+static void try_kept(struct hsr_span payload)
+{
+    struct hsr_kept_range ranges[HSR_KEPT_RANGES_MAX];
+    uint32_t count;
+    int rc = hsr_kept_decode(payload, digest_size, ranges, &count);
+
+    rc_check(rc);
+    if (rc != 0)
+        return;
+    FUZZ_CHECK(hsr_kept_encode(ranges, count, digest_size, again, sizeof(again)) ==
+               (int)payload.size);
+    FUZZ_CHECK(memcmp(again, payload.ptr, payload.size) == 0);
+}
 
 /* The number of its first block comes in front: the frame's header has it. */
 static void try_sig(struct hsr_span payload)
@@ -151,8 +166,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         try_hello,        try_hello_ack, try_open,          try_open_ack,  try_join,
         try_reject,       try_note,      try_done,          try_walk_end,  try_file_end,
         try_list_request, try_join_ack,  try_bench_ask,     try_bench_ack, try_bench_result,
-        try_stages,       try_sig,       try_digest_answer, try_ahead,     try_measured,
-        try_levels,
+        try_stages,       try_sig,       try_digest_answer, try_measured,  try_ahead,
+        try_kept,         try_levels,
     };
     struct hsr_span payload;
     unsigned pick;

@@ -27,11 +27,11 @@ def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
              "bench_data_ack bench_result stages sig patch digest ahead measured lost "
-             "taken levels").split()
+             "taken kept levels").split()
     for kind, name in enumerate(kinds, 1):
-        page = 7 if name in ("entries", "want", "same", "data", "file_end", "page_ack", "sig", "patch",
-                             "digest", "lost", "taken") else 0
-        index = 3 if name in ("same", "data", "file_end", "sig", "patch", "digest") else 0
+        entry_too = ("same", "data", "file_end", "sig", "patch", "digest", "kept")
+        page = 7 if name in ("entries", "want", "page_ack", "lost", "taken", *entry_too) else 0
+        index = 3 if name in entry_too else 0
         data = name in ("data", "patch")
         size = 0 if name in ("same", "ping", "pong", "list_end", "bench_data_ack", "lost",
                              "taken") else 20
@@ -69,10 +69,11 @@ def messages():
         ("stages", struct.pack("<26Q", *range(1000, 27000, 1000))),
         ("sig", struct.pack("<QQBBHI", 1, 10240, 12, 6, 0, 2) + digest + b"\xd2" * 4),
         ("digest_answer", struct.pack("<i", 0) + digest),
-        ("ahead", struct.pack("<16Q", 2, *range(1000, 16000, 1000))),
         ("measured", struct.pack("<4Q", 9, 8, 7, 1) + 14 * struct.pack("<8Q", 4, 1, 2, 2, 3, 3, 4, 4) +
          struct.pack("<2I", 2, 0) + struct.pack("<2I6Q", 3, 0, 9, 8, 1, 2, 3, 2) +
          struct.pack("<2I6Q", 0xffffffff, 0, 9, 8, 1, 2, 3, 2)),
+        ("ahead", struct.pack("<16Q", 2, *range(1000, 16000, 1000))),
+        ("kept", struct.pack("<IQQ", 1, 8 << 20, 4 << 20) + digest),
         ("levels", struct.pack("<I3Q", 7, 30, 20, 10)),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHBHB", 3, 0, 1, 7, 3, 511, 2) + digest),
@@ -80,12 +81,12 @@ def messages():
     ]
     for pick, (name, payload) in enumerate(payloads):
         save("message", name, bytes([pick]) + payload)
-        if name in ("file_end", "digest_answer"):  # the same with digests of 32 bytes
+        if name in ("file_end", "digest_answer", "kept"):  # the same with digests of 32 bytes
             save("message", name + "_32", bytes([pick + 128]) + payload + b"\xd3" * 16)
     save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
     save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
-    save("message", "want_empty", b"\x16" + struct.pack("<I", 0))
-    save("message", "want_patch", b"\x16" + struct.pack("<IHBIBHB", 2, 9, 5, 200, 7, 0, 0)[:12] + bytes(range(12))
+    save("message", "want_empty", b"\x17" + struct.pack("<I", 0))
+    save("message", "want_patch", b"\x17" + struct.pack("<IHBIBHB", 2, 9, 5, 200, 7, 0, 0)[:12] + bytes(range(12))
          + struct.pack("<HB", 10, 1))
 
 
@@ -100,6 +101,7 @@ def entries():
     some = struct.pack("<HI", 2, len(xattrs)) + xattrs
     kinds = {
         "file": entry(1, 1, parts=meta + struct.pack("<Q", 12345) + some),
+        "file_version": entry(1, 33, parts=meta + struct.pack("<QQQ", 1 << 30, 5, 6) + some),
         "file_first": entry(1, 2, parts=meta + struct.pack("<QI", 5, 77) + none),
         "file_next": entry(1, 4, parts=meta + struct.pack("<QI", 5, 77) + string(b"a/first") + none),
         "dir": entry(2, parts=struct.pack("<I", 2) + meta + some),
@@ -164,5 +166,20 @@ def deltas():
     save("delta", "in_place", bytes([2, 0, 65, 0, 255, 40]) + random + copy + copy)
 
 
-for make in (frames, messages, entries, packs, paths, filters, deltas):
+def journals():
+    def record(kind, level=0, digest=0, slot=0, body=b""):
+        return struct.pack("<BBBBI", kind, level, digest, 0, slot) + body.ljust(72, b"\0")
+
+    unit = 4 << 20
+    files = [record(1, 0, digest, slot, bytes(range(32)) + struct.pack("<QQI", 8 * unit, 9, 65536) + b"s" * 12)
+             for slot, digest in ((0, 1), (1, 2))]
+    ranges = [record(2, 1, 0, slot, struct.pack("<QQ", at * unit, unit) + b"\xd1" * 16)
+              for slot in (0, 1) for at in (0, 1, 2, 5)]
+    story = [*files, *ranges, record(3, 2), ranges[0], record(3, 3), record(3, 2, slot=1), record(3, 1, slot=1),
+             record(4, slot=1)]
+    save("journal", "story", b"\1" + b"".join(story))
+    save("journal", "short", b"\0" + bytes(96))
+
+
+for make in (frames, messages, entries, packs, paths, filters, deltas, journals):
     make()

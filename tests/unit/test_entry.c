@@ -128,7 +128,7 @@ static void test_entry_flags_belong_to_types(void)
             int want;
 
             if (type == HSR_ENTRY_FILE)
-                allowed |= HSR_ENTRY_SPARSE;
+                allowed |= HSR_ENTRY_SPARSE | HSR_ENTRY_VERSION;
             if (type == HSR_ENTRY_DIR || type == HSR_ENTRY_DIR_END)
                 allowed |= HSR_ENTRY_IMPLIED;
             if (type == HSR_ENTRY_DIR_END)
@@ -142,6 +142,7 @@ static void test_entry_flags_belong_to_types(void)
             entry.flags = (uint8_t)flags;
             entry.link_id = 7;
             entry.link_path = span("a/first");
+            entry.version = (struct hsr_digest_sum){ 1, UINT64_MAX };
             if (want == 0) {
                 check_entry(&entry);
                 continue;

@@ -43,6 +43,7 @@ static const struct {
     [HSR_FRAME_LEVELS] = { "LEVELS", 28, false, false, false },
     [HSR_FRAME_PATCH] = { "PATCH", 4194304, true, true, true },
     [HSR_FRAME_MEASURED] = { "MEASURED", 2728, false, false, false },
+    [HSR_FRAME_KEPT] = { "KEPT", 24580, true, true, false },
     [HSR_FRAME_DIGEST] = { "DIGEST", 36, true, true, false },
     [HSR_FRAME_LOST] = { "LOST", 0, true, false, false },
     [HSR_FRAME_TAKEN] = { "TAKEN", 0, true, false, false },

@@ -21,6 +21,7 @@
 #include "transfer/proto/bench.h"
 #include "transfer/proto/message.h"
 #include "transfer/tree/fileio.h"
+#include "transfer/tree/journal_format.h"
 #include "transfer/tree/walk.h"
 
 /* ---- the plan: every byte, by consumer ---- */
@@ -110,6 +111,8 @@ struct hsr_progress {
     uint64_t elapsed_ns;
     uint64_t streams_lost; /* data connections that others took over from */
     struct hsr_delta_figures delta;
+    uint64_t resumed_files; /* of which a part was there from an earlier session */
+    uint64_t resumed_bytes; /* of these parts */
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
     struct hsr_ahead ahead; /* of the target, where it is known */
     struct hsr_levels levels; /* how many files are how safe, as far as this side knows */
@@ -166,6 +169,8 @@ struct hsr_engine_config {
     uint32_t spin_ns; /* see hsr_uring_options */
     uint64_t handshake_ns; /* deadline from accept to OPEN or JOIN; 0: 10 s */
     uint64_t idle_ns; /* silence of a peer that ends a session; 0: 30 s */
+    /* names this run of the machine (/proc/sys/kernel/random/boot_id); zeros: not known */
+    uint8_t boot[HSR_JOURNAL_ID_SIZE];
     uint32_t connections_per_peer; /* server: 0: default 256 */
     char congestion[HSR_CONGESTION_SIZE]; /* server: of data sockets, where a client has no wish */
     hsr_authorize *authorize; /* server */

@@ -171,8 +171,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
     plan->connection_bytes = sizeof(struct hsr_conn) + 3 * (uint64_t)HSR_CONN_BUFFER_SIZE +
                              HSR_MAX(stream, LISTING_BYTES);
     /* a session: pages in flight, the walk, filter rules, large files in transit and their ends,
-     * a target's old versions and files that wait for a sync, and a hand and a reader on each
-     * shard */
+     * a target's old versions, what is kept for a later session, files that wait for a sync, and a
+     * hand and a reader on each shard */
     plan->session_bytes =
         sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES + RULES_BYTES +
         HSR_FILES_MAX * (HSR_KIB + 4 * HSR_TALLY_NODES * sizeof(struct hsr_digest_node)) +
@@ -180,7 +180,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
         hsr_crew_size(plan->shards) *
             (sizeof(struct hsr_hand) + HSR_MAX(hsr_source_hand_bytes(), hsr_target_hand_bytes()) +
              hsr_reader_hand_bytes()) +
-        hsr_readers_bytes() + hsr_target_bases_bytes() + hsr_target_groups_bytes();
+        hsr_readers_bytes() + hsr_target_bases_bytes() + hsr_target_journal_bytes() +
+        hsr_target_groups_bytes();
     /* hard links seen, and names to keep when deleting: a share of the whole, per session */
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);
     plan->links_bytes = HSR_MIN(HSR_MAX(plan->links_bytes, LINKS_MIN), LINKS_MAX);

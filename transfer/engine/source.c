@@ -43,6 +43,7 @@ int hsr_source_create(struct hsr_session *session)
     hsr_list_init(&source->works_free);
     hsr_list_init(&source->full);
     hsr_list_init(&source->jobs);
+    hsr_list_init(&source->kept);
     source->pages = calloc(HSR_PAGES_MAX, sizeof(*source->pages));
     source->small.items = calloc(SOURCE_QUEUE_SIZE, sizeof(uint32_t));
     source->large.items = calloc(SOURCE_QUEUE_SIZE, sizeof(uint32_t));
@@ -149,13 +150,15 @@ int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
     if (frame->kind == HSR_FRAME_LEVELS)
         return source_levels(source, payload);
     hsr_require(frame->kind == HSR_FRAME_WANT || frame->kind == HSR_FRAME_PAGE_ACK ||
-                    frame->kind == HSR_FRAME_SIG,
+                    frame->kind == HSR_FRAME_SIG || frame->kind == HSR_FRAME_KEPT,
                 HSR_E_PROTOCOL);
     page = source_page_find(source, frame->page);
     hsr_require(page != NULL, HSR_E_PROTOCOL);
     hsr_session_wake(session);
     if (frame->kind == HSR_FRAME_SIG)
         return hsr_source_delta_sig(source, page, frame, payload);
+    if (frame->kind == HSR_FRAME_KEPT)
+        return hsr_source_kept_heard(source, page, frame->index, payload);
     return frame->kind == HSR_FRAME_WANT ? source_wanted(source, page, payload)
                                          : source_acked(source, page, payload);
 }
@@ -413,10 +416,10 @@ bool hsr_source_page_add(struct hsr_source *source, const struct source_found *f
     entry->name_size = found->name_size;
     entry->type = found->type;
     entry->sparse = found->sparse;
-    entry->wanted = false;
     entry->asked = false;
     entry->failed = false;
     entry->number = 0;
+    entry->wanted = entry->resume = false;
     entry->delta = SOURCE_DELTA_NONE;
     entry->dir = found->dir;
     entry->identity = found->identity;
@@ -525,6 +528,8 @@ static int source_want_one(struct hsr_source *source, struct hsr_source_page *pa
     page->lent++;
     if (item->action == HSR_WANT_UNLESS || item->action == HSR_WANT_DIGEST)
         return hsr_source_check_add(source, key, item);
+    if (item->action == HSR_WANT_RESUME)
+        return hsr_source_kept_want(source, page, item->index);
     if (item->action == HSR_WANT_DELTA)
         return hsr_source_delta_want(source, page, item->index);
     if (item->action == HSR_WANT_PATCH)

@@ -70,6 +70,7 @@ void hsr_source_deal_drop(struct hsr_source *source)
         if (source->files[i].used)
             deal_file_close(source, &source->files[i]);
     hsr_source_delta_drop(source);
+    hsr_source_kept_drop(source);
 }
 
 void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work)
@@ -222,7 +223,9 @@ static bool deal_range(struct hsr_source *source)
     work->index = file->index;
     work->file_size = file->view.size;
     work->start = lost ? again.start : file->next;
-    work->end = lost ? again.end : HSR_MIN(file->extent_end, file->next + file->range);
+    work->end =
+        lost ? again.end
+             : hsr_source_kept_limit(file, HSR_MIN(file->extent_end, file->next + file->range));
     work->hashed = lost && again.hashed;
     work->base = file->delta != NULL && file->delta->memory != NULL ? &file->delta->index : NULL;
     work->key = &source->delta_key;
@@ -274,7 +277,10 @@ static void deal_file_start(struct hsr_source *source)
                     : file->view.size / (session->streams_count * 2u);
         share = HSR_MIN(share, (uint64_t)RANGE_MAX);
         share = HSR_MAX(share, (uint64_t)session->chunk * RANGE_CHUNKS_MIN);
+        if (file->view.size >= HSR_KEPT_FILE_MIN)
+            share = HSR_MAX(share, (uint64_t)HSR_KEPT_UNIT);
         file->range = (share + session->chunk - 1) / session->chunk * session->chunk;
+        hsr_source_kept_begin(source, file);
     }
 }
 
@@ -345,25 +351,24 @@ static bool deal_file_extent(struct hsr_source *source, struct hsr_source_file *
         file->dealt = true;
         return false;
     }
-    if (file->next < file->extent_end)
-        return true;
-    if (file->extent_end >= file->view.size) {
-        file->dealt = true;
-        return false;
+    for (;;) {
+        if (file->next < file->extent_end && hsr_source_kept_skip(file))
+            return true;
+        if (file->extent_end >= file->view.size)
+            break;
+        if (!file->view.sparse) { /* finding that out page by page costs a tenth of the reading */
+            file->next = file->extent_end;
+            file->extent_end = file->view.size;
+            continue;
+        }
+        rc = deal_extent(session, file);
+        if (rc != 0) {
+            file->rc = HSR_MIN(rc, 0);
+            break;
+        }
     }
-    if (!file->view.sparse) { /* finding that out page by page costs a tenth of the reading */
-        file->next = file->extent_end;
-        file->extent_end = file->view.size;
-        return true;
-    }
-    rc = deal_extent(session, file);
-    if (rc != 0) {
-        file->dealt = true;
-        if (rc < 0)
-            file->rc = rc;
-        return false;
-    }
-    return true;
+    file->dealt = true;
+    return false;
 }
 
 /* All ranges are home: look at the file once more, and say how it ended. */
@@ -439,6 +444,7 @@ static void deal_file_close(struct hsr_source *source, struct hsr_source_file *f
     }
     if (file->delta != NULL)
         hsr_source_delta_free(source, file->delta);
+    hsr_source_kept_end(source, file);
     file->delta = NULL;
     file->fd = -1;
     file->used = false;

@@ -4,6 +4,7 @@
 
 #include "transfer/engine/source.h"
 #include "transfer/engine/tally.h"
+#include "transfer/proto/kept.h"
 #include "transfer/tree/fileio.h"
 
 #define SOURCE_PAGE_FULL (48u * 1024) /* bytes of entries after which a page leaves */
@@ -99,6 +100,7 @@ struct source_entry {
     bool wanted; /* asked for and not yet answered */
     bool asked; /* its content, at least once */
     bool failed; /* and that was told */
+    bool resume; /* KEPT comes */
     uint8_t delta; /* enum source_delta_wish */
     uint8_t lane; /* of a pack that came home: its stream, */
     uint64_t number; /* and its number there, over all connections; 0: none */
@@ -139,6 +141,15 @@ struct source_delta {
     struct hsr_delta_index index;
 };
 
+/* What the target has of a file from an earlier session. */
+struct source_kept {
+    struct hsr_list node; /* source->kept */
+    struct hsr_source_page *page; /* stays: the entry is not done */
+    uint16_t entry;
+    uint32_t count;
+    struct hsr_kept_range ranges[];
+};
+
 struct hsr_source_file {
     bool used, dealt, ending;
     bool again; /* FILE_END was sent: it is open for ranges that are sent again */
@@ -150,6 +161,8 @@ struct hsr_source_file {
     int rc;
     uint32_t works; /* ranges on streams */
     struct source_delta *delta; /* NULL: it is sent whole */
+    struct source_kept *kept; /* NULL: nothing is */
+    uint32_t kept_next; /* the first range that is not behind `next` */
     struct hsr_stream *stream; /* INPLACE: takes all of it, in order */
     struct hsr_source_view view;
     uint64_t next, extent_end; /* [next, extent_end) is to be dealt */
@@ -198,6 +211,8 @@ struct hsr_source {
     uint64_t small_bytes;
     struct hsr_source_file files[HSR_FILES_MAX];
     struct source_delta deltas[HSR_FILES_MAX];
+    struct hsr_list kept; /* source_kept.node */
+    uint32_t kept_count; /* of these; at most files_max */
     uint32_t delta_count; /* in use; at most files_max */
     uint32_t delta_blocks; /* of them; at most HSR_SIG_BLOCKS_MAX */
     struct hsr_delta_key delta_key;
@@ -308,6 +323,24 @@ void hsr_source_delta_step(struct hsr_source *source);
 struct source_delta *hsr_source_delta_next(struct hsr_source *source);
 void hsr_source_delta_free(struct hsr_source *source, struct source_delta *delta);
 void hsr_source_delta_drop(struct hsr_source *source);
+
+/* source_kept.c: what the target has from an earlier session */
+/** The version of a file, as the walk saw it: ENTRIES carry it. */
+struct hsr_digest_sum hsr_source_version(const struct hsr_source_identity *identity);
+/** The target wants what of an entry it has not. 0 or HSR_E_PROTOCOL. */
+int hsr_source_kept_want(struct hsr_source *source, struct hsr_source_page *page, uint16_t index);
+/** A KEPT frame. */
+int hsr_source_kept_heard(struct hsr_source *source, struct hsr_source_page *page, uint32_t index,
+                          struct hsr_span payload);
+/** A file was opened: take what is kept of it into its digest. Sets file->rc. */
+void hsr_source_kept_begin(struct hsr_source *source, struct hsr_source_file *file);
+/** Step over what is kept at file->next. False: that is all of this run of data. */
+bool hsr_source_kept_skip(struct hsr_source_file *file);
+/** Where a range that begins at file->next and would end at @end has to end. */
+uint64_t hsr_source_kept_limit(const struct hsr_source_file *file, uint64_t end);
+/** The file is done with. Harmless without. */
+void hsr_source_kept_end(struct hsr_source *source, struct hsr_source_file *file);
+void hsr_source_kept_drop(struct hsr_source *source);
 
 /* source_check.c: digests that the target asked for */
 /** The target wants entry @key unless, or only, its digest. 0, -ENOMEM. */

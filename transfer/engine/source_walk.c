@@ -29,8 +29,8 @@ static int lister_begin(struct hsr_hand *hand);
 static void lister_end(struct hsr_hand *hand);
 static bool lister_step(struct hsr_hand *hand, struct hsr_crew_task *task);
 static int lister_next(struct hsr_hand *hand);
-static bool batch_add(struct source_batch *batch, struct hsr_walk *walk,
-                      const struct hsr_walk_item *item);
+static bool batch_add(const struct hsr_source *source, struct source_batch *batch,
+                      struct hsr_walk *walk, const struct hsr_walk_item *item);
 static void batch_back(struct hsr_session *session, struct hsr_crew_task *task);
 static bool walk_take(struct hsr_source *source);
 static bool walk_take_one(struct hsr_source *source, struct source_batch *batch,
@@ -172,7 +172,7 @@ static bool lister_step(struct hsr_hand *hand, struct hsr_crew_task *task)
             if (rc < 0)
                 return true;
         }
-        lister->item_pending = !batch_add(batch, lister->walking, &lister->item);
+        lister->item_pending = !batch_add(lister->source, batch, lister->walking, &lister->item);
         if (lister->item_pending)
             return true;
         if (lister->item.kind == HSR_WALK_OFFER && lister->offers > 0 && --lister->offers == 0)
@@ -212,17 +212,38 @@ static int lister_next(struct hsr_hand *hand)
     return hsr_walk_next(lister->walking, &lister->item);
 }
 
+/* Shall the target be told which version of a file it gets? */
+static bool walk_versions(const struct hsr_session *session)
+{
+    return (session->features & HSR_FEATURE_RESUME) && !(session->options & HSR_OPT_NO_JOURNAL);
+}
+
 /* False: it does not fit any more. */
-static bool batch_add(struct source_batch *batch, struct hsr_walk *walk,
-                      const struct hsr_walk_item *item)
+static bool batch_add(const struct hsr_source *source, struct source_batch *batch,
+                      struct hsr_walk *walk, const struct hsr_walk_item *item)
 {
     struct source_found *found = &batch->found[batch->count];
     struct hsr_writer writer =
         hsr_writer_init(batch->payload + batch->size, HSR_CONTROL_PAYLOAD_MAX - batch->size);
+    struct hsr_source_identity identity = { .dev = item->dev,
+                                            .ino = item->ino,
+                                            .size = item->entry.size,
+                                            .mtime_s = item->entry.mtime_s,
+                                            .mtime_ns = item->entry.mtime_ns,
+                                            .ctime_s = item->ctime_s,
+                                            .ctime_ns = item->ctime_ns };
     struct hsr_span name = item->entry.name;
 
     if (item->kind == HSR_WALK_ENTRY && item->code == 0) {
-        int rc = hsr_entry_encode(&writer, &item->entry);
+        struct hsr_entry entry = item->entry;
+        int rc;
+
+        if (walk_versions(source->session) && entry.type == HSR_ENTRY_FILE &&
+            entry.size >= HSR_KEPT_FILE_MIN) {
+            entry.flags |= HSR_ENTRY_VERSION;
+            entry.version = hsr_source_version(&identity);
+        }
+        rc = hsr_entry_encode(&writer, &entry);
 
         hsr_assert(rc == 0 || batch->count > 0); /* limits are per entry: one always fits */
         if (rc < 0)
@@ -237,13 +258,7 @@ static bool batch_add(struct source_batch *batch, struct hsr_walk *walk,
                                     .self = item->self,
                                     .job = item->job,
                                     .op = item->op,
-                                    .identity = { .dev = item->dev,
-                                                  .ino = item->ino,
-                                                  .size = item->entry.size,
-                                                  .mtime_s = item->entry.mtime_s,
-                                                  .mtime_ns = item->entry.mtime_ns,
-                                                  .ctime_s = item->ctime_s,
-                                                  .ctime_ns = item->ctime_ns },
+                                    .identity = identity,
                                     .offset = (uint32_t)batch->size,
                                     .size = (uint32_t)writer.offset,
                                     .nlink = item->nlink,

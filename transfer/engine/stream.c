@@ -282,17 +282,18 @@ void hsr_stream_send(struct hsr_chunk *chunk, void (*returned)(struct hsr_link_l
     }
 }
 
-struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run)
+struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run,
+                                        uint32_t at, uint32_t size)
 {
     struct hsr_stream *stream = chunk->stream;
     uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
     struct hsr_digest_sum sum;
 
-    hsr_assert(run->end == chunk->frame.offset);
-    sum = hsr_digest_run_add(run, chunk->buf->payload, chunk->size);
+    hsr_assert(run->end == chunk->frame.offset + at && at + size <= chunk->size);
+    sum = hsr_digest_run_add(run, chunk->buf->payload + at, size);
     hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_TIME,
                   hsr_loop_clock(&stream->shard->loop) - start_ns);
-    hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_BYTES, chunk->size);
+    hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_BYTES, size);
     return sum;
 }
 
@@ -301,7 +302,7 @@ struct hsr_digest_sum hsr_stream_check(const struct hsr_chunk *chunk)
     struct hsr_digest_run run;
 
     hsr_digest_run_init(&run, HSR_DIGEST_XXH3, chunk->stream->session->leaf, chunk->frame.offset);
-    return hsr_stream_digest(chunk, &run);
+    return hsr_stream_digest(chunk, &run, 0, chunk->size);
 }
 
 enum hsr_figure hsr_stream_chunk_waits(const struct hsr_stream *stream)

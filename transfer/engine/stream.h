@@ -98,6 +98,25 @@ struct hsr_pack_item {
 struct hsr_target_file;
 struct hsr_window;
 
+/* Of a range on its way in: units of the file (HSR_KEPT_UNIT) that are hashed as a whole. Those
+ * that are also written are told to the home, which journals them. */
+#define HSR_UNITS_MAX 16u /* a range of our own source has no more */
+struct hsr_unit {
+    uint64_t end; /* offset behind it */
+    uint8_t value[HSR_DIGEST_SIZE_MAX];
+};
+
+struct hsr_units {
+    struct hsr_msg msg; /* to the home: the first `told` ones; and back */
+    bool out; /* the message is */
+    bool wanted; /* grant: the home has a journal for this file */
+    uint32_t told;
+    uint32_t head, count; /* a ring; what is in the message is not touched meanwhile */
+    uint64_t begin; /* of the unit that is being hashed: where the run was at its start */
+    struct hsr_digest_sum before; /* the run's sum there */
+    struct hsr_unit list[HSR_UNITS_MAX];
+};
+
 /* A range on its way in, or a pack: what a target's stream lends to the home and gets back. */
 struct hsr_intake {
     struct hsr_msg msg;
@@ -128,6 +147,7 @@ struct hsr_intake {
     uint64_t bytes;
     uint64_t next; /* where the next frame belongs: a range has no gaps */
     struct hsr_digest_run run; /* of what was hashed, in order */
+    struct hsr_units units;
     uint64_t copied; /* of them, by patches from the old version */
     struct hsr_target_file *file; /* home's */
     struct hsr_chunk *chunk; /* pack */
@@ -318,12 +338,22 @@ void hsr_chunk_end(struct hsr_chunk *chunk);
 void hsr_chunk_op_begin(struct hsr_chunk *chunk);
 void hsr_chunk_op_end(struct hsr_chunk *chunk, enum hsr_time time, uint64_t call_ns);
 
-/** Take the chunk's payload, which lies at frame.offset, into @run, which ends there: the check of
- * the payload. Its time is counted. */
-struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run);
+/** Take @size bytes at @at of the chunk's payload, which lies at frame.offset, into @run, which
+ * ends there: their check. The time is counted. */
+struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run,
+                                        uint32_t at, uint32_t size);
 
 /** The check of the chunk's payload alone, as benchmarks have it: xxh3. */
 struct hsr_digest_sum hsr_stream_check(const struct hsr_chunk *chunk);
+
+/* stream_units.c */
+void hsr_units_init(struct hsr_intake *intake);
+/** As hsr_stream_digest() with the intake's run, and remember the units that it ends. */
+struct hsr_digest_sum hsr_units_digest(struct hsr_chunk *chunk, struct hsr_intake *intake);
+/** Some of the range was written: tell the home of units. False: it has been told and did not
+ * answer yet; hsr_units_heard is called then, on the stream's thread. */
+bool hsr_units_tell(struct hsr_intake *intake);
+void hsr_units_heard(struct hsr_intake *intake); /* stream_target.c */
 
 /** What the stream waits for when no chunk is to be had. */
 enum hsr_figure hsr_stream_chunk_waits(const struct hsr_stream *stream);

@@ -214,7 +214,7 @@ static bool patch_copy_some(struct hsr_chunk *chunk, const struct hsr_patch_item
 /* Is it what the source has? */
 static void patch_check(struct hsr_chunk *chunk)
 {
-    struct hsr_digest_sum sum = hsr_stream_digest(chunk, &chunk->intake->run);
+    struct hsr_digest_sum sum = hsr_units_digest(chunk, chunk->intake);
 
     chunk->hashed = true;
     if (!hsr_digest_same(sum, chunk->frame.check))

@@ -280,7 +280,7 @@ static void source_settle_reads(struct hsr_stream *stream)
 static void source_hash(struct hsr_chunk *chunk)
 {
     hsr_assert(chunk->done == chunk->size);
-    chunk->frame.check = hsr_stream_digest(chunk, &chunk->work->run);
+    chunk->frame.check = hsr_stream_digest(chunk, &chunk->work->run, 0, chunk->size);
     hsr_chunk_enter(chunk, chunk->work->base != NULL ? HSR_CHUNK_MATCHING : HSR_CHUNK_READY);
 }
 

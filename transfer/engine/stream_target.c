@@ -90,7 +90,8 @@ static bool target_idle(const struct hsr_stream *stream)
         if (stream->chunks[i].state != HSR_CHUNK_FREE)
             return false;
     for (uint32_t i = 0; i < stream->intake_count; i++)
-        if (stream->intakes[i].home || stream->intakes[i].granted || stream->intakes[i].busy > 0)
+        if (stream->intakes[i].home || stream->intakes[i].granted || stream->intakes[i].busy > 0 ||
+            stream->intakes[i].units.out)
             return false;
     return true;
 }
@@ -357,6 +358,7 @@ static struct hsr_intake *target_range_new(struct hsr_stream *stream, const stru
     intake->next = frame->offset;
     hsr_digest_run_init(&intake->run, (enum hsr_digest_kind)stream->session->digest,
                         stream->session->leaf, frame->offset);
+    hsr_units_init(intake);
     target_intake_send(intake);
     return intake;
 }
@@ -372,7 +374,7 @@ static int target_hash(struct hsr_chunk *chunk, struct hsr_intake *intake)
     if (run->end != chunk->offset)
         return 1;
     if (chunk->size > 0)
-        sum = hsr_stream_digest(chunk, run);
+        sum = hsr_units_digest(chunk, intake);
     chunk->hashed = true;
     return hsr_digest_same(sum, chunk->frame.check) ? 0 : HSR_E_CHECK;
 }
@@ -485,12 +487,22 @@ static void target_intake_back(struct hsr_msg *msg)
 /* Nothing of it is left here: back to the home. */
 static void target_intake_check(struct hsr_intake *intake)
 {
-    if (intake->home || !intake->granted || !intake->ended || intake->busy > 0)
+    if (intake->home || !intake->granted)
+        return;
+    if (!hsr_units_tell(intake))
+        return; /* hsr_units_heard() comes back */
+    if (!intake->ended || intake->busy > 0)
         return;
     if (intake->turn != NULL && !hsr_turn_leave(intake->turn, &intake->waiter))
         return; /* target_turn_heard() comes back */
     intake->done = true;
     target_intake_send(intake);
+}
+
+void hsr_units_heard(struct hsr_intake *intake)
+{
+    target_intake_check(intake);
+    hsr_loop_wake(&intake->stream->shard->loop, &intake->stream->task);
 }
 
 /* Chunks whose grant is there, oldest first. */

@@ -26,6 +26,14 @@ int hsr_tally_add(struct hsr_tally *tally, const struct hsr_digest_run *run, siz
     return rc < 0 ? rc : hsr_digest_tree_add(&tally->tree, run);
 }
 
+int hsr_tally_put(struct hsr_tally *tally, uint64_t offset, uint64_t size, const uint8_t *value,
+                  size_t *budget)
+{
+    int rc = tally_room(tally, tally->tree.node_count + 1, budget);
+
+    return rc < 0 ? rc : hsr_digest_tree_put(&tally->tree, offset, size, value);
+}
+
 int hsr_tally_zeros(struct hsr_tally *tally, uint64_t size, struct hsr_loop *loop, size_t *budget)
 {
     uint64_t start_ns = hsr_loop_clock(loop);

@@ -26,6 +26,10 @@ void hsr_tally_init(struct hsr_tally *tally, enum hsr_digest_kind kind, uint32_t
  * *budget bytes are used up; -ENOMEM. */
 int hsr_tally_add(struct hsr_tally *tally, const struct hsr_digest_run *run, size_t *budget);
 
+/** Merge a range of which only the value is known (hsr_digest_run_piece()). As hsr_tally_add. */
+int hsr_tally_put(struct hsr_tally *tally, uint64_t offset, uint64_t size, const uint8_t *value,
+                  size_t *budget);
+
 /** Hash zeros into the gaps of a file of @size bytes, for a slice of time. 1: come back; 0: there
  * are none any more; negative: as hsr_tally_add. */
 int hsr_tally_zeros(struct hsr_tally *tally, uint64_t size, struct hsr_loop *loop, size_t *budget);

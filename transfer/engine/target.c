@@ -60,6 +60,8 @@ int hsr_target_create(struct hsr_session *session)
     rc = target_crew(target);
     if (rc == 0)
         rc = hsr_target_bases_create(target);
+    if (rc == 0)
+        rc = hsr_target_journal_create(target);
     if (rc < 0)
         return rc;
     return session->client ? target_send_paths(session) : 0;
@@ -105,6 +107,7 @@ void hsr_target_step(struct hsr_session *session)
     hsr_target_files_asked(target);
     hsr_target_links(target);
     hsr_target_dirs_finish(target);
+    hsr_target_journal_step(target);
     if (session->state != HSR_SESSION_MOVING)
         return;
     target_answer(target);
@@ -185,10 +188,11 @@ bool hsr_target_idle(const struct hsr_session *session)
          node = node->next) {
         const struct hsr_target_file *file = hsr_container_of(node, struct hsr_target_file, node);
 
-        if (file->op.armed || file->huge.op.armed)
+        if (file->op.armed || file->huge.op.armed || file->sync_op.armed)
             return false;
     }
-    return !target->groups.op.armed && target->signers.open == 0 && target->ahead.crew.open == 0;
+    return !target->groups.op.armed && hsr_target_journal_idle(target) &&
+           target->signers.open == 0 && target->ahead.crew.open == 0;
 }
 
 void hsr_target_destroy(struct hsr_session *session)
@@ -196,6 +200,7 @@ void hsr_target_destroy(struct hsr_session *session)
     struct hsr_target *target = session->target;
 
     hsr_target_files_free(target);
+    hsr_target_journal_destroy(target);
     hsr_target_groups_destroy(target);
     hsr_target_bases_destroy(target);
     hsr_target_dirs_free(target);
@@ -249,6 +254,7 @@ void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint
     hsr_assert(entry->state != TARGET_SETTLED);
     hsr_assert(page->pending > 0);
     hsr_target_basis_drop(target, page, index);
+    hsr_target_journal_ended(target, entry, session->state != HSR_SESSION_MOVING);
     entry->state = TARGET_SETTLED;
     entry->dir->dir.volume->dirty = true;
     entry->code = code;
@@ -517,6 +523,8 @@ static void target_finish(struct hsr_target *target)
     /* A small tree is done before the last stream has joined; it must not find the session gone. */
     if (session->streams_joined < session->streams_count)
         return;
+    if (!hsr_target_journal_finish(target))
+        return; /* its last write wakes us */
     hsr_target_root_again(target);
     if (!hsr_target_groups_durable(target) || !target_levels_tell(target))
         return;

@@ -18,6 +18,8 @@ void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);
 void hsr_target_loses(struct hsr_session *session);
 /** @stream is lost, and freed after this. */
 void hsr_target_stream_gone(struct hsr_session *session, const struct hsr_stream *stream);
+/** A stream tells of units that have come: intake->units. */
+void hsr_target_units(struct hsr_session *session, struct hsr_intake *intake);
 /** Is no system call of the machine under way? Then it may be destroyed. */
 /** The session closes: what waits here for something goes home. */
 void hsr_target_closing(struct hsr_session *session);
@@ -33,6 +35,8 @@ bool hsr_target_groups(const struct hsr_session *session, const struct hsr_dir *
 size_t hsr_target_groups_bytes(void);
 /** Bytes that one hand of a target needs, for the plan. */
 size_t hsr_target_hand_bytes(void);
+/** Bytes for what is kept for later sessions. */
+size_t hsr_target_journal_bytes(void);
 /** Bytes for the old versions of a target's files. */
 size_t hsr_target_bases_bytes(void);
 

@@ -18,7 +18,7 @@ static bool file_holes_asked(struct hsr_target *target);
 static void file_grant(struct hsr_target *target, struct hsr_target_file *file,
                        struct hsr_intake *intake);
 static int file_open(struct hsr_target *target, struct hsr_target_file *file,
-                     const struct target_entry *entry);
+                     struct target_entry *entry);
 static int file_open_in_place(struct hsr_target *target, struct hsr_target_file *file,
                               const struct target_entry *entry, bool sparse);
 static int file_seal(struct hsr_target *target, struct hsr_target_file *file);
@@ -80,6 +80,7 @@ int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, u
     struct hsr_target_file *file;
 
     hsr_require(page->want_sent, HSR_E_PROTOCOL);
+    hsr_require(!entry->resuming, HSR_E_PROTOCOL);
     hsr_require(entry->state == TARGET_WANTED || (entry->state == TARGET_BUSY && entry->file),
                 HSR_E_PROTOCOL);
     if (page->ends == NULL) {
@@ -94,6 +95,10 @@ int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, u
     hsr_require(entry->file == NULL || !entry->file->finishing, HSR_E_PROTOCOL);
     page->ends[index] = *end;
     hsr_target_basis_ended(target, entry);
+    if (entry->offered) { /* the source has room for what is kept of another one */
+        entry->offered = false;
+        target->resume.offered--;
+    }
     file = entry->file;
     if (file == NULL && end->bytes == 0 && end->code < 0) {
         entry->state = TARGET_BUSY;
@@ -210,7 +215,8 @@ static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *it
 
     hsr_require(page != NULL && item->member.index < page->count, HSR_E_PROTOCOL);
     entry = &page->entries[item->member.index];
-    hsr_require(page->want_sent && entry->state == TARGET_WANTED, HSR_E_PROTOCOL);
+    hsr_require(page->want_sent && entry->state == TARGET_WANTED && !entry->resuming,
+                HSR_E_PROTOCOL);
     hsr_require(!item->member.patch || entry->patch_base > 0, HSR_E_PROTOCOL);
     entry->state = TARGET_BUSY;
     item->entry = page->payload + entry->offset;
@@ -277,7 +283,7 @@ static bool file_range_asked(struct hsr_target *target, struct hsr_intake *intak
     if (session->state != HSR_SESSION_MOVING) {
         intake->rc = HSR_E_CANCELED;
     } else if (entry == NULL ||
-               !(entry->state == TARGET_WANTED ||
+               !((entry->state == TARGET_WANTED && !entry->resuming) ||
                  (entry->state == TARGET_BUSY && entry->file != NULL && !entry->file->finishing))) {
         intake->rc = HSR_E_PROTOCOL;
         hsr_session_end(session, HSR_E_PROTOCOL, "data that nobody asked for");
@@ -312,6 +318,7 @@ static void file_grant(struct hsr_target *target, struct hsr_target_file *file,
     intake->io = file->io;
     intake->tail = file->tail;
     intake->turn = session->call_io ? &file->turn : NULL;
+    intake->units.wanted = file->slot >= 0;
     if (file->basis == NULL)
         return;
     intake->basis_fd = file->basis->basis.fd;
@@ -349,6 +356,7 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     hsr_tally_init(&file->tally, (enum hsr_digest_kind)target->session->digest,
                    target->session->leaf);
     file->stage.fd = file->place.fd = file->fd = -1;
+    file->slot = -1;
     if (entry->delta)
         file->basis = entry->basis;
     if (!(target->session->options & HSR_OPT_DISCARD)) {
@@ -369,7 +377,7 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
 /* Where its content goes: a stage; with a basis one that begins as its clone, where the file system
  * can; with --inplace the file that has the name. */
 static int file_open(struct hsr_target *target, struct hsr_target_file *file,
-                     const struct target_entry *entry)
+                     struct target_entry *entry)
 {
     struct hsr_tree *tree = &target->tree;
     struct hsr_entry plan = file->entry;
@@ -377,14 +385,20 @@ static int file_open(struct hsr_target *target, struct hsr_target_file *file,
     bool clone = file->basis != NULL && !sparse && !tree->no_clone;
     int rc;
 
+    if (entry->kept != NULL)
+        return hsr_target_journal_adopt(target, file, entry);
     if ((target->session->options & HSR_OPT_INPLACE) && entry->replace &&
         file_open_in_place(target, file, entry, sparse) == 0)
         return 0;
     if (clone)
         plan.flags |= HSR_ENTRY_SPARSE; /* its length, and no blocks of its own */
-    rc = hsr_stage_open(tree, &entry->dir->dir, &plan, entry->replace, &file->stage);
+    rc = hsr_target_journal_wants(target, file)
+             ? hsr_stage_open_hidden(tree, &entry->dir->dir, &plan, entry->replace, &file->stage)
+             : hsr_stage_open(tree, &entry->dir->dir, &plan, entry->replace, &file->stage);
     if (rc < 0)
         file->stage.fd = -1;
+    else
+        hsr_target_journal_begin(target, file);
     if (rc < 0 || !clone)
         return rc;
     rc = hsr_basis_clone(tree, &file->basis->basis, file->stage.fd, plan.size);
@@ -466,7 +480,7 @@ void hsr_target_file_check(struct hsr_target *target, struct hsr_target_file *fi
     const struct hsr_file_end *end;
 
     if (session->state != HSR_SESSION_MOVING || file->borrows > 0 || file->finishing ||
-        file->page->ends == NULL || file->huge.op.armed)
+        file->page->ends == NULL || file->huge.op.armed || file->sync_op.armed || file->sync_heard)
         return;
     end = &file->page->ends[file->index];
     if (end->code == 1 || file->bytes < end->bytes)
@@ -646,6 +660,7 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
         else
             rc = hsr_stage_publish(&target->tree, &file->stage, &file->entry);
         file->stage.fd = -1;
+        hsr_target_journal_end(target, file);
         hsr_target_warn(target, dir, &file->entry, target->tree.warning.code,
                         target->tree.warning.op);
         target->tree.warning.code = 0;
@@ -685,9 +700,11 @@ void hsr_target_committed(struct hsr_target *target, struct target_page *page, u
 static void file_free(struct hsr_target *target, struct hsr_target_file *file)
 {
     hsr_assert(!file->op.armed);
-    hsr_assert(!file->huge.op.armed);
-    if (file->stage.fd >= 0)
+    hsr_assert(!file->huge.op.armed && !file->sync_op.armed);
+    if (file->stage.fd >= 0 &&
+        !(target->session->state != HSR_SESSION_MOVING && hsr_target_journal_leave(target, file)))
         hsr_stage_abort(&target->tree, &file->stage);
+    hsr_target_journal_end(target, file);
     hsr_tally_fini(&file->tally, &target->session->tally_budget);
     if (file->place.fd >= 0 && file->basis == NULL)
         hsr_basis_close(&target->session->home->loop, &file->place);

@@ -66,7 +66,8 @@ static bool huge_wanted(struct hsr_target *target, const struct hsr_target_file 
     struct statx stx;
 
     if (!target->session->call_io || target->huge_refused || file->entry.size < HUGE_FILE_MIN ||
-        (file->entry.flags & HSR_ENTRY_SPARSE) || file->stage.fd < 0 || file->rewrite)
+        (file->entry.flags & HSR_ENTRY_SPARSE) || file->stage.fd < 0 || file->rewrite ||
+        file->stage.resumed)
         return false;
     if (hsr_at_statx(&target->session->home->loop, file->stage.fd, "", &stx) < 0)
         return false;

@@ -8,6 +8,7 @@
 #include "transfer/engine/target.h"
 #include "transfer/proto/delta.h"
 #include "transfer/tree/basis.h"
+#include "transfer/tree/journal.h"
 #include "transfer/tree/volume.h"
 
 /* Large files staged at once; each holds a descriptor. More than a source has in transit: the
@@ -98,6 +99,9 @@ struct target_entry {
     bool delta; /* wanted by DELTA: patches may come */
     uint32_t patch_base; /* wanted by PATCH: bytes of its old version; else 0 */
     bool queued; /* for its signature */
+    bool resuming; /* wanted by RESUME, KEPT was not sent */
+    bool offered; /* KEPT was sent, FILE_END has not come */
+    struct target_kept *kept; /* its stage of an earlier session, until it is gone on with */
     struct target_basis *basis; /* its old version, from the opening on; else NULL */
     struct hsr_target_file *file;
 };
@@ -170,6 +174,24 @@ struct target_ahead {
     struct hsr_ahead look; /* when it was last asked whether it pays */
 };
 
+/* A stage of an earlier session, opened and locked. */
+struct target_kept {
+    struct hsr_stage stage;
+    uint32_t slot; /* in the journal */
+};
+
+/* What is kept for, and of, other sessions (target_journal.c). */
+struct target_resume {
+    struct hsr_journal *journal; /* NULL: none in this session */
+    bool said; /* why it cannot be used */
+    bool heard; /* a sync of some file ended */
+    uint32_t *queue; /* ring of keys: entries wanted by RESUME, of which KEPT was not sent */
+    uint32_t head, count;
+    uint32_t offered; /* entries */
+    uint64_t fresh; /* bytes journaled since files were synced last */
+    uint64_t sync_ns; /* when that was */
+};
+
 /* What a hand finds out about an entry, and what it has done already. */
 enum target_deed {
     TARGET_COMPARED, /* nothing */
@@ -238,6 +260,11 @@ struct hsr_target_file {
     uint64_t bytes;
     struct hsr_tally tally;
     struct hsr_huge_plan huge;
+    int slot; /* in the journal, or -1 */
+    uint64_t fresh; /* bytes journaled since its last sync */
+    struct hsr_op sync_op; /* fdatasync on the way, for the journal */
+    int sync_rc;
+    bool sync_heard;
     struct hsr_op op; /* fdatasync before the commit */
     bool synced;
     bool finishing;
@@ -324,6 +351,7 @@ struct hsr_target {
     struct hsr_list pieces_free;
     struct target_ahead ahead;
     struct hsr_delta_key delta_key;
+    struct target_resume resume;
     uint32_t bases; /* counted ones */
     uint64_t bases_blocks; /* of these */
     bool owner_said;
@@ -485,6 +513,33 @@ void hsr_target_named(struct hsr_target *target, struct hsr_batch *batch);
 bool hsr_target_groups_durable(struct hsr_target *target);
 /** Does a sync hold the home up? */
 bool hsr_target_groups_hold(const struct hsr_target *target);
+
+/* target_journal.c */
+int hsr_target_journal_create(struct hsr_target *target);
+/** A file is to be had: by what action? Knows and queues what is kept of it. @delta: it may be
+ * wanted by DELTA. */
+enum hsr_want_action hsr_target_journal_want(struct hsr_target *target, struct target_page *page,
+                                             uint16_t index, const struct hsr_entry *entry,
+                                             bool delta);
+/** Tell sources what is kept, sync, write. */
+void hsr_target_journal_step(struct hsr_target *target);
+/** Shall the stage of @file be one that a later session can find? */
+bool hsr_target_journal_wants(const struct hsr_target *target, const struct hsr_target_file *file);
+/** Its stage was opened. */
+void hsr_target_journal_begin(struct hsr_target *target, struct hsr_target_file *file);
+/** Go on with the stage that is kept of an entry: file->stage, its digest. 0 or why not. */
+int hsr_target_journal_adopt(struct hsr_target *target, struct hsr_target_file *file,
+                             struct target_entry *entry);
+/** It has its name, or is thrown away. Harmless without. */
+void hsr_target_journal_end(struct hsr_target *target, struct hsr_target_file *file);
+/** The session is over: was @file left for a later one? Else its stage is the caller's to abort. */
+bool hsr_target_journal_leave(struct hsr_target *target, struct hsr_target_file *file);
+/** FILE_END of the entry came, or it was settled without: @keep what is kept, if it still is. */
+void hsr_target_journal_ended(struct hsr_target *target, struct target_entry *entry, bool keep);
+/** All is settled: the journal goes, before the root gets its times. False: not yet. */
+bool hsr_target_journal_finish(struct hsr_target *target);
+bool hsr_target_journal_idle(const struct hsr_target *target);
+void hsr_target_journal_destroy(struct hsr_target *target);
 
 /* target_huge.c */
 /** A stage was opened: begin to make its huge pages, if it shall have some. @return 0 or -errno of

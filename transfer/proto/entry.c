@@ -25,7 +25,8 @@ struct entry_kind {
 };
 
 static const struct entry_kind entry_kinds[HSR_ENTRY_TYPE_COUNT] = {
-    [HSR_ENTRY_FILE] = { HAS_META | HAS_SIZE | HAS_XATTRS, HSR_ENTRY_SPARSE | LINK_FLAGS },
+    [HSR_ENTRY_FILE] = { HAS_META | HAS_SIZE | HAS_XATTRS,
+                         HSR_ENTRY_SPARSE | LINK_FLAGS | HSR_ENTRY_VERSION },
     [HSR_ENTRY_DIR] = { HAS_DIR | HAS_META | HAS_XATTRS, HSR_ENTRY_IMPLIED },
     [HSR_ENTRY_SYMLINK] = { HAS_META | HAS_TARGET | HAS_XATTRS, LINK_FLAGS },
     [HSR_ENTRY_FIFO] = { HAS_META | HAS_XATTRS, LINK_FLAGS },
@@ -226,6 +227,10 @@ static void entry_write(struct hsr_writer *w, const struct hsr_entry *entry)
     }
     if (kind->has & HAS_SIZE)
         hsr_put_u64(w, entry->size);
+    if (entry->flags & HSR_ENTRY_VERSION) {
+        hsr_put_u64(w, entry->version.low);
+        hsr_put_u64(w, entry->version.high);
+    }
     if (kind->has & HAS_RDEV) {
         hsr_put_u32(w, entry->rdev_major);
         hsr_put_u32(w, entry->rdev_minor);
@@ -277,6 +282,10 @@ static void entry_read(struct hsr_reader *r, struct hsr_entry *entry)
     }
     if (kind->has & HAS_SIZE)
         entry->size = hsr_get_u64(r);
+    if (entry->flags & HSR_ENTRY_VERSION) {
+        entry->version.low = hsr_get_u64(r);
+        entry->version.high = hsr_get_u64(r);
+    }
     if (kind->has & HAS_RDEV) {
         entry->rdev_major = hsr_get_u32(r);
         entry->rdev_minor = hsr_get_u32(r);

@@ -26,7 +26,8 @@ enum hsr_entry_type {
 #define HSR_ENTRY_LINK_NEXT (1u << 2) /* a further name of link id; link_path names the first */
 #define HSR_ENTRY_INCOMPLETE (1u << 3) /* DIR_END: the listing has gaps: delete nothing here */
 #define HSR_ENTRY_IMPLIED (1u << 4) /* DIR, DIR_END: a parent of listed paths: not itself sent */
-#define HSR_ENTRY_FLAGS_ALL ((1u << 5) - 1)
+#define HSR_ENTRY_VERSION (1u << 5) /* FILE: `version` says which one it is; feature RESUME */
+#define HSR_ENTRY_FLAGS_ALL ((1u << 6) - 1)
 
 #define HSR_DIR_ROOT 0u /* id of the directory that the transfer goes into */
 
@@ -42,6 +43,9 @@ struct hsr_entry {
     int64_t mtime_s;
     uint32_t mtime_ns; /* below 10^9 */
     uint64_t size; /* FILE: bytes */
+    /* with VERSION: 128 bits of the source's own making; two files with one path, one size and one
+     * version have one content */
+    struct hsr_digest_sum version;
     uint32_t rdev_major; /* CHAR, BLOCK */
     uint32_t rdev_minor;
     uint32_t link_id; /* with LINK_FIRST or LINK_NEXT */

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "transfer/proto/delta.h"
+#include "transfer/proto/kept.h"
 #include "transfer/proto/measured.h"
 #include "transfer/proto/message.h"
 
@@ -96,6 +97,7 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_PATCH] = { "PATCH", HSR_CHUNK_SIZE_MAX,
                           USES_PAGE | USES_INDEX | USES_OFFSET | USES_HIGH | USES_END |
                               USES_REGION | IS_BULK },
+    [HSR_FRAME_KEPT] = { "KEPT", HSR_KEPT_SIZE_MAX, USES_PAGE | USES_INDEX },
     [HSR_FRAME_DIGEST] = { "DIGEST", DIGEST_SIZE_MAX, USES_PAGE | USES_INDEX },
     [HSR_FRAME_LOST] = { "LOST", 0, USES_PAGE | USES_OFFSET },
     [HSR_FRAME_TAKEN] = { "TAKEN", 0, USES_PAGE | USES_OFFSET },

@@ -19,14 +19,14 @@
 #define HSR_FEATURE_XXH3 (1ull << 0) /* the xxh3 tree digest */
 #define HSR_FEATURE_BLAKE3 (1ull << 1) /* the blake3 digest */
 #define HSR_FEATURE_DELTA (1ull << 2) /* deltas against old versions, and writing in place */
-#define HSR_FEATURE_RESUME (1ull << 3) /* reserved */
+#define HSR_FEATURE_RESUME (1ull << 3) /* ranges kept of an earlier session (KEPT) */
 #define HSR_FEATURE_BENCH (1ull << 4) /* benchmarks: a server states it only if it allows them */
 #define HSR_FEATURE_STAGES (1ull << 5) /* the server sends STAGES: where its time went */
 #define HSR_FEATURE_COMPARE (1ull << 6) /* dry runs compare digests (WANT DIGEST, DIGEST) */
 #define HSR_FEATURE_AHEAD (1ull << 7) /* signatures before their turn: AHEAD, and its options */
 #define HSR_FEATURES_OURS                                                                          \
     (HSR_FEATURE_XXH3 | HSR_FEATURE_BLAKE3 | HSR_FEATURE_DELTA | HSR_FEATURE_BENCH |               \
-     HSR_FEATURE_STAGES | HSR_FEATURE_COMPARE | HSR_FEATURE_AHEAD)
+     HSR_FEATURE_STAGES | HSR_FEATURE_COMPARE | HSR_FEATURE_AHEAD | HSR_FEATURE_RESUME)
 
 #define HSR_FRAME_HEADER_SIZE 56u
 #define HSR_CONTROL_PAYLOAD_MAX (192u * 1024) /* one page of entries with large xattrs */
@@ -83,6 +83,7 @@ enum hsr_frame_kind {
     HSR_FRAME_MEASURED, /* server: what it saw of a measured session; before DONE, BENCH_RESULT */
     HSR_FRAME_LOST, /* either: a data connection is gone; from the target: what arrived on it */
     HSR_FRAME_TAKEN, /* target -> source: so much of a data connection is dealt with */
+    HSR_FRAME_KEPT, /* target -> source: ranges of an entry that it has from an earlier session */
     HSR_FRAME_LEVELS, /* target -> source: how many files have reached which level */
     HSR_FRAME_KIND_COUNT
 };
@@ -99,7 +100,7 @@ struct hsr_frame {
     /* ENTRIES, WANT, SAME, DATA, PATCH, SIG, FILE_END, PAGE_ACK: page number. LOST, TAKEN: number
      * of the stream */
     uint32_t page;
-    uint32_t index; /* DATA, PATCH, SIG, FILE_END, SAME: entry in that page */
+    uint32_t index; /* DATA, PATCH, SIG, KEPT, FILE_END, SAME: entry in that page */
     uint32_t region; /* PATCH: bytes of the file that it makes */
     /* DATA, PATCH: where the content belongs in the file, bytes. BENCH_DATA_ACK: bytes received
      * in all. SIG: number of its first block. LOST, TAKEN: PACKs and RANGE_ENDs */

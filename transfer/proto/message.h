@@ -63,7 +63,9 @@ enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
 #define HSR_OPT_AHEAD_ON (1u << 18) /* as long as there are gaps, even where it does not pay */
 /* A push: the target says what it measured (MEASURED). With feature BENCH. */
 #define HSR_OPT_MEASURE (1u << 19)
-#define HSR_OPTS_ALL ((1u << 20) - 1)
+/* with feature RESUME */
+#define HSR_OPT_NO_JOURNAL (1u << 20) /* nothing is kept for a later session, nor used */
+#define HSR_OPTS_ALL ((1u << 21) - 1)
 
 enum hsr_durability {
     HSR_DURABILITY_RECEIVED = 1,
@@ -170,6 +172,7 @@ enum hsr_want_action {
     HSR_WANT_DELTA = 3, /* wait for its signature, then send what differs; feature DELTA */
     HSR_WANT_DIGEST = 4, /* do not send it, say its digest (dry runs) */
     HSR_WANT_PATCH = 5, /* a small file: here are sums of the old version; feature DELTA */
+    HSR_WANT_RESUME = 6, /* KEPT says what of it is here; send the rest; feature RESUME */
     HSR_WANT_ACTION_COUNT
 };
 

@@ -33,11 +33,15 @@
 #define STAGE_SUFFIX_SIZE (sizeof(STAGE_SUFFIX) - 1)
 #define STAGE_HEX_SIZE 24u /* nonce and counter */
 #define STAGE_NAME_SIZE (STAGE_PREFIX_SIZE + STAGE_HEX_SIZE + STAGE_SUFFIX_SIZE)
+_Static_assert(STAGE_HEX_SIZE == 2 * HSR_STAGE_ID_SIZE, "two digits a byte");
 _Static_assert(STAGE_NAME_SIZE < HSR_STAGE_TEMP_SIZE, "a hidden name fits");
 
 /* Below this a file is written in so few pieces that the allocator sees its size anyway. */
 #define STAGE_ALLOCATE_MIN HSR_MIB
 
+static int stage_open(struct hsr_tree *tree, const struct hsr_dir *dir,
+                      const struct hsr_entry *entry, bool replace, bool hidden,
+                      struct hsr_stage *ret_stage);
 static int stage_open_unnamed(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd,
                               const struct hsr_entry *entry);
 static int stage_open_named(struct hsr_tree *tree, struct hsr_stage *stage, int dir_fd);
@@ -74,6 +78,8 @@ bool hsr_stage_name_is(struct hsr_span name)
 {
     const char *at = (const char *)name.ptr;
 
+    if (name.size == sizeof(HSR_JOURNAL_NAME) - 1 && memcmp(at, HSR_JOURNAL_NAME, name.size) == 0)
+        return true;
     if (name.size != STAGE_NAME_SIZE || memcmp(at, STAGE_PREFIX, STAGE_PREFIX_SIZE) != 0)
         return false;
     for (size_t i = 0; i < STAGE_HEX_SIZE; i++) {
@@ -124,6 +130,19 @@ static uint32_t stage_mode(const struct hsr_tree *tree, const struct hsr_entry *
 int hsr_stage_open(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
                    bool replace, struct hsr_stage *ret_stage)
 {
+    return stage_open(tree, dir, entry, replace, /* hidden= */ false, ret_stage);
+}
+
+int hsr_stage_open_hidden(struct hsr_tree *tree, const struct hsr_dir *dir,
+                          const struct hsr_entry *entry, bool replace, struct hsr_stage *ret_stage)
+{
+    return stage_open(tree, dir, entry, replace, /* hidden= */ true, ret_stage);
+}
+
+static int stage_open(struct hsr_tree *tree, const struct hsr_dir *dir,
+                      const struct hsr_entry *entry, bool replace, bool hidden,
+                      struct hsr_stage *ret_stage)
+{
     struct hsr_stage stage = { .fd = -1, .replace = replace, .dir = dir };
     int dir_fd, rc;
 
@@ -131,7 +150,7 @@ int hsr_stage_open(struct hsr_tree *tree, const struct hsr_dir *dir, const struc
     dir_fd = hsr_dircache_get(&tree->cache, dir);
     if (dir_fd < 0)
         return dir_fd;
-    rc = stage_open_unnamed(tree, &stage, dir_fd, entry);
+    rc = hidden ? -EOPNOTSUPP : stage_open_unnamed(tree, &stage, dir_fd, entry);
     if (rc == -EOPNOTSUPP)
         rc = stage_open_named(tree, &stage, dir_fd);
     if (rc == 0)
@@ -203,6 +222,61 @@ static int stage_open_named(struct hsr_tree *tree, struct hsr_stage *stage, int 
     }
     stage->temp[0] = '\0';
     return rc;
+}
+
+int hsr_stage_open_again(struct hsr_tree *tree, const struct hsr_dir *dir,
+                         const struct hsr_entry *entry, bool replace,
+                         const uint8_t id[HSR_STAGE_ID_SIZE], uint64_t ino, uint64_t size_min,
+                         struct hsr_stage *ret_stage)
+{
+    struct hsr_stage stage = { .fd = -1, .resumed = true, .replace = replace, .dir = dir };
+    int dir_fd = hsr_dircache_get(&tree->cache, dir);
+    size_t at = STAGE_PREFIX_SIZE;
+    struct statx stx;
+    int rc;
+
+    if (dir_fd < 0)
+        return dir_fd;
+    memcpy(stage.temp, STAGE_PREFIX, STAGE_PREFIX_SIZE);
+    for (unsigned i = 0; i < HSR_STAGE_ID_SIZE; i++, at += 2)
+        (void)snprintf(stage.temp + at, 3, "%02x", id[i]);
+    memcpy(stage.temp + at, STAGE_SUFFIX, STAGE_SUFFIX_SIZE + 1);
+    stage.fd = hsr_at_open(tree->loop, dir_fd, stage.temp, O_RDWR | O_NONBLOCK | O_NOCTTY, 0);
+    if (stage.fd < 0)
+        return stage.fd;
+    rc = hsr_at_flock(tree->loop, stage.fd, LOCK_EX | LOCK_NB);
+    if (rc == 0)
+        rc = hsr_at_statx(tree->loop, stage.fd, "", &stx);
+    if (rc == 0 && (!S_ISREG(stx.stx_mode) || stx.stx_nlink != 1 || stx.stx_uid != tree->uid ||
+                    stx.stx_ino != ino || stx.stx_size < size_min || stx.stx_size > entry->size))
+        rc = HSR_E_CHANGED;
+    if (rc < 0) {
+        (void)hsr_at_close(tree->loop, stage.fd); /* nothing was done to it */
+        return rc;
+    }
+    *ret_stage = stage;
+    return 0;
+}
+
+void hsr_stage_id(const struct hsr_stage *stage, uint8_t ret_id[HSR_STAGE_ID_SIZE])
+{
+    const char *at = stage->temp + STAGE_PREFIX_SIZE;
+
+    hsr_assert(stage->temp[0] != '\0');
+    for (unsigned i = 0; i < HSR_STAGE_ID_SIZE; i++, at += 2) {
+        unsigned high = (unsigned)(at[0] <= '9' ? at[0] - '0' : at[0] - 'a' + 10);
+        unsigned low = (unsigned)(at[1] <= '9' ? at[1] - '0' : at[1] - 'a' + 10);
+
+        ret_id[i] = (uint8_t)(high << 4 | low);
+    }
+}
+
+void hsr_stage_leave(struct hsr_tree *tree, struct hsr_stage *stage)
+{
+    hsr_assert(stage->temp[0] != '\0' && stage->fd >= 0);
+    (void)hsr_at_close(tree->loop, stage->fd); /* who goes on with it sees what is missing */
+    stage->fd = -1;
+    stage->temp[0] = '\0';
 }
 
 static bool stage_on_tmpfs(struct hsr_tree *tree, int fd)
@@ -289,7 +363,7 @@ int hsr_stage_seal(struct hsr_tree *tree, struct hsr_stage *stage, const struct 
 
     if (!stage->unnamed)
         now.mode = S_IFREG | 0600u;
-    if (hsr_dircache_inherits(&tree->cache, stage->dir)) {
+    if (stage->resumed || hsr_dircache_inherits(&tree->cache, stage->dir)) {
         struct statx stx;
 
         rc = hsr_at_statx(tree->loop, stage->fd, "", &stx);

@@ -9,6 +9,10 @@
 #include "transfer/proto/message.h"
 #include "transfer/tree/dir.h"
 #include "transfer/tree/filter.h"
+#include "transfer/tree/journal_table.h"
+
+/* Of a target's root, where it remembers what it has staged. */
+#define HSR_JOURNAL_NAME ".hawser.journal"
 
 /* Bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX, the kernel's limits. */
 #define HSR_TREE_XATTR_SIZE 65536u
@@ -118,6 +122,7 @@ int hsr_tree_touch(struct hsr_tree *tree, const struct hsr_dir *dir, const struc
 struct hsr_stage {
     int fd; /* open for writing, or -1 */
     bool unnamed; /* O_TMPFILE: a crash leaves nothing */
+    bool resumed; /* of an earlier session: its metadata is not what a new one has */
     bool replace; /* the name exists: commit goes through a rename */
     uint64_t allocated; /* bytes preallocated */
     const struct hsr_dir *dir; /* borrowed until commit or abort */
@@ -130,6 +135,25 @@ struct hsr_stage {
  * @return 0 or -errno (-ENOSPC, -EDQUOT, -EROFS, -EACCES ...) */
 int hsr_stage_open(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
                    bool replace, struct hsr_stage *ret_stage);
+
+/** The same under a hidden name always, so that a later session can find it. */
+int hsr_stage_open_hidden(struct hsr_tree *tree, const struct hsr_dir *dir,
+                          const struct hsr_entry *entry, bool replace, struct hsr_stage *ret_stage);
+
+/** Open the stage of an earlier session again, and lock it. It must be a regular file of ours with
+ * one name and inode number @ino, of at least @size_min bytes and not more than @entry's.
+ * @param id  the part of its name that differs, HSR_STAGE_ID_SIZE bytes
+ * @return 0, HSR_E_CHANGED: it is not that file; -ENOENT; -EWOULDBLOCK: somebody has it; -errno */
+int hsr_stage_open_again(struct hsr_tree *tree, const struct hsr_dir *dir,
+                         const struct hsr_entry *entry, bool replace,
+                         const uint8_t id[HSR_STAGE_ID_SIZE], uint64_t ino, uint64_t size_min,
+                         struct hsr_stage *ret_stage);
+
+/** The part of a hidden stage's name that differs. */
+void hsr_stage_id(const struct hsr_stage *stage, uint8_t ret_id[HSR_STAGE_ID_SIZE]);
+
+/** Close a hidden stage and leave it where it is. */
+void hsr_stage_leave(struct hsr_tree *tree, struct hsr_stage *stage);
 
 /** Metadata through the descriptor: the stage is complete then. 0 or -errno; it stays. */
 int hsr_stage_seal(struct hsr_tree *tree, struct hsr_stage *stage, const struct hsr_entry *entry);
@@ -155,7 +179,8 @@ int hsr_tree_stage(struct hsr_tree *tree, const struct hsr_dir *dir, const struc
 int hsr_tree_put(struct hsr_tree *tree, const struct hsr_dir *dir, const struct hsr_entry *entry,
                  const void *bytes, size_t size, bool replace);
 
-/** Does this name look like one of our stages? A source never sends it, a target never takes it. */
+/** Does this name look like one of our stages, or is it the journal's? A source never sends it, a
+ * target never takes it. */
 bool hsr_stage_name_is(struct hsr_span name);
 
 /** Open the regular file of @size bytes that has the name now, to be read (--checksum).

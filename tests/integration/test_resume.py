@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""A run that was killed goes on where it was: what is sent again is what was on its way."""
+
+import json
+import os
+import signal
+import time
+
+import hawser_test
+import tree
+
+MIB = tree.MIB
+SIZE, COUNT = 48 * MIB + 12345, 3
+JOURNAL = ".hawser.journal"
+# of a run: 4 streams at most, each with a unit of 4 MiB that is not whole and 4 chunks of 1 MiB; and
+# what moved between the last line of progress and the end
+FLIGHT = 4 * (4 + 4) * MIB + 12 * MIB
+RATE = 40 * MIB
+
+
+def summary(result):
+    return json.loads(result.out.splitlines()[-1])
+
+
+def moved(process):
+    """Bytes by the newest line of progress."""
+    last = 0
+    for line in process.read("out").splitlines():
+        if b'"progress"' in line and line.endswith(b"}"):
+            last = json.loads(line)["bytes_done"]
+    return last
+
+
+def make(t):
+    src = t.dir("src")
+    b = tree.Builder(src)
+    for i in range(COUNT):
+        b.random_file("f%d" % i, SIZE)
+    b.file("small", b"small")
+    return src, t.dir("dst")
+
+
+class Way:
+    """A push or a pull that may be begun again and again."""
+
+    def __init__(self, t, way, src, dst, args=()):
+        self.t, self.way, self.src, self.dst, self.extra = t, way, src, dst, list(args)
+        self.begin()
+
+    def begin(self):
+        self.server = self.t.server({"x": self.dst if self.way == "push" else self.src})
+
+    def args(self, *more):
+        ends = ([self.src + "/", self.server.url()] if self.way == "push"
+                else [self.server.url() + b"/", self.dst])
+        return [self.way, "--json", "--progress", "--retries=0", *self.extra, *more, *ends]
+
+    def interrupted(self, victims, at=60 * MIB):
+        """Begin, and kill when so much has moved.  @return what had moved."""
+        p = self.t.start(*self.args("--bwlimit=%d" % (RATE // 1024)))
+        self.t.until(lambda: moved(p) >= at or p.poll() is not None, what="progress")
+        self.t.check(p.poll() is None, "it was over before it was killed", p.read("err"))
+        if "server" in victims:
+            self.server.kill()
+        if "client" in victims:
+            p.kill()
+        p.wait()
+        if "server" in victims:
+            self.server.wait()
+        if "client" in victims and self.way == "push":
+            time.sleep(0.3)  # the server has to see it
+        done = moved(p)
+        self.t.check(os.path.exists(self.dst + "/" + JOURNAL), "no journal", os.listdir(self.dst))
+        if "server" in victims:
+            self.begin()
+        return done
+
+    def finish(self, kept_min, kept_max=COUNT * SIZE):
+        r = self.t.run(*self.args(), rc=0)
+        row = summary(r)
+        kept, wire = row["resumed_bytes"], row["wire_sent"] + row["wire_received"]
+        self.t.check(kept_min <= kept <= kept_max, "kept", kept, "of", kept_min, "to", kept_max, r)
+        self.t.check(wire <= COUNT * SIZE - kept + MIB, "wire", wire, "kept", kept)
+        self.t.same(self.src, self.dst)
+        self.t.no_stage_files(self.dst)
+        self.t.check(not os.path.exists(self.dst + "/" + JOURNAL), os.listdir(self.dst))
+        return row
+
+
+def killed(t, way, victims, args=()):
+    run = Way(t, way, *make(t), args)
+    done = run.interrupted(victims)
+    row = run.finish(done - FLIGHT)
+    t.check(row["resumed_files"] > 0, row)
+
+
+def test_push_client_killed(t):
+    killed(t, "push", ["client"])
+
+
+def test_push_server_killed(t):
+    killed(t, "push", ["server"], ["--digest=blake3"])
+
+
+def test_push_both_killed(t):
+    killed(t, "push", ["server", "client"])
+
+
+def test_pull_client_killed(t):
+    killed(t, "pull", ["client"], ["--digest=blake3"])
+
+
+def test_pull_server_killed(t):
+    killed(t, "pull", ["server"])
+
+
+def test_pull_both_killed(t):
+    killed(t, "pull", ["server", "client"])
+
+
+def test_killed_again_and_again(t):
+    """Each run adds to what is kept."""
+    run = Way(t, "push", *make(t))
+    first = run.interrupted(["client"], 40 * MIB)
+    second = run.interrupted(["server", "client"], 30 * MIB)
+    run.finish(first + second - 2 * FLIGHT)
+
+
+def test_interrupted_by_the_user(t):
+    """Ctrl-C leaves what can be gone on with."""
+    run = Way(t, "push", *make(t))
+    p = t.start(*run.args("--bwlimit=%d" % (RATE // 1024)))
+    t.until(lambda: moved(p) >= 60 * MIB, what="progress")
+    p.kill(signal.SIGINT)
+    t.check(p.wait().rc == 130, p.read("err"))
+    done = moved(p)
+    time.sleep(0.3)
+    run.finish(done - FLIGHT)
+
+
+def test_changed_source_restarts(t):
+    """Of the file that changed nothing is kept, of the others all."""
+    run = Way(t, "push", *make(t))
+    run.interrupted(["client"], 100 * MIB)
+    with open(run.src + "/f1", "r+b") as f:
+        f.write(b"changed")
+    row = run.finish(1, 2 * SIZE)
+    t.check(row["resumed_files"] == 2, row)
+
+
+def test_removed_source_leaves_nothing(t):
+    run = Way(t, "push", *make(t))
+    run.interrupted(["client"])
+    os.unlink(run.src + "/f0")
+    t.run(*run.args("--delete"), rc=0)
+    t.same(run.src, run.dst)
+    t.no_stage_files(run.dst)
+
+
+def test_no_journal(t):
+    """Without one nothing is kept, and what an earlier run kept goes."""
+    run = Way(t, "push", *make(t))
+    run.interrupted(["client"])
+    r = t.run(*run.args("--no-journal"), rc=0)
+    t.check(summary(r)["resumed_bytes"] == 0, r)
+    t.same(run.src, run.dst)
+    t.no_stage_files(run.dst)
+    t.check(not os.path.exists(run.dst + "/" + JOURNAL), os.listdir(run.dst))
+
+
+def damaged(t, damage):
+    run = Way(t, "push", *make(t))
+    run.interrupted(["client"])
+    damage(run.dst + "/" + JOURNAL)
+    r = t.run(*run.args(), rc=0)
+    t.same(run.src, run.dst)
+    t.no_stage_files(run.dst)
+    return r, summary(r)
+
+
+def test_truncated_journal(t):
+    r, row = damaged(t, lambda path: os.truncate(path, os.path.getsize(path) // 2 + 17))
+    t.check(0 < row["resumed_bytes"], r)
+
+
+def test_older_version(t):
+    def other(path):
+        with open(path, "r+b") as f:
+            f.seek(8)
+            f.write(b"\0")
+    r, row = damaged(t, other)
+    t.check(row["resumed_bytes"] == 0 and JOURNAL.encode() in r.out, r)
+
+
+def test_foreign_file(t):
+    """Something else has the journal's name: it is replaced, and nothing happens where it leads."""
+    beside = t.path("beside")
+    with open(beside, "wb") as f:
+        f.write(b"precious")
+
+    def link(path):
+        os.unlink(path)
+        os.symlink(beside, path)
+    r, row = damaged(t, link)
+    t.check(row["resumed_bytes"] == 0, r)
+    with open(beside, "rb") as f:
+        t.check(f.read() == b"precious")
+
+
+def test_replaced_stage(t):
+    """A stage that somebody put another file in place of is not written to."""
+    run = Way(t, "push", *make(t))
+    run.interrupted(["client"])
+    stages = [path for path in hawser_test.stage_files(run.dst) if path.endswith(b".stage")]
+    t.check(stages, "no stages")
+    for path in stages:
+        os.unlink(path)
+        os.link(run.src + "/small", path)
+    row = summary(t.run(*run.args(), rc=0))
+    t.check(row["resumed_bytes"] == 0, row)
+    with open(run.src + "/small", "rb") as f:
+        t.check(f.read() == b"small", "a file outside of the export was written to")
+    t.same(run.src, run.dst)
+
+
+def test_two_sessions_at_once(t):
+    """The second one works without a journal, and says so."""
+    run = Way(t, "push", *make(t))
+    p = t.start(*run.args("--bwlimit=%d" % (RATE // 1024)))
+    t.until(lambda: moved(p) > 0, what="progress")
+    other = t.dir("other")
+    tree.Builder(other).random_file("g", 20 * MIB)
+    r = t.run("push", "--json", other + "/g", run.server.url(), rc=0)
+    t.check(JOURNAL.encode() in r.out and b"busy" in r.out.lower(), r)
+    t.check(p.wait().rc == 0, p.read("err"))
+
+
+if __name__ == "__main__":
+    hawser_test.main(globals())
