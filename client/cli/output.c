@@ -91,6 +91,10 @@ const char *cli_hint(int code)
     case -ENOSPC:
     case -EDQUOT:
         return "the target is full: what was committed stays; make room and run it again";
+    case -EIO:
+    case -EROFS:
+        return "a disk fails or may not be written: see the kernel's log there (dmesg); run it "
+               "again when mended";
     case HAWSER_E_CHANGED:
     case HAWSER_E_VANISHED:
         return "run it again when nobody writes there";

@@ -169,7 +169,7 @@ def failing(t, mkfs, size, direction, break_it, words):
     r = p.wait(60)
     t.check(early, "ended before the fault:", r)
     t.check(r.rc in (1, 5), "a file system that fails cannot be a success:", r)
-    t.says(r, words, target.dst if direction == "pull" else "/")
+    t.says(r, words, "kernel's log", target.dst if direction == "pull" else "/")
     t.alive(server)
     server.stop()
     remount(target)
