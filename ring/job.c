@@ -31,6 +31,7 @@ void hsr_jobs_init(struct hsr_loop *loop)
         hsr_list_init(&jobs->ready[i]);
     hsr_list_init(&jobs->blocked);
     hsr_task_init(&jobs->task, "jobs in demand", jobs_demand_run);
+    jobs->task.bulk = true;
 }
 
 void hsr_loop_job_add(struct hsr_loop *loop, struct hsr_job *job)
@@ -114,7 +115,7 @@ static unsigned jobs_run(struct hsr_loop *loop, enum hsr_job_when when, uint64_t
         hsr_assert(job->in && !job->blocked && job->when == when);
         now_ns = jobs_step(loop, job, now_ns, deadline_ns);
         steps++;
-        if (!hsr_loop_pressed(loop))
+        if (when == HSR_JOB_DEMAND ? !hsr_loop_slice_over(loop) : !hsr_loop_pressed(loop))
             continue;
         if (when == HSR_JOB_AHEAD && !hsr_list_empty(ready))
             account_add(&loop->jobs.account.preempted, 1);

@@ -21,9 +21,23 @@
 #define DELIVER_MAX 1024u
 
 #define TURN_LONG_NS HSR_NS_PER_MS
+/* A quarter of what a turn may last: the last slice of it may be a long one, and handing over
+ * copies into sockets. */
+#define TURN_BUDGET_NS (250 * HSR_NS_PER_US)
+/* What a turn costs (some 2 us) is 2 % of a slice, and only while somebody waits. */
+#define SLICE_NS (100 * HSR_NS_PER_US)
+#define SLICE_NS_MIN (50 * HSR_NS_PER_US) /* everybody gets on, however long the others took */
+#define SLICE_PIECES 16u
 #define SPIN_ROUNDS 16u /* polls between two looks at the clock */
 
 static __thread struct hsr_loop *loop_current;
+
+/* The turn at hand, for its account. */
+struct turn {
+    uint64_t part_ns; /* when the part at hand began */
+    uint64_t longest_ns; /* of its parts */
+    const char *longest;
+};
 
 static void loop_trace(struct hsr_loop *loop, unsigned kind, int64_t res);
 static void loop_completed(struct hsr_op *op, int64_t res, unsigned flags);
@@ -31,10 +45,13 @@ static void loop_ring(struct hsr_loop *loop);
 static bool loop_inbox_ready(struct hsr_loop *loop);
 static unsigned loop_deliver(struct hsr_loop *loop);
 static unsigned loop_fire(struct hsr_loop *loop);
-static unsigned loop_step_tasks(struct hsr_loop *loop, const char **ret_longest);
+static unsigned loop_step_tasks(struct hsr_loop *loop, struct turn *turn);
+static unsigned loop_step_list(struct hsr_loop *loop, struct hsr_list *list, struct turn *turn);
 static unsigned loop_hand_over(struct hsr_loop *loop);
-static uint64_t loop_account(struct hsr_loop *loop, const char *longest);
-static void loop_wait(struct hsr_loop *loop, uint64_t now_ns, bool may_sleep);
+static void turn_part(struct hsr_loop *loop, struct turn *turn, enum hsr_span_kind kind,
+                      const char *name);
+static void loop_account(struct hsr_loop *loop, const struct turn *turn);
+static void loop_wait(struct hsr_loop *loop, struct turn *turn, bool may_sleep);
 static void timer_place(struct hsr_loop *loop, struct hsr_timer *timer, uint32_t index);
 static void timer_sift(struct hsr_loop *loop, uint32_t index);
 
@@ -47,6 +64,8 @@ int hsr_loop_init(struct hsr_loop *loop, struct hsr_backend *backend, unsigned i
     loop->index = index;
     hsr_list_init(&loop->runnable);
     hsr_list_init(&loop->running);
+    hsr_list_init(&loop->bulk);
+    hsr_list_init(&loop->bulk_running);
     hsr_list_init(&loop->submitted);
     hsr_jobs_init(loop);
     hsr_mpsc_init(&loop->inbox);
@@ -85,21 +104,21 @@ void hsr_loop_run(struct hsr_loop *loop)
 bool hsr_loop_turn(struct hsr_loop *loop, bool may_sleep)
 {
     struct hsr_loop *outer = loop_current;
-    const char *longest = NULL;
+    struct turn turn = { 0 };
     unsigned happened, reaped;
 
     hsr_assert(outer != loop);
     loop_current = loop;
     loop->stats.turns++;
-    loop->now_ns = loop->backend->ops->now(loop->backend);
+    loop->now_ns = turn.part_ns = loop->backend->ops->now(loop->backend);
     reaped = loop->backend->ops->reap(loop->backend, REAP_MAX);
     loop->stats.completions += reaped;
     happened = reaped;
     happened += loop_deliver(loop);
     happened += loop_fire(loop);
-    happened += loop_step_tasks(loop, &longest);
+    happened += loop_step_tasks(loop, &turn);
     happened += loop_hand_over(loop);
-    loop_wait(loop, loop_account(loop, longest), may_sleep);
+    loop_wait(loop, &turn, may_sleep);
     happened += hsr_jobs_gap(loop);
     hsr_assert(loop_current == loop);
     loop_current = outer;
@@ -158,6 +177,7 @@ void hsr_task_init(struct hsr_task *task, const char *name, void (*run)(struct h
     hsr_list_init(&task->node);
     task->name = name;
     task->run = run;
+    task->bulk = false;
 }
 
 void hsr_loop_wake(struct hsr_loop *loop, struct hsr_task *task)
@@ -165,7 +185,7 @@ void hsr_loop_wake(struct hsr_loop *loop, struct hsr_task *task)
     hsr_assert_hot(loop_current == NULL || loop_current == loop);
     hsr_assert_hot(task->run != NULL);
     if (!hsr_list_linked(&task->node))
-        hsr_list_push_tail(&loop->runnable, &task->node);
+        hsr_list_push_tail(task->bulk ? &loop->bulk : &loop->runnable, &task->node);
 }
 
 void hsr_loop_forget(struct hsr_loop *loop, struct hsr_task *task)
@@ -192,7 +212,18 @@ int hsr_loop_trace(struct hsr_loop *loop)
 bool hsr_loop_pressed(struct hsr_loop *loop)
 {
     return !hsr_list_empty(&loop->running) || !hsr_list_empty(&loop->runnable) ||
+           !hsr_list_empty(&loop->bulk_running) || !hsr_list_empty(&loop->bulk) ||
            loop_inbox_ready(loop) || loop->backend->ops->pending(loop->backend);
+}
+
+bool hsr_loop_slice_over(struct hsr_loop *loop)
+{
+    uint64_t now_ns = hsr_loop_clock(loop), ran_ns = now_ns - loop->slice_ns;
+    bool had_pieces = ++loop->slice_asked >= SLICE_PIECES;
+
+    if (ran_ns >= SLICE_NS_MIN && now_ns - loop->now_ns >= TURN_BUDGET_NS)
+        return true;
+    return (had_pieces || ran_ns >= SLICE_NS) && hsr_loop_pressed(loop);
 }
 
 bool hsr_loop_usage(struct hsr_loop *loop, struct hsr_usage *ret_usage)
@@ -356,31 +387,34 @@ static unsigned loop_fire(struct hsr_loop *loop)
 
 /* Tasks woken from here on run in the next turn, so that a task that wakes itself cannot keep the
  * ring from being served. */
-static unsigned loop_step_tasks(struct hsr_loop *loop, const char **ret_longest)
+static unsigned loop_step_tasks(struct hsr_loop *loop, struct turn *turn)
 {
-    uint64_t longest_ns = 0, before_ns = 0;
+    unsigned count;
+
+    hsr_list_splice_tail(&loop->running, &loop->runnable);
+    hsr_list_splice_tail(&loop->bulk_running, &loop->bulk);
+    if (hsr_list_empty(&loop->running) && hsr_list_empty(&loop->bulk_running))
+        return 0;
+    turn_part(loop, turn, HSR_SPAN_HANDLERS, "handlers");
+    count = loop_step_list(loop, &loop->running, turn);
+    return count + loop_step_list(loop, &loop->bulk_running, turn);
+}
+
+/* The oldest of @list, and the others while there is time. */
+static unsigned loop_step_list(struct hsr_loop *loop, struct hsr_list *list, struct turn *turn)
+{
     struct hsr_list *node;
     unsigned count = 0;
 
-    hsr_assert(hsr_list_empty(&loop->running));
-    hsr_list_splice_tail(&loop->running, &loop->runnable);
-    while ((node = hsr_list_pop_head(&loop->running)) != NULL) {
+    while ((count == 0 || turn->part_ns - loop->now_ns < TURN_BUDGET_NS) &&
+           (node = hsr_list_pop_head(list)) != NULL) {
         struct hsr_task *task = hsr_container_of(node, struct hsr_task, node);
         const char *name = task->name; /* the task may be freed when it has run */
-        uint64_t now_ns;
 
-        if (count == 0) {
-            before_ns = hsr_loop_clock(loop);
-            hsr_loop_span(loop, HSR_SPAN_HANDLERS, "handlers", loop->now_ns, before_ns);
-        }
+        loop->slice_ns = turn->part_ns;
+        loop->slice_asked = 0;
         task->run(task);
-        now_ns = hsr_loop_clock(loop);
-        hsr_loop_span(loop, HSR_SPAN_TASK, name, before_ns, now_ns);
-        if (now_ns - before_ns >= longest_ns) {
-            longest_ns = now_ns - before_ns;
-            *ret_longest = name;
-        }
-        before_ns = now_ns;
+        turn_part(loop, turn, HSR_SPAN_TASK, name);
         count++;
     }
     return count;
@@ -395,18 +429,30 @@ static unsigned loop_hand_over(struct hsr_loop *loop)
     return 1;
 }
 
-/* The turn ends here as far as its length goes: what follows is sleep and work ahead. Returns the
- * time. */
-static uint64_t loop_account(struct hsr_loop *loop, const char *longest)
+/* A part of the turn has ended, and the next one begins. */
+static void turn_part(struct hsr_loop *loop, struct turn *turn, enum hsr_span_kind kind,
+                      const char *name)
 {
-    uint64_t now_ns = hsr_loop_clock(loop), turn_ns = now_ns - loop->now_ns;
+    uint64_t now_ns = hsr_loop_clock(loop);
+
+    if (now_ns - turn->part_ns >= turn->longest_ns) {
+        turn->longest_ns = now_ns - turn->part_ns;
+        turn->longest = name;
+    }
+    hsr_loop_span(loop, kind, name, turn->part_ns, now_ns);
+    turn->part_ns = now_ns;
+}
+
+/* The turn ends here as far as its length goes: what follows is sleep and work ahead. */
+static void loop_account(struct hsr_loop *loop, const struct turn *turn)
+{
+    uint64_t turn_ns = turn->part_ns - loop->now_ns;
 
     hsr_histogram_add(&loop->stats.turn_ns, turn_ns);
     if (turn_ns > TURN_LONG_NS) {
         loop->stats.turns_long++;
-        loop->stats.turn_long_task = longest != NULL ? longest : "handlers";
+        loop->stats.turn_long_task = turn->longest;
     }
-    return now_ns;
 }
 
 static inline void loop_pause(void)
@@ -437,40 +483,44 @@ static bool loop_spin(struct hsr_loop *loop)
     return found;
 }
 
-/* Hand over, and fetch what is ready, without sleep. @now_ns: when it begins. */
-static void loop_enter(struct hsr_loop *loop, uint64_t now_ns)
+/* Hand over, and fetch what is ready, without sleep: still of the turn. */
+static void loop_enter(struct hsr_loop *loop, struct turn *turn)
 {
     loop->backend->ops->wait(loop->backend, 0);
-    if (loop->trace != NULL)
-        hsr_loop_span(loop, HSR_SPAN_ENTER, "enter", now_ns, hsr_loop_clock(loop));
+    turn_part(loop, turn, HSR_SPAN_ENTER, "enter");
+    loop_account(loop, turn);
 }
 
-static void loop_wait(struct hsr_loop *loop, uint64_t now_ns, bool may_sleep)
+static void loop_wait(struct hsr_loop *loop, struct turn *turn, bool may_sleep)
 {
-    uint64_t deadline_ns = UINT64_MAX;
-    uint64_t before_ns, after_ns;
+    uint64_t deadline_ns = UINT64_MAX, before_ns;
 
-    hsr_assert_hot(hsr_list_empty(&loop->running));
+    if (turn->longest == NULL)
+        turn_part(loop, turn, HSR_SPAN_HANDLERS, "handlers"); /* there was nothing else */
+    else
+        turn_part(loop, turn, HSR_SPAN_ENTER, "hand over");
     if (!may_sleep || hsr_jobs_ahead(loop) || hsr_loop_pressed(loop)) {
-        loop_enter(loop, now_ns);
+        loop_enter(loop, turn);
         return;
     }
     if (loop->backend->spin_ns > 0) {
-        loop_enter(loop, now_ns);
+        loop_enter(loop, turn);
         if (loop_spin(loop))
             return;
+        turn->part_ns = hsr_loop_clock(loop);
+    } else {
+        loop_account(loop, turn);
     }
+    before_ns = turn->part_ns;
     if (loop->timer_count > 0)
         deadline_ns = loop->timers[1]->deadline_ns;
     (void)atomic_exchange_explicit(&loop->sleeping, true, memory_order_acq_rel); /* was false */
     if (loop_inbox_ready(loop) || atomic_load_explicit(&loop->stop, memory_order_acquire))
         deadline_ns = 0;
-    before_ns = hsr_loop_clock(loop);
     loop->backend->ops->wait(loop->backend, deadline_ns);
-    after_ns = hsr_loop_clock(loop);
-    loop->stats.sleep_ns += after_ns - before_ns;
+    turn_part(loop, turn, HSR_SPAN_SLEEP, "sleep");
+    loop->stats.sleep_ns += turn->part_ns - before_ns;
     loop->stats.sleeps++;
-    hsr_loop_span(loop, HSR_SPAN_SLEEP, "sleep", before_ns, after_ns);
     /* An exchange and not a store: a store would end the release sequence (see the top). */
     (void)atomic_exchange_explicit(&loop->sleeping, false, memory_order_acq_rel); /* either */
 }

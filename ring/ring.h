@@ -4,7 +4,11 @@
  *   -> submit, and wait if nothing is runnable (work ahead included) -> work ahead
  *
  * Handlers and messages only record and wake; tasks do the work. Nothing recurses. Except
- * hsr_loop_send() and hsr_loop_stop() everything here is for the owning thread. */
+ * hsr_loop_send() and hsr_loop_stop() everything here is for the owning thread.
+ *
+ * A turn has a budget of time. Prompt tasks go first; then bulk tasks, one after the other, until
+ * it is spent, at least one. Who is left runs first in the next turn, so all have the same share:
+ * a slice each, whatever number of them a session has. */
 #ifndef HSR_RING_RING_H
 #define HSR_RING_RING_H
 
@@ -59,6 +63,8 @@ struct hsr_loop {
     struct hsr_backend *backend;
     struct hsr_list runnable; /* woken tasks, oldest first */
     struct hsr_list running; /* those of this turn that have not run yet */
+    struct hsr_list bulk; /* the same of bulk tasks */
+    struct hsr_list bulk_running; /* those for which a turn has no time left wait for the next */
     struct hsr_list submitted; /* operations of this turn, not yet handed over */
     struct hsr_jobs jobs;
     struct hsr_trace *trace; /* owned; NULL: none */
@@ -71,6 +77,8 @@ struct hsr_loop {
     unsigned index; /* which shard this is */
     uint32_t armed; /* operations in flight */
     uint64_t now_ns; /* at the start of this turn */
+    uint64_t slice_ns; /* when the task at hand began */
+    uint32_t slice_asked; /* how often it has asked hsr_loop_slice_over() */
     uint64_t trace_hash; /* order of everything that happened; the simulator compares it */
     struct hsr_loop_stats stats;
 };
@@ -117,9 +125,14 @@ void hsr_loop_send(struct hsr_loop *to, struct hsr_msg *msg);
 void hsr_loop_timer_set(struct hsr_loop *loop, struct hsr_timer *timer, uint64_t deadline_ns);
 void hsr_loop_timer_clear(struct hsr_loop *loop, struct hsr_timer *timer);
 
-/** Is the kernel, a message or a task waiting? One or two loads: call it between slices of long
- * work and return to the loop when it says yes. */
+/** Is the kernel, a message or a task waiting? One or two loads. For work that costs nothing to
+ * interrupt. */
 bool hsr_loop_pressed(struct hsr_loop *loop);
+
+/** A task asks after each piece of long work (at most some 50 us) whether to return to the loop,
+ * having woken itself: yes when it had its slice, of 100 us or 16 pieces, and somebody waits; and
+ * when the turn's budget is spent, whoever waits. A look at the clock and some loads. */
+bool hsr_loop_slice_over(struct hsr_loop *loop);
 
 /** Keep the newest spans from now on. 0 or -ENOMEM. Own thread, or before the first turn. */
 int hsr_loop_trace(struct hsr_loop *loop);

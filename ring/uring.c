@@ -2,7 +2,7 @@
  * entering is done here, because liburing 2.3 knows neither the newer flags nor what to do when the
  * kernel is short of memory: nothing is lost, what was not taken stays in the queue.
  *
- *   submit()  ops -> queued -> SQEs (while there is room)
+ *   submit()  ops -> queued -> SQEs (while there is room), or calls (while there is time)
  *   wait()    one io_uring_enter for all SQEs; sleeps in it
  *   reap()    first what plain calls and overflow left in `completed`, then the CQ
  *
@@ -30,6 +30,9 @@
 #define URING_CQ_FACTOR 4u /* ops in flight outnumber those submitted in one turn */
 #define URING_IOWQ_MAX 2u /* workers; more only fight for the shard's CPU */
 #define URING_FD_WORKERS_ALL 0u /* 0 leaves the unbounded workers as they are */
+
+/* Plain calls of one turn, less than its budget in loop.c: they come at its end. */
+#define URING_CALLS_NS (200 * HSR_NS_PER_US)
 
 /* One SQE moves at most this much (read(2), NOTES); sqe->len has 32 bits. */
 #define TRANSFER_SIZE_MAX 0x7ffff000ull
@@ -61,6 +64,7 @@ struct uring {
     int usage_fd; /* the thread's schedstat; -1: the kernel has none */
     unsigned enter_flags; /* of every io_uring_enter */
     uint64_t bell_value; /* where the doorbell's read goes */
+    struct hsr_list calls; /* operations that are plain calls, not made yet */
     struct hsr_list queued; /* operations without an SQE yet */
     struct hsr_list completed; /* results without a call of done() yet, oldest first */
     struct hsr_slow slow[SLOW_COUNT];
@@ -73,6 +77,7 @@ static void uring_ring_tune(struct uring *uring, const struct hsr_uring_options 
 static int uring_explain(int rc, char *why, size_t why_size);
 static void uring_fini(struct hsr_backend *backend);
 static void uring_fill(struct uring *uring);
+static void uring_calls(struct uring *uring);
 static struct io_uring_sqe *uring_sqe(struct uring *uring);
 static int uring_enter(struct uring *uring, unsigned complete_min, uint64_t timeout_ns);
 static void uring_drain(struct uring *uring);
@@ -98,6 +103,7 @@ int hsr_uring_create(const struct hsr_uring_options *options, struct hsr_backend
         return -ENOMEM;
     uring->backend.ops = &uring_ops;
     uring->backend.spin_ns = options->spin_ns;
+    hsr_list_init(&uring->calls);
     hsr_list_init(&uring->queued);
     hsr_list_init(&uring->completed);
     /* Not EFD_NONBLOCK: the armed read would fail with EAGAIN instead of waiting. */
@@ -233,6 +239,7 @@ static void uring_fini(struct hsr_backend *backend)
 {
     struct uring *uring = uring_of(backend);
 
+    hsr_assert(hsr_list_empty(&uring->calls));
     hsr_assert(hsr_list_empty(&uring->queued));
     hsr_assert(hsr_list_empty(&uring->completed));
     for (unsigned i = 0; i < SLOW_COUNT; i++)
@@ -257,7 +264,26 @@ static void uring_submit(struct hsr_backend *backend, struct hsr_list *ops)
 
     hsr_list_splice_tail(&uring->queued, ops);
     uring_fill(uring);
+    uring_calls(uring);
     hsr_assert(hsr_list_empty(ops));
+}
+
+/* Each copies up to a chunk: what a turn has no time for is left to the next. */
+static void uring_calls(struct uring *uring)
+{
+    uint64_t spent_ns = 0;
+    struct hsr_list *node;
+
+    while (spent_ns < URING_CALLS_NS && (node = hsr_list_pop_head(&uring->calls)) != NULL) {
+        struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
+        uint64_t start_ns = uring_now(&uring->backend);
+
+        op->res = hsr_syscall_run(op);
+        op->call_ns = uring_now(&uring->backend) - start_ns;
+        op->due = HSR_DUE_RESULT;
+        hsr_list_push_tail(&uring->completed, &op->node);
+        spent_ns += op->call_ns;
+    }
 }
 
 /* Move queued operations to SQEs as far as there is room; the rest waits for the next enter. */
@@ -266,18 +292,21 @@ static void uring_fill(struct uring *uring)
     while (!hsr_list_empty(&uring->queued)) {
         struct hsr_op *op = hsr_container_of(uring->queued.next, struct hsr_op, node);
         struct io_uring_sqe *sqe;
-        uint64_t start_ns;
 
-        if (!op->call && (op->kind == HSR_OP_SYNCFS || op->kind == HSR_OP_HUGE)) {
+        if (op->call) {
+            hsr_list_remove(&op->node);
+            hsr_list_push_tail(&uring->calls, &op->node);
+            continue;
+        }
+        if ((op->kind == HSR_OP_SYNCFS || op->kind == HSR_OP_HUGE)) {
             hsr_list_remove(&op->node);
             hsr_slow_run(&uring->slow[op->kind == HSR_OP_SYNCFS ? SLOW_SYNC : SLOW_HUGE], op);
             continue;
         }
-        if (op->call || !uring_prep(uring, NULL, op)) {
+        if (!uring_prep(uring, NULL, op)) {
             hsr_list_remove(&op->node);
-            start_ns = op->call ? uring_now(&uring->backend) : 0;
             op->res = hsr_syscall_run(op);
-            op->call_ns = op->call ? uring_now(&uring->backend) - start_ns : 0;
+            op->call_ns = 0;
             op->due = HSR_DUE_RESULT;
             hsr_list_push_tail(&uring->completed, &op->node);
             continue;
@@ -484,9 +513,9 @@ static bool uring_pending(struct hsr_backend *backend)
 {
     struct uring *uring = uring_of(backend);
 
-    return !hsr_list_empty(&uring->completed) || uring_cq_ready(uring) ||
-           uring_kernel_ready(uring) || hsr_slow_done(&uring->slow[SLOW_SYNC]) ||
-           hsr_slow_done(&uring->slow[SLOW_HUGE]);
+    return !hsr_list_empty(&uring->completed) || !hsr_list_empty(&uring->calls) ||
+           uring_cq_ready(uring) || uring_kernel_ready(uring) ||
+           hsr_slow_done(&uring->slow[SLOW_SYNC]) || hsr_slow_done(&uring->slow[SLOW_HUGE]);
 }
 
 /* Only zero-copy sends complete more than once. */
@@ -544,6 +573,7 @@ static unsigned uring_reap(struct hsr_backend *backend, unsigned max)
 
     if (uring_kernel_ready(uring))
         (void)uring_enter(uring, 0, 0); /* EBUSY and the like: the next turn tries again */
+    uring_calls(uring); /* those left over */
     while (count < max && (node = hsr_list_pop_head(&uring->completed)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
@@ -616,7 +646,8 @@ static void uring_wait(struct hsr_backend *backend, uint64_t deadline_ns)
         timeout_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
     }
     if (sleep && (!uring_bell_arm(uring) || timeout_ns == 0 || !hsr_list_empty(&uring->queued) ||
-                  !hsr_list_empty(&uring->completed) || uring_cq_ready(uring)))
+                  !hsr_list_empty(&uring->calls) || !hsr_list_empty(&uring->completed) ||
+                  uring_cq_ready(uring)))
         sleep = false;
     if (!sleep && uring->ring.sq.sqe_tail == IO_URING_READ_ONCE(*uring->ring.sq.khead) &&
         !uring_kernel_ready(uring))
@@ -640,17 +671,21 @@ static void uring_cancel(struct hsr_backend *backend, struct hsr_op *op)
 {
     struct uring *uring = uring_of(backend);
     struct io_uring_sync_cancel_reg reg = { .addr = (uint64_t)(uintptr_t)op, .fd = -1 };
+    struct hsr_list *lists[] = { &uring->queued, &uring->calls };
     struct io_uring_sqe *sqe;
 
-    for (struct hsr_list *node = uring->queued.next; node != &uring->queued; node = node->next) {
-        if (node != &op->node)
-            continue;
-        hsr_list_remove(node); /* the kernel has not seen it */
-        op->res = -ECANCELED;
-        op->due = HSR_DUE_RESULT;
-        hsr_list_push_tail(&uring->completed, node);
-        return;
-    }
+    for (unsigned i = 0; i < HSR_ARRAY_COUNT(lists); i++)
+        for (struct hsr_list *node = lists[i]->next; node != lists[i]; node = node->next) {
+            if (node != &op->node)
+                continue;
+            hsr_list_remove(node); /* the kernel has not seen it */
+            op->res = -ECANCELED;
+            op->due = HSR_DUE_RESULT;
+            hsr_list_push_tail(&uring->completed, node);
+            return;
+        }
+    if (op->call)
+        return; /* it was made */
     sqe = uring_sqe(uring);
     if (sqe != NULL) {
         io_uring_prep_cancel(sqe, op, 0);

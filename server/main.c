@@ -89,6 +89,21 @@ static void event_note(const struct hsr_event *event)
         LOG_TEXT("result", hsr_err_name(event->code)), LOG_TEXT("why", event->text));
 }
 
+/* What its thread did all the time: how long others had to wait for it. */
+static void event_shard(const struct hsr_event *event)
+{
+    const struct hsr_loop_stats *stats = event->shard_stats;
+
+    LOG(LOG_LEVEL_INFO, "shard ended", LOG_NUMBER("shard", event->shard),
+        LOG_NUMBER("turns", stats->turns),
+        LOG_NUMBER("turn_p50_ns", hsr_histogram_quantile(&stats->turn_ns, 500000)),
+        LOG_NUMBER("turn_p99_ns", hsr_histogram_quantile(&stats->turn_ns, 990000)),
+        LOG_NUMBER("turn_p999_ns", hsr_histogram_quantile(&stats->turn_ns, 999000)),
+        LOG_NUMBER("turn_max_ns", hsr_histogram_quantile(&stats->turn_ns, 1000000)),
+        LOG_NUMBER("turns_long", stats->turns_long),
+        LOG_TEXT("turn_long_task", stats->turn_long_task));
+}
+
 static void server_event(void *context, const struct hsr_event *event)
 {
     (void)context;
@@ -111,6 +126,9 @@ static void server_event(void *context, const struct hsr_event *event)
         break;
     case HSR_EVENT_CLOSED:
         event_closed(event);
+        break;
+    case HSR_EVENT_SHARD:
+        event_shard(event);
         break;
     default: /* connections of sessions, and what only clients hear */
         break;

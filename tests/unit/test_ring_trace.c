@@ -83,11 +83,12 @@ static void test_trace_of_a_loop(void)
     CHECK_EQ(hsr_loop_trace(&loop), 0);
     hsr_loop_wake(&loop, &task);
     (void)hsr_loop_turn(&loop, false);
-    CHECK_EQ(loop.trace->count, 3);
+    CHECK_EQ(loop.trace->count, 4);
     text = written(loop.trace, &size);
     CHECK(strstr(text, "\"kind\":\"handlers\"") != NULL);
     CHECK(strstr(text, "\"name\":\"my task\"") != NULL);
-    CHECK(strstr(text, "\"kind\":\"enter\"") != NULL);
+    CHECK(strstr(text, "\"name\":\"hand over\"") != NULL);
+    CHECK(strstr(text, "\"name\":\"enter\"") != NULL);
     free(text);
     hsr_loop_fini(&loop);
 }

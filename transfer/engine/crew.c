@@ -49,6 +49,7 @@ int hsr_crew_create(struct hsr_crew *crew, struct hsr_session *session,
         hand->shard = &engine->shards[(session->home->index + i) % engine->shard_count];
         hsr_list_init(&hand->tasks);
         hsr_task_init(&hand->task, ops->name, hand_run);
+        hand->task.bulk = true;
         hand->job = (struct hsr_job){ .step = hand_ahead, .name = ops->name };
         hand->job.account = &hand->account;
     }
@@ -185,7 +186,7 @@ static void hand_work(struct hsr_hand *hand)
             break;
         }
         hand_return(hand, task);
-        if (!hand->closing && hsr_loop_pressed(loop)) {
+        if (!hand->closing && hsr_loop_slice_over(loop)) {
             if (!hsr_list_empty(&hand->tasks))
                 hsr_loop_wake(loop, &hand->task);
             break;

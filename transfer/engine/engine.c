@@ -391,6 +391,12 @@ static int shard_backend(struct hsr_shard *shard, struct hsr_backend **ret_backe
 
 static void shard_fini(struct hsr_shard *shard)
 {
+    struct hsr_event event = { .kind = HSR_EVENT_SHARD,
+                               .shard = shard->index,
+                               .shard_stats = &shard->loop.stats };
+
+    if (shard->loop_ready)
+        hsr_engine_event(shard->engine, &event);
     hsr_assert(hsr_list_empty(&shard->conns));
     hsr_assert(hsr_list_empty(&shard->sessions));
     hsr_bufpool_fini(&shard->pool);

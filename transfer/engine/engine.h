@@ -76,6 +76,7 @@ enum hsr_event_kind {
     HSR_EVENT_CLOSED, /* a session ended; code, totals, text */
     HSR_EVENT_ENTRY, /* client, LIST: one entry */
     HSR_EVENT_DIGEST, /* client, digests alone: path, size, digest */
+    HSR_EVENT_SHARD, /* a shard ends: shard, shard_stats */
     HSR_EVENT_COUNT
 };
 
@@ -148,6 +149,8 @@ struct hsr_event {
     bool bench; /* OPENED, CLOSED: of a benchmark */
     const struct hsr_bench_report *report; /* CLOSED in peace, of a benchmark; else NULL */
     const struct hsr_measures *measures; /* CLOSED, of a measured session; else NULL */
+    unsigned shard; /* SHARD */
+    const struct hsr_loop_stats *shard_stats; /* SHARD */
 };
 
 /* ---- the engine ---- */

@@ -52,10 +52,8 @@ void hsr_patcher_step(struct hsr_stream *stream)
             patcher_begin(stream, chunk, ahead);
         }
         while (!patcher_slice(patcher))
-            if (hsr_loop_pressed(&stream->shard->loop)) {
-                hsr_loop_wake(&stream->shard->loop, &stream->task);
+            if (hsr_stream_pause(stream))
                 return;
-            }
         patcher->chunk = NULL;
     }
 }

@@ -180,8 +180,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
         hsr_crew_size(plan->shards) *
             (sizeof(struct hsr_hand) + HSR_MAX(hsr_source_hand_bytes(), hsr_target_hand_bytes()) +
              hsr_reader_hand_bytes()) +
-        hsr_readers_bytes() + hsr_target_bases_bytes() + hsr_target_journal_bytes() +
-        hsr_target_groups_bytes();
+        hsr_readers_bytes() + hsr_source_deltas_bytes() + hsr_target_bases_bytes() +
+        hsr_target_journal_bytes() + hsr_target_groups_bytes();
     /* hard links seen, and names to keep when deleting: a share of the whole, per session */
     plan->links_bytes = plan->memory / (request->server ? 128 : 4);
     plan->links_bytes = HSR_MIN(HSR_MAX(plan->links_bytes, LINKS_MIN), LINKS_MAX);

@@ -450,7 +450,7 @@ static bool reader_work(struct hsr_hand *hand, struct read_job *job)
         } else {
             reader_hash(hand, job);
         }
-        if (hsr_loop_pressed(&hand->shard->loop))
+        if (hsr_loop_slice_over(&hand->shard->loop))
             return false;
     }
 }

@@ -22,6 +22,10 @@
 
 #define HSR_PAGES_MAX 32u /* pages in flight: about 20,000 entries ahead; 6 MiB each side */
 #define HSR_FILES_MAX 32u /* large files in transit at once */
+/* Signatures that a source has at once, for each file that may be in transit: those of the files
+ * that come next are there before they can be begun, over a long round trip too (PROTOCOL 8). */
+#define HSR_SIGS_PER_FILE 8u
+#define HSR_SIGS_MAX (HSR_SIGS_PER_FILE * HSR_FILES_MAX)
 /* Files written directly at once: each has a block of memory for its end. A source has at most
  * HSR_FILES_MAX in transit, and some more of its files are being synced. */
 #define HSR_FILES_DIRECT_MAX (2 * HSR_FILES_MAX)

@@ -11,8 +11,6 @@
 
 /* A file below this travels whole: its sums and the patch would not be shorter. */
 #define HSR_SMALL_MIN ((uint64_t)512)
-/* What such a file costs, in members of a pack that do not: reading, sums, comparing. */
-#define HSR_SMALL_COST 8u
 
 /* The sums of an old version at the source, from WANT until the file was sent. Owned by its entry.
  */

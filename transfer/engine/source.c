@@ -421,6 +421,7 @@ bool hsr_source_page_add(struct hsr_source *source, const struct source_found *f
     entry->number = 0;
     entry->wanted = entry->resume = false;
     entry->delta = SOURCE_DELTA_NONE;
+    entry->slot = 0;
     entry->dir = found->dir;
     entry->identity = found->identity;
     page->count++;

@@ -34,6 +34,8 @@ void hsr_source_destroy(struct hsr_session *session);
 size_t hsr_source_lane_bytes(void);
 /** Bytes that one hand of a source needs, for the plan. */
 size_t hsr_source_hand_bytes(void);
+/** And what its signatures need beside their sums and indexes. */
+size_t hsr_source_deltas_bytes(void);
 
 struct hsr_small_sums;
 

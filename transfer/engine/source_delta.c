@@ -21,8 +21,8 @@ _Static_assert(HSR_SIG_STRONG_MAX == HSR_DELTA_STRONG_MAX &&
                    HSR_SIG_WEAK_SIZE == HSR_DELTA_WEAK_SIZE,
                "the same sums");
 
-static struct source_delta *delta_find(struct hsr_source *source,
-                                       const struct hsr_source_page *page, uint16_t index);
+static struct source_delta *delta_of(struct hsr_source *source, const struct source_entry *entry);
+static void delta_ready(struct hsr_source *source, struct source_delta *delta);
 static int delta_begin(struct hsr_source *source, struct hsr_source_page *page, uint16_t index,
                        const struct hsr_sig *sig, struct source_delta **ret_delta);
 
@@ -32,6 +32,18 @@ void hsr_source_delta_init(struct hsr_source *source)
 
     hsr_delta_key(source->session->token, secret);
     hsr_delta_key_init(&source->delta_key, secret);
+    hsr_list_init(&source->deltas_free);
+    hsr_list_init(&source->deltas_building);
+    hsr_list_init(&source->deltas_ready);
+    for (uint32_t i = 0; i < HSR_SIGS_MAX; i++) {
+        hsr_list_init(&source->deltas[i].node);
+        hsr_list_push_tail(&source->deltas_free, &source->deltas[i].node);
+    }
+}
+
+size_t hsr_source_deltas_bytes(void)
+{
+    return HSR_SIGS_MAX * sizeof(struct source_delta);
 }
 
 int hsr_source_delta_want(struct hsr_source *source, struct hsr_source_page *page, uint16_t index)
@@ -75,7 +87,7 @@ int hsr_source_delta_sig(struct hsr_source *source, struct hsr_source_page *page
     rc = hsr_sig_decode(payload, frame->offset, &sig);
     if (rc < 0)
         return rc;
-    delta = delta_find(source, page, index);
+    delta = delta_of(source, &page->entries[index]);
     if (delta == NULL) {
         rc = delta_begin(source, page, index, &sig, &delta);
         if (rc < 0)
@@ -92,16 +104,29 @@ int hsr_source_delta_sig(struct hsr_source *source, struct hsr_source_page *page
         return rc;
     delta->received += sig.count;
     source->session->progress.delta.signature += sig.sums.size;
-    if (delta->received == hsr_delta_blocks(&delta->plan))
-        delta->state = delta->memory != NULL ? SOURCE_SLOT_BUILDING : SOURCE_SLOT_READY;
+    if (delta->received < hsr_delta_blocks(&delta->plan))
+        return 0;
+    if (delta->memory == NULL) {
+        delta_ready(source, delta);
+        return 0;
+    }
+    delta->state = SOURCE_SLOT_BUILDING;
+    hsr_list_push_tail(&source->deltas_building, &delta->node);
     return 0;
+}
+
+static void delta_ready(struct hsr_source *source, struct source_delta *delta)
+{
+    hsr_list_remove(&delta->node);
+    delta->state = SOURCE_SLOT_READY;
+    hsr_list_push_tail(&source->deltas_ready, &delta->node);
 }
 
 int hsr_source_delta_again(struct hsr_source *source, struct hsr_source_page *page, uint16_t index)
 {
     struct source_entry *entry = &page->entries[index];
     struct hsr_session *session = source->session;
-    struct source_delta *delta = delta_find(source, page, index);
+    struct source_delta *delta = delta_of(source, entry);
 
     if (entry->delta == SOURCE_DELTA_SENT) { /* as if nothing of it had been sent */
         hsr_assert(!entry->wanted && delta == NULL && page->sent > 0);
@@ -131,28 +156,29 @@ void hsr_source_delta_step(struct hsr_source *source)
 {
     struct hsr_loop *loop = &source->session->home->loop;
 
-    for (uint32_t i = 0; i < HSR_FILES_MAX; i++) {
-        struct source_delta *delta = &source->deltas[i];
+    while (!hsr_list_empty(&source->deltas_building)) {
+        struct source_delta *delta =
+            hsr_container_of(source->deltas_building.next, struct source_delta, node);
 
-        while (delta->state == SOURCE_SLOT_BUILDING) {
-            if (hsr_delta_index_build(&delta->index, BUILD_BUDGET))
-                delta->state = SOURCE_SLOT_READY;
-            if (hsr_loop_pressed(loop)) {
-                hsr_session_wake(source->session);
-                return;
-            }
+        if (hsr_delta_index_build(&delta->index, BUILD_BUDGET))
+            delta_ready(source, delta);
+        if (hsr_loop_slice_over(loop)) {
+            hsr_session_wake(source->session);
+            return;
         }
     }
 }
 
 struct source_delta *hsr_source_delta_next(struct hsr_source *source)
 {
-    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
-        if (source->deltas[i].state == SOURCE_SLOT_READY) {
-            source->deltas[i].state = SOURCE_SLOT_SENDING;
-            return &source->deltas[i];
-        }
-    return NULL;
+    struct hsr_list *node = hsr_list_pop_head(&source->deltas_ready);
+    struct source_delta *delta;
+
+    if (node == NULL)
+        return NULL;
+    delta = hsr_container_of(node, struct source_delta, node);
+    delta->state = SOURCE_SLOT_SENDING;
+    return delta;
 }
 
 void hsr_source_delta_free(struct hsr_source *source, struct source_delta *delta)
@@ -163,28 +189,25 @@ void hsr_source_delta_free(struct hsr_source *source, struct source_delta *delta
     free(delta->memory);
     delta->memory = NULL;
     delta->state = SOURCE_SLOT_FREE;
+    delta->page->entries[delta->entry].slot = 0;
+    hsr_list_remove(&delta->node);
+    hsr_list_push_tail(&source->deltas_free, &delta->node);
     source->delta_count--;
     source->delta_blocks -= hsr_delta_blocks(&delta->plan);
 }
 
 void hsr_source_delta_drop(struct hsr_source *source)
 {
-    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
+    for (uint32_t i = 0; i < HSR_SIGS_MAX; i++)
         if (source->deltas[i].state != SOURCE_SLOT_FREE)
             hsr_source_delta_free(source, &source->deltas[i]);
     hsr_assert(source->delta_count == 0 && source->delta_blocks == 0);
 }
 
-static struct source_delta *delta_find(struct hsr_source *source,
-                                       const struct hsr_source_page *page, uint16_t index)
+/* The signature of @entry, or NULL. */
+static struct source_delta *delta_of(struct hsr_source *source, const struct source_entry *entry)
 {
-    for (uint32_t i = 0; i < HSR_FILES_MAX; i++) {
-        struct source_delta *delta = &source->deltas[i];
-
-        if (delta->state != SOURCE_SLOT_FREE && delta->page == page && delta->entry == index)
-            return delta;
-    }
-    return NULL;
+    return entry->slot > 0 ? &source->deltas[entry->slot - 1] : NULL;
 }
 
 /* The first part of a signature: room for all of it, or for nothing. */
@@ -195,18 +218,16 @@ static int delta_begin(struct hsr_source *source, struct hsr_source_page *page, 
     struct hsr_delta_plan plan = { .base_size = sig->base_size,
                                    .block_size = 1u << sig->block_log,
                                    .strong_size = sig->strong_size };
-    struct source_delta *delta = NULL;
+    struct source_delta *delta;
     int rc = hsr_delta_plan_check(&plan);
 
     if (rc < 0)
         return rc;
-    hsr_require(source->delta_count < source->session->files_max, HSR_E_LIMIT);
+    hsr_require(source->delta_count < HSR_SIGS_PER_FILE * source->session->files_max, HSR_E_LIMIT);
     hsr_require(hsr_delta_blocks(&plan) <= HSR_SIG_BLOCKS_MAX - source->delta_blocks, HSR_E_LIMIT);
-    for (uint32_t i = 0; delta == NULL; i++) { /* files_max is at most HSR_FILES_MAX */
-        hsr_assert(i < HSR_FILES_MAX);
-        if (source->deltas[i].state == SOURCE_SLOT_FREE)
-            delta = &source->deltas[i];
-    }
+    hsr_assert(!hsr_list_empty(&source->deltas_free)); /* files_max is at most HSR_FILES_MAX */
+    delta = hsr_container_of(hsr_list_pop_head(&source->deltas_free), struct source_delta, node);
+    page->entries[index].slot = (uint16_t)(delta - source->deltas + 1);
     delta->state = SOURCE_SLOT_RECEIVING;
     delta->page = page;
     delta->entry = index;

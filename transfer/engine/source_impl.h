@@ -102,6 +102,7 @@ struct source_entry {
     bool failed; /* and that was told */
     bool resume; /* KEPT comes */
     uint8_t delta; /* enum source_delta_wish */
+    uint16_t slot; /* of its signature in source->deltas, + 1; 0: none */
     uint8_t lane; /* of a pack that came home: its stream, */
     uint64_t number; /* and its number there, over all connections; 0: none */
     uint64_t sent_bytes; /* large: of its content, as FILE_END said */
@@ -126,11 +127,12 @@ enum source_slot_state {
     SOURCE_SLOT_RECEIVING,
     SOURCE_SLOT_BUILDING, /* all sums are there: the index is made in slices */
     SOURCE_SLOT_READY, /* waits for a place among the files */
-    SOURCE_SLOT_SENDING,
+    SOURCE_SLOT_SENDING
 };
 
 /* A signature, from its first frame until FILE_END. */
 struct source_delta {
+    struct hsr_list node; /* FREE, BUILDING or READY: among the others, oldest first */
     uint8_t state; /* enum source_slot_state */
     uint16_t entry;
     struct hsr_source_page *page; /* stays: the entry is not done */
@@ -210,10 +212,11 @@ struct hsr_source {
     struct source_check *checks; /* SOURCE_QUEUE_SIZE, made when the first is asked for */
     uint64_t small_bytes;
     struct hsr_source_file files[HSR_FILES_MAX];
-    struct source_delta deltas[HSR_FILES_MAX];
+    struct source_delta deltas[HSR_SIGS_MAX];
+    struct hsr_list deltas_free, deltas_building, deltas_ready;
     struct hsr_list kept; /* source_kept.node */
     uint32_t kept_count; /* of these; at most files_max */
-    uint32_t delta_count; /* in use; at most files_max */
+    uint32_t delta_count; /* in use; at most HSR_SIGS_PER_FILE * files_max */
     uint32_t delta_blocks; /* of them; at most HSR_SIG_BLOCKS_MAX */
     struct hsr_delta_key delta_key;
     bool zeros_done; /* in this step: a file's holes were hashed for a slice of time */

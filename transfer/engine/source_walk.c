@@ -10,8 +10,8 @@
 #include "base/base.h"
 #include "transfer/engine/source_impl.h"
 
-#define WALK_SLICE 64u /* entries walked before others get a turn: about 150 us */
-#define TAKE_SLICE 512u /* entries put into pages before others get a turn: about 30 us */
+#define WALK_ASK 8u /* entries walked between two looks at what else waits: about 20 us */
+#define TAKE_ASK 64u /* entries put into pages between two looks at what else waits: 4 us */
 
 /* What a source keeps at each hand. */
 struct lister {
@@ -156,7 +156,7 @@ static bool lister_step(struct hsr_hand *hand, struct hsr_crew_task *task)
     if (batch->count == 0)
         lister->offers = batch->offers;
     while (batch->count < HSR_PAGE_ENTRIES_MAX && batch->size < SOURCE_PAGE_FULL) {
-        if (steps++ >= WALK_SLICE && hsr_loop_pressed(&hand->shard->loop))
+        if (++steps % WALK_ASK == 0 && hsr_loop_slice_over(&hand->shard->loop))
             return false;
         if (!lister->item_pending) {
             int rc = lister_next(hand);
@@ -301,7 +301,7 @@ static bool walk_take(struct hsr_source *source)
         struct source_hand *hand = &source->hands[batch->task.hand - session->crew.hands];
 
         while (batch->next < batch->count) {
-            if (steps++ >= TAKE_SLICE && hsr_loop_pressed(&session->home->loop)) {
+            if (++steps % TAKE_ASK == 0 && hsr_loop_slice_over(&session->home->loop)) {
                 hsr_session_wake(session);
                 return false;
             }

@@ -61,6 +61,7 @@ struct hsr_stream *hsr_stream_create(struct hsr_session *session, uint32_t index
     stream->part = stream_part(session);
     hsr_meter_init(&stream->meter, &shard->loop);
     hsr_task_init(&stream->task, stream->part->name, stream_run);
+    stream->task.bulk = true;
     stream->timer.fired = stream_timer;
     stream->waiter.task = &stream->task;
     hsr_list_init(&stream->waiter.node);
@@ -282,27 +283,58 @@ void hsr_stream_send(struct hsr_chunk *chunk, void (*returned)(struct hsr_link_l
     }
 }
 
-struct hsr_digest_sum hsr_stream_digest(const struct hsr_chunk *chunk, struct hsr_digest_run *run,
-                                        uint32_t at, uint32_t size)
+bool hsr_stream_pause(struct hsr_stream *stream)
+{
+    if (!hsr_loop_slice_over(&stream->shard->loop))
+        return false;
+    hsr_loop_wake(&stream->shard->loop, &stream->task);
+    return true;
+}
+
+/* Of the chunk's payload from @done on, the next piece, of at most @most bytes. */
+static uint32_t stream_digest_piece(struct hsr_chunk *chunk, struct hsr_digest_run *run,
+                                    uint32_t done, uint64_t most)
 {
     struct hsr_stream *stream = chunk->stream;
+    uint32_t piece = HSR_MAX(HSR_CHUNK_PIECE - HSR_CHUNK_PIECE % run->leaf_size, run->leaf_size);
+    uint32_t size = (uint32_t)HSR_MIN(most, (uint64_t)HSR_MIN(piece, chunk->size - done));
     uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
-    struct hsr_digest_sum sum;
 
-    hsr_assert(run->end == chunk->frame.offset + at && at + size <= chunk->size);
-    sum = hsr_digest_run_add(run, chunk->buf->payload + at, size);
+    hsr_digest_add(&chunk->sum, hsr_digest_run_add(run, chunk->buf->payload + done, size));
     hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_TIME,
                   hsr_loop_clock(&stream->shard->loop) - start_ns);
     hsr_meter_add(&stream->meter, HSR_FIGURE_HASH_BYTES, size);
-    return sum;
+    return size;
 }
 
-struct hsr_digest_sum hsr_stream_check(const struct hsr_chunk *chunk)
+bool hsr_stream_digest(struct hsr_chunk *chunk, struct hsr_digest_run *run,
+                       struct hsr_intake *intake)
+{
+    uint32_t done = (uint32_t)(run->end - chunk->frame.offset);
+
+    hsr_assert(run->end >= chunk->frame.offset && done <= chunk->size);
+    if (done == 0)
+        chunk->sum = (struct hsr_digest_sum){ 0 };
+    while (done < chunk->size) {
+        if (done > 0 && hsr_stream_pause(chunk->stream))
+            return false;
+        done += stream_digest_piece(chunk, run, done,
+                                    intake != NULL ? hsr_units_left(intake) : UINT64_MAX);
+        if (intake != NULL)
+            hsr_units_hashed(intake);
+    }
+    return true;
+}
+
+struct hsr_digest_sum hsr_stream_check(struct hsr_chunk *chunk)
 {
     struct hsr_digest_run run;
 
     hsr_digest_run_init(&run, HSR_DIGEST_XXH3, chunk->stream->session->leaf, chunk->frame.offset);
-    return hsr_stream_digest(chunk, &run, 0, chunk->size);
+    chunk->sum = (struct hsr_digest_sum){ 0 };
+    for (uint32_t done = 0; done < chunk->size;)
+        done += stream_digest_piece(chunk, &run, done, UINT64_MAX);
+    return chunk->sum;
 }
 
 enum hsr_figure hsr_stream_chunk_waits(const struct hsr_stream *stream)

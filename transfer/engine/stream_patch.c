@@ -5,7 +5,8 @@
  * what is needed; the items, which stand before the literals, are decoded aside first. So a region
  * needs no second buffer, and no stream can wait for one.
  *
- *   START -> COPYING (reads of the old version) -> [KEEPING (reads into the window)] -> MADE
+ *   START -> COPYING (reads of the old version) -> CHECKING -> [KEEPING (reads into the window)]
+ *   -> MADE
  *
  * Reads are plain calls where that is memory speed or the cache has it, else asynchronous. */
 #include "transfer/engine/stream_patch.h"
@@ -18,7 +19,7 @@
 #include "transfer/engine/window.h"
 #include "transfer/proto/delta.h"
 
-enum patch_phase { PATCH_START, PATCH_COPYING, PATCH_KEEPING, PATCH_MADE };
+enum patch_phase { PATCH_START, PATCH_COPYING, PATCH_CHECKING, PATCH_KEEPING, PATCH_MADE };
 
 _Static_assert(HSR_CHUNK_BLOCK == HSR_WINDOW_BLOCK, "one size of blocks that are written or not");
 
@@ -28,7 +29,7 @@ static void patch_start(struct hsr_chunk *chunk);
 static int patch_items(struct hsr_chunk *chunk);
 static bool patch_copy(struct hsr_chunk *chunk);
 static bool patch_copy_some(struct hsr_chunk *chunk, const struct hsr_patch_item *item);
-static void patch_check(struct hsr_chunk *chunk);
+static bool patch_check(struct hsr_chunk *chunk);
 static bool patch_keep(struct hsr_chunk *chunk);
 static void patch_made(struct hsr_chunk *chunk);
 static void patch_failed(struct hsr_chunk *chunk);
@@ -73,6 +74,8 @@ bool hsr_patch_make(struct hsr_chunk *chunk)
         patch_start(chunk);
     if (chunk->phase == PATCH_COPYING && intake->rc == 0 && !patch_copy(chunk))
         return false;
+    if (chunk->phase == PATCH_CHECKING && intake->rc == 0 && !patch_check(chunk))
+        return false;
     if (chunk->phase == PATCH_KEEPING && intake->rc == 0 && !patch_keep(chunk))
         return false;
     patch_made(chunk);
@@ -90,7 +93,7 @@ static bool patch_my_turn(struct hsr_chunk *chunk)
 {
     struct hsr_window *window = chunk->intake->window;
 
-    if (chunk->op.armed || (chunk->frame.kind == HSR_FRAME_PATCH && chunk->phase < PATCH_KEEPING &&
+    if (chunk->op.armed || (chunk->frame.kind == HSR_FRAME_PATCH && chunk->phase < PATCH_CHECKING &&
                             chunk->intake->run.end != chunk->offset))
         return false; /* a range is hashed in order */
     if (window == NULL || window->maker == chunk)
@@ -148,9 +151,11 @@ static int patch_items(struct hsr_chunk *chunk)
     return 0;
 }
 
-/* Make the region from here on; false: a read is under way. */
+/* Make the region from here on; false: a read is under way, or it paused. */
 static bool patch_copy(struct hsr_chunk *chunk)
 {
+    uint32_t asked = chunk->made;
+
     while (chunk->patch_next < chunk->patch_count) {
         const struct hsr_patch_item *item = &chunk->patch_items[chunk->patch_next];
         uint8_t *out = chunk->buf->payload + chunk->made;
@@ -160,8 +165,11 @@ static bool patch_copy(struct hsr_chunk *chunk)
                 return false;
             if (chunk->intake->rc < 0)
                 return true;
-            if (chunk->patch_done < item->size)
+            if (chunk->patch_done < item->size) {
+                if (hsr_stream_pause(chunk->stream))
+                    return false;
                 continue;
+            }
         } else {
             patch_changed(chunk, chunk->made, chunk->made + item->size);
             if (item->kind == HSR_PATCH_ZERO) {
@@ -175,11 +183,14 @@ static bool patch_copy(struct hsr_chunk *chunk)
         }
         chunk->patch_done = 0;
         chunk->patch_next++;
+        if (chunk->made - asked >= HSR_CHUNK_PIECE / 4) {
+            if (hsr_stream_pause(chunk->stream))
+                return false;
+            asked = chunk->made;
+        }
     }
     hsr_assert(chunk->made == chunk->size);
-    patch_check(chunk);
-    chunk->phase = PATCH_KEEPING;
-    chunk->made = 0;
+    chunk->phase = PATCH_CHECKING;
     return true;
 }
 
@@ -188,7 +199,7 @@ static bool patch_copy_some(struct hsr_chunk *chunk, const struct hsr_patch_item
 {
     const struct hsr_intake *intake = chunk->intake;
     uint64_t offset = item->base_offset + chunk->patch_done;
-    uint32_t size = item->size - chunk->patch_done;
+    uint32_t size = HSR_MIN(item->size - chunk->patch_done, HSR_CHUNK_PIECE);
     uint8_t *out = chunk->buf->payload + chunk->made;
     const uint8_t *bytes = NULL;
 
@@ -211,14 +222,17 @@ static bool patch_copy_some(struct hsr_chunk *chunk, const struct hsr_patch_item
     return true;
 }
 
-/* Is it what the source has? */
-static void patch_check(struct hsr_chunk *chunk)
+/* Is it what the source has? False: it paused. */
+static bool patch_check(struct hsr_chunk *chunk)
 {
-    struct hsr_digest_sum sum = hsr_units_digest(chunk, chunk->intake);
-
+    if (!hsr_stream_digest(chunk, &chunk->intake->run, chunk->intake))
+        return false;
     chunk->hashed = true;
-    if (!hsr_digest_same(sum, chunk->frame.check))
+    if (!hsr_digest_same(chunk->sum, chunk->frame.check))
         patch_failed(chunk);
+    chunk->phase = PATCH_KEEPING;
+    chunk->made = 0;
+    return true;
 }
 
 /* In place: read what will be written over into the window. */
@@ -248,12 +262,15 @@ static bool patch_keep(struct hsr_chunk *chunk)
         }
         offset = chunk->offset + chunk->made;
         size = HSR_MIN(patch_run(chunk, chunk->made, true), limit - chunk->made);
+        size = HSR_MIN(size, HSR_CHUNK_PIECE);
         place = hsr_window_keep(intake->window, offset, size, &size);
         if (!patch_read(chunk, place, size, offset))
             return false;
         if (intake->rc < 0)
             return true;
         chunk->made += size;
+        if (hsr_stream_pause(chunk->stream))
+            return false;
     }
     return true;
 }

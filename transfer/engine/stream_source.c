@@ -16,7 +16,7 @@
 #include "transfer/engine/small.h"
 #include "transfer/engine/source.h"
 
-#define PACK_SLICE 32u /* members read before others get a turn: 140 us for 4 KiB each */
+#define PACK_ASK 4u /* members read between two looks at what else waits: 20 us for 4 KiB each */
 
 static void source_step(struct hsr_stream *stream);
 static bool source_idle(const struct hsr_stream *stream);
@@ -28,8 +28,8 @@ static struct hsr_work *source_next_work(struct hsr_stream *stream);
 static void source_read(struct hsr_stream *stream, struct hsr_work *work, struct hsr_chunk *chunk);
 static void source_read_submit(struct hsr_chunk *chunk);
 static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags);
-static void source_settle_reads(struct hsr_stream *stream);
-static void source_hash(struct hsr_chunk *chunk);
+static bool source_settle_reads(struct hsr_stream *stream);
+static bool source_hash(struct hsr_chunk *chunk);
 static void source_cut(struct hsr_chunk *chunk);
 static bool source_pack(struct hsr_stream *stream, struct hsr_work *work);
 static int source_member(struct hsr_stream *stream, struct hsr_work *work,
@@ -99,10 +99,11 @@ static void source_step(struct hsr_stream *stream)
             return;
         }
     }
-    source_settle_reads(stream);
-    while (source_fill(stream))
-        continue;
-    hsr_patcher_step(stream);
+    if (source_settle_reads(stream)) {
+        while (source_fill(stream))
+            continue;
+        hsr_patcher_step(stream);
+    }
     source_send(stream);
     hsr_meter_wait(&stream->meter, source_waits(stream));
 }
@@ -260,8 +261,9 @@ static void source_chunk_read(struct hsr_op *op, int64_t res, unsigned flags)
         hsr_loop_wake(&stream->shard->loop, &stream->task);
 }
 
-/* Hash what was read, in the order it will leave; take back what will not. */
-static void source_settle_reads(struct hsr_stream *stream)
+/* Hash what was read, in the order it will leave; take back what will not. False: the slice is
+ * over. */
+static bool source_settle_reads(struct hsr_stream *stream)
 {
     for (struct hsr_list *node = stream->sending.next, *next; node != &stream->sending;
          node = next) {
@@ -272,16 +274,25 @@ static void source_settle_reads(struct hsr_stream *stream)
             continue;
         if (chunk->work->rc < 0)
             source_cut(chunk);
-        else if (chunk->state == HSR_CHUNK_READING && chunk->offset == chunk->work->run.end)
-            source_hash(chunk); /* those before it in the range were */
+        else if (chunk->state == HSR_CHUNK_READING && !source_hash(chunk))
+            return false;
     }
+    return true;
 }
 
-static void source_hash(struct hsr_chunk *chunk)
+/* When those before it in the range were. False: the slice is over. */
+static bool source_hash(struct hsr_chunk *chunk)
 {
+    uint64_t end = chunk->work->run.end;
+
+    if (end < chunk->offset || end >= chunk->offset + chunk->size)
+        return true;
     hsr_assert(chunk->done == chunk->size);
-    chunk->frame.check = hsr_stream_digest(chunk, &chunk->work->run, 0, chunk->size);
+    if (!hsr_stream_digest(chunk, &chunk->work->run, NULL))
+        return false;
+    chunk->frame.check = chunk->sum;
     hsr_chunk_enter(chunk, chunk->work->base != NULL ? HSR_CHUNK_MATCHING : HSR_CHUNK_READY);
+    return true;
 }
 
 /* The range failed: nothing of it leaves any more. If something has left, the first chunk taken
@@ -317,7 +328,7 @@ static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
 {
     struct hsr_chunk *chunk = stream->packing;
     struct hsr_pack_member *table;
-    unsigned slice = 0;
+    unsigned asked = 0;
 
     if (chunk == NULL) {
         chunk = hsr_stream_chunk(stream);
@@ -337,15 +348,13 @@ static bool source_pack(struct hsr_stream *stream, struct hsr_work *work)
     while (chunk->done < work->member_count) {
         uint32_t i = chunk->done;
 
-        if (slice++ >= PACK_SLICE && hsr_loop_pressed(&stream->shard->loop)) {
-            hsr_loop_wake(&stream->shard->loop, &stream->task);
+        if (++asked % PACK_ASK == 0 && hsr_stream_pause(stream))
             return false;
-        }
         work->members[i].code = source_member(stream, work, &work->members[i],
                                               chunk->buf->payload + chunk->size, &table[i]);
         chunk->size += table[i].size;
         if (table[i].patch)
-            slice += HSR_SMALL_COST;
+            asked |= PACK_ASK - 1; /* that took longer: ask before the next */
         chunk->done++;
     }
     stream->packing = NULL;

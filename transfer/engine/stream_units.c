@@ -15,24 +15,20 @@ void hsr_units_init(struct hsr_intake *intake)
     intake->units = (struct hsr_units){ .begin = intake->run.start };
 }
 
-struct hsr_digest_sum hsr_units_digest(struct hsr_chunk *chunk, struct hsr_intake *intake)
+uint64_t hsr_units_left(const struct hsr_intake *intake)
 {
-    struct hsr_digest_run *run = &intake->run;
-    struct hsr_digest_sum sum = { 0 };
-    uint32_t done = 0;
+    const struct hsr_digest_run *run = &intake->run;
 
-    if (HSR_KEPT_UNIT % run->leaf_size != 0)
-        return hsr_stream_digest(chunk, run, 0, chunk->size);
-    while (done < chunk->size) {
-        uint64_t left = HSR_KEPT_UNIT - run->end % HSR_KEPT_UNIT;
-        uint32_t part = (uint32_t)HSR_MIN(left, (uint64_t)(chunk->size - done));
+    return HSR_KEPT_UNIT % run->leaf_size != 0 ? UINT64_MAX
+                                               : HSR_KEPT_UNIT - run->end % HSR_KEPT_UNIT;
+}
 
-        hsr_digest_add(&sum, hsr_stream_digest(chunk, run, done, part));
-        done += part;
-        if (part == left)
-            units_border(intake);
-    }
-    return sum;
+void hsr_units_hashed(struct hsr_intake *intake)
+{
+    const struct hsr_digest_run *run = &intake->run;
+
+    if (HSR_KEPT_UNIT % run->leaf_size == 0 && run->end % HSR_KEPT_UNIT == 0)
+        units_border(intake);
 }
 
 /* The run ends where a unit does. */

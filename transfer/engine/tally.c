@@ -7,7 +7,6 @@
 
 #include "base/base.h"
 
-#define ZEROS_NS (300 * HSR_NS_PER_US) /* of one slice; then others get their turn */
 #define ZEROS_STEP (256 * HSR_KIB) /* between two looks at the clock: 30 us, 250 without SIMD */
 
 static int tally_room(struct hsr_tally *tally, uint32_t count, size_t *budget);
@@ -36,7 +35,6 @@ int hsr_tally_put(struct hsr_tally *tally, uint64_t offset, uint64_t size, const
 
 int hsr_tally_zeros(struct hsr_tally *tally, uint64_t size, struct hsr_loop *loop, size_t *budget)
 {
-    uint64_t start_ns = hsr_loop_clock(loop);
     int rc;
 
     do {
@@ -44,7 +42,7 @@ int hsr_tally_zeros(struct hsr_tally *tally, uint64_t size, struct hsr_loop *loo
         rc = tally_room(tally, tally->tree.node_count + HSR_DIGEST_RUN_VALUES_MAX, budget);
         if (rc == 0)
             rc = hsr_digest_tree_zeros(&tally->tree, size, ZEROS_STEP);
-    } while (rc > 0 && hsr_loop_clock(loop) - start_ns < ZEROS_NS && !hsr_loop_pressed(loop));
+    } while (rc > 0 && !hsr_loop_slice_over(loop));
     return rc;
 }
 

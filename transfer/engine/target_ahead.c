@@ -85,6 +85,16 @@ void hsr_target_ahead_step(struct hsr_target *target)
         hsr_loop_job_add(&target->session->home->loop, &ahead->job);
 }
 
+bool hsr_target_ahead_whole(const struct target_basis *basis)
+{
+    if (!basis->ahead || basis->dealt < basis->plan.base_size)
+        return false;
+    for (struct hsr_list *node = basis->pieces.next; node != &basis->pieces; node = node->next)
+        if (!hsr_container_of(node, struct target_piece, node)->done)
+            return false;
+    return true;
+}
+
 bool hsr_target_ahead_use(struct hsr_target *target, struct target_basis *basis)
 {
     struct target_ahead *ahead = &target->ahead;
@@ -197,8 +207,8 @@ static bool ahead_candidate(const struct hsr_target *target)
     const struct target_ahead *ahead = &target->ahead;
     uint32_t key;
 
-    if (ahead->state != HSR_AHEAD_ON || ahead->full || ahead->count >= TARGET_AHEAD_MAX ||
-        ahead->count == target->deltas_count)
+    if (ahead->state != HSR_AHEAD_ON || ahead->full ||
+        ahead->count + target->bases >= TARGET_AHEAD_MAX || ahead->count == target->deltas_count)
         return false;
     key = target->deltas[(target->deltas_head + ahead->count) % TARGET_KEYS_MAX];
     return target->pages[key >> 16].want_sent;

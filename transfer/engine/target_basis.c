@@ -17,6 +17,7 @@
 static uint64_t basis_hands_bytes(const struct hsr_target *target);
 static void basis_unqueue(struct hsr_target *target, uint32_t key);
 static bool bases_open(struct hsr_target *target);
+static bool basis_turn(const struct hsr_target *target, const struct target_basis *basis);
 static bool basis_fits(const struct hsr_target *target, const struct target_basis *basis);
 static void basis_whole(struct hsr_target *target, struct target_page *page, uint16_t index);
 static bool bases_deal(struct hsr_target *target);
@@ -79,7 +80,7 @@ int hsr_target_bases_create(struct hsr_target *target)
 
 size_t hsr_target_bases_bytes(void)
 {
-    return TARGET_KEYS_MAX * sizeof(uint32_t) + TARGET_BASES_MAX * sizeof(struct target_basis) +
+    return TARGET_KEYS_MAX * sizeof(uint32_t) + HSR_FILES_MAX * sizeof(struct target_basis) +
            HSR_FILES_MAX * sizeof(struct hsr_window);
 }
 
@@ -200,7 +201,7 @@ static bool bases_open(struct hsr_target *target)
     uint32_t key;
     int rc = 0;
 
-    if (target->deltas_count == 0 || target->bases >= TARGET_BASES_MAX)
+    if (target->deltas_count == 0)
         return false;
     key = target->deltas[target->deltas_head];
     page = &target->pages[key >> 16];
@@ -209,10 +210,12 @@ static bool bases_open(struct hsr_target *target)
     index = (uint16_t)(key & 0xffff);
     hsr_assert(page->entries[index].queued);
     basis = page->entries[index].basis;
-    if (basis != NULL && !basis_fits(target, basis))
+    if (!basis_turn(target, basis) || (basis != NULL && !basis_fits(target, basis)))
         return false;
     if (basis != NULL && !hsr_target_ahead_use(target, basis))
         basis = NULL;
+    if (basis == NULL && !basis_turn(target, NULL))
+        return false; /* it was stale */
     if (basis == NULL) {
         basis = calloc(1, sizeof(*basis));
         rc = basis == NULL ? -ENOMEM : hsr_target_basis_open(target, page, index, basis);
@@ -237,6 +240,18 @@ static bool bases_open(struct hsr_target *target)
     page->entries[index].basis = basis;
     basis_count(target, basis);
     return true;
+}
+
+/* Of as many as the source may have in transit, signatures are made when they must be. What was
+ * made ahead goes to the source ahead, so that no round trip lies between one file and the next. */
+static bool basis_turn(const struct hsr_target *target, const struct target_basis *basis)
+{
+    uint32_t files_max = target->session->files_max;
+
+    if (target->bases < files_max)
+        return true;
+    return target->bases < HSR_SIGS_PER_FILE * files_max && basis != NULL && !basis->counted &&
+           hsr_target_ahead_whole(basis);
 }
 
 /* Does the source have room for its sums? One alone always has. */
@@ -455,7 +470,7 @@ static bool signer_step(struct hsr_hand *hand, struct hsr_crew_task *task)
     piece->begun = true;
     do {
         result = hsr_sign_step(&piece->sign, 0);
-    } while (result == HSR_SIGN_MORE && !hsr_loop_pressed(loop));
+    } while (result == HSR_SIGN_MORE && !hsr_loop_slice_over(loop));
     hand->parked = result == HSR_SIGN_WAITS;
     return result == HSR_SIGN_DONE;
 }

@@ -8,7 +8,7 @@
 #include "base/base.h"
 #include "transfer/engine/target_impl.h"
 
-#define DECIDE_SLICE 64u /* entries begun before others get a turn: 5 us; 25 with mkdir */
+#define DECIDE_ASK 16u /* entries begun between two looks at what else waits: 1 to 6 us */
 
 static void decide_verdicts(struct hsr_target *target);
 static bool decide_slice_open(struct hsr_target *target, struct target_page *page);
@@ -46,7 +46,7 @@ void hsr_target_decide(struct hsr_target *target)
         struct target_page *page = &target->pages[target->decide_next % HSR_PAGES_MAX];
 
         while (page->next < page->count) {
-            if (steps++ >= DECIDE_SLICE && hsr_loop_pressed(&session->home->loop)) {
+            if (++steps % DECIDE_ASK == 0 && hsr_loop_slice_over(&session->home->loop)) {
                 hsr_session_wake(session); /* streams and hands of this shard get their turn */
                 return;
             }
@@ -362,7 +362,7 @@ static void decide_clear(struct hsr_target *target)
             target->way = NULL;
             decide_cleared(target, rc);
         }
-        if (hsr_loop_pressed(&session->home->loop)) {
+        if (hsr_loop_slice_over(&session->home->loop)) {
             hsr_session_wake(session);
             return;
         }

@@ -7,8 +7,6 @@
 #include "base/base.h"
 #include "transfer/engine/target_impl.h"
 
-#define DIR_PRUNE_STEPS 8u /* of some 64 names before others get a turn */
-
 static struct target_dir *dir_make(struct hsr_target *target, struct target_dir *parent,
                                    const struct hsr_entry *entry);
 static int dir_mounted(struct hsr_target *target, struct target_dir *dir, uint64_t dev);
@@ -125,15 +123,13 @@ void hsr_target_dir_less(struct hsr_target *target, struct target_dir *dir)
 /* Prune and finish what has ended; the deepest come first by themselves. */
 void hsr_target_dirs_finish(struct hsr_target *target)
 {
-    unsigned slice = 0;
-
     while (!hsr_list_empty(&target->endings)) {
         struct target_dir *dir = hsr_container_of(target->endings.next, struct target_dir, node);
         struct hsr_entry entry;
 
         if (target->session->state != HSR_SESSION_MOVING || !hsr_target_may_tell(target))
             return;
-        if (slice++ >= DIR_PRUNE_STEPS && hsr_loop_pressed(&target->session->home->loop)) {
+        if (hsr_loop_slice_over(&target->session->home->loop)) {
             hsr_session_wake(target->session);
             return;
         }

@@ -29,15 +29,14 @@
 #define TARGET_SLICES_PER_HAND 3u /* as many as it takes, and the one that is being filled */
 /* An old version is not worth a signature below this: the file travels whole. */
 #define TARGET_BASIS_MIN ((uint64_t)16384)
-/* Old versions open at once, until the source has sent the file: each holds a descriptor. */
-#define TARGET_BASES_MAX HSR_FILES_MAX
 /* Of one of these a hand makes the sums: 1 ms if it is cached. */
 #define TARGET_PIECE_BYTES (4 * HSR_MIB)
 #define TARGET_PIECE_SUMS (32 * HSR_KIB)
 #define TARGET_PIECES_PER_HAND 4u /* as many as it takes, and one on its way to the source */
-/* Old versions open before their turn: each holds a descriptor. Eight times what the source may be
- * working on, so that a long round trip finds enough work for its gap. */
-#define TARGET_AHEAD_MAX (8 * TARGET_BASES_MAX)
+/* Old versions open at once, of which the source has the sums or before that: each holds a
+ * descriptor. Eight times what the source may be working on, so that a long round trip finds enough
+ * work for its gap. */
+#define TARGET_AHEAD_MAX HSR_SIGS_MAX
 #define TARGET_KEYS_MAX (HSR_PAGES_MAX * HSR_PAGE_ENTRIES_MAX)
 #define TARGET_AHEAD_BYTES (4 * HSR_MIB) /* of their sums: some 512 files of 1 MiB */
 
@@ -454,6 +453,8 @@ void hsr_target_piece_free(struct hsr_target *target, struct target_piece *piece
 int hsr_target_ahead_create(struct hsr_target *target);
 /** There may be something to do in the next gap. */
 void hsr_target_ahead_step(struct hsr_target *target);
+/** Is all of the signature there, made ahead? */
+bool hsr_target_ahead_whole(const struct target_basis *basis);
 /** The turn of the entry at the head of the queue has come, and it was opened ahead. True: what was
  * made of it is good; false: it was dropped, and is to be opened. */
 bool hsr_target_ahead_use(struct hsr_target *target, struct target_basis *basis);

@@ -10,7 +10,7 @@
 #include "transfer/engine/small.h"
 #include "transfer/engine/target_impl.h"
 
-#define JUDGE_SLICE 32u /* entries before others get a turn: 70 us */
+#define JUDGE_ASK 4u /* entries between two looks at what else waits: 10 us */
 
 /* What the target keeps at each hand. */
 struct judge {
@@ -79,12 +79,12 @@ static bool judge_step(struct hsr_hand *hand, struct hsr_crew_task *task)
                               hsr_container_of(task, struct hsr_batch, task));
 
     while (slice->next < slice->count) {
-        if (steps++ >= JUDGE_SLICE && hsr_loop_pressed(&hand->shard->loop))
+        if (++steps % JUDGE_ASK == 0 && hsr_loop_slice_over(&hand->shard->loop))
             return false;
         verdict = &slice->verdicts[slice->next++];
         judge_one(judge, slice, verdict);
         if (verdict->base_size > 0)
-            steps += HSR_SMALL_COST;
+            steps |= JUDGE_ASK - 1; /* that took longer: ask before the next */
     }
     return true;
 }
