@@ -18,6 +18,7 @@
 #define SMALL_SIZE_MAX 3000u
 #define MANY_COUNT 300u
 #define MANY_SIZE (68 * HSR_KIB) /* too large for a pack */
+#define AHEAD_COUNT 72u /* more than a source has in transit, twice */
 
 /* ---- naming and making ---- */
 
@@ -136,6 +137,32 @@ static void delta_old(struct sim_host *host, const char *root, uint64_t seed)
     file(&place, "shorter", 0640, seed + 9, 70000, false);
     file(&place, "alike", 0640, seed + 10, 30 * HSR_KIB, false);
     file(&place, "unlike", 0640, seed + 45, 3001, false);
+    stamp_dir(&place, "");
+}
+
+/* ---- more old versions than a source has files in transit ---- */
+
+static void ahead_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+    char name[32];
+
+    for (unsigned i = 0; i < AHEAD_COUNT; i++) {
+        snprintf(name, sizeof(name), "%03u", i);
+        edited(&place, name, seed + i, MANY_SIZE + i, i * 900u, i % 3 * 50);
+    }
+    stamp_dir(&place, "");
+}
+
+static void ahead_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = OLD_TIME };
+    char name[32];
+
+    for (unsigned i = 0; i < AHEAD_COUNT; i++) {
+        snprintf(name, sizeof(name), "%03u", i);
+        file(&place, name, 0640, seed + i, MANY_SIZE, false);
+    }
     stamp_dir(&place, "");
 }
 
@@ -335,6 +362,30 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .delete = true,
       .source = tree_source,
       .old = tree_old },
+    { .name = "ahead",
+      .streams = 2,
+      .shards = 2,
+      .delta = true,
+      .ahead = true,
+      .source = ahead_source,
+      .old = ahead_old },
+    { .name = "verify",
+      .streams = 1,
+      .shards = 2,
+      .dry = true,
+      .verify = true,
+      .checksum = true,
+      .delete = true,
+      .source = tree_source,
+      .old = tree_old },
+    { .name = "digests",
+      .streams = 1,
+      .shards = 2,
+      .dry = true,
+      .digests = true,
+      .blake3 = true,
+      .source = tree_source,
+      .old = pack_old },
     { .name = "bench",
       .bench_bytes = 9 * 64 * HSR_KIB + 4097,
       .streams = 3,

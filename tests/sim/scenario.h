@@ -18,9 +18,10 @@ struct sim_scenario {
     bool delete; /* with --delete */
     bool checksum; /* with --checksum */
     bool dry; /* with --dry-run: the target stays as it is */
-    bool verify; /* a dry push by digest, as `hawser verify` (with dry) */
+    bool verify; /* a dry push by digest, as `hawser verify` (with dry); a pull: as with -n -c */
     bool list; /* only the names of a pull's directory (with dry) */
-    bool digests; /* only the digests of a pull (with dry) */
+    bool digests; /* only the digests of a pull (with dry); a push: of the client's own files */
+    bool ahead; /* with --ahead=on: something must be made before its turn */
     bool blake3; /* with --digest=blake3 */
     bool delta; /* with --delta=on */
     bool inplace; /* with --inplace: a run that fails may leave mixed contents */
@@ -38,7 +39,7 @@ struct sim_scenario {
 };
 
 #define SIM_TREE_COUNT 6u /* the first ones; the others move no tree */
-#define SIM_SCENARIO_COUNT 11u
+#define SIM_SCENARIO_COUNT 14u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** Build it on a fresh world: everything durable, violations of the target watched. */

@@ -1,8 +1,11 @@
 /* The session of a run: what the client asks for, and what both sides tell of it. */
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "hash/digest.h"
+#include "tests/sim/fs.h"
 #include "tests/sim/run.h"
 #include "transfer/net/zerocopy.h"
 #include "transfer/tree/fileio.h"
@@ -90,6 +93,34 @@ static void event_told(struct run *run, const struct hsr_event *event)
                       (unsigned long long)files);
 }
 
+/* A digest is that of the content, whoever was asked for it. */
+static void event_digest(struct run *run, const struct hsr_event *event)
+{
+    const struct sim_scenario *scenario = run->job->scenario;
+    enum hsr_digest_kind kind = scenario->blake3 ? HSR_DIGEST_BLAKE3 : HSR_DIGEST_XXH3;
+    uint8_t digest[HSR_DIGEST_SIZE_MAX];
+    struct sim_inode *inode;
+    char path[1024];
+    uint8_t *bytes;
+
+    run->digests++;
+    (void)snprintf(path, sizeof(path), SIM_DATA "/%s", event->path);
+    inode = sim_find(&run->world->hosts[run->source], path);
+    if (run->outcome.touched)
+        return; /* it may have been another one then */
+    if (inode == NULL || inode->live.data.size != event->size) {
+        sim_violation(run->world, "a digest of \"%s\", which is not there", event->path);
+        return;
+    }
+    bytes = malloc(event->size + 1);
+    hsr_assert(bytes != NULL);
+    (void)sim_data_read(&inode->live.data, bytes, event->size, 0);
+    hsr_digest_bytes(kind, bytes, event->size, HSR_DIGEST_LEAF_SIZE, digest);
+    if (memcmp(digest, event->digest, hsr_digest_size(kind)) != 0)
+        sim_violation(run->world, "a wrong digest of \"%s\"", event->path);
+    free(bytes);
+}
+
 static void event_closed(struct run *run, const struct hsr_event *event)
 {
     const struct sim_scenario *scenario = run->job->scenario;
@@ -99,6 +130,8 @@ static void event_closed(struct run *run, const struct hsr_event *event)
     run->closed = true;
     run->report->code = event->code;
     run->durability = event->durability;
+    if (event->progress != NULL)
+        run->report->ahead_hits = event->progress->ahead.hits;
     if (scenario->dry || scenario->bench_bytes > 0)
         run->durability = HSR_DURABILITY_DURABLE; /* nothing was to be kept */
     if (scenario->bench_bytes > 0)
@@ -127,7 +160,8 @@ void sim_session_event(void *context, const struct hsr_event *event)
         run->report->warnings += event->note == HSR_NOTE_WARNING;
     }
     run->entries += event->kind == HSR_EVENT_ENTRY;
-    run->digests += event->kind == HSR_EVENT_DIGEST;
+    if (event->kind == HSR_EVENT_DIGEST)
+        event_digest(run, event);
     if (event->kind == HSR_EVENT_CLOSED)
         event_closed(run, event);
 }
@@ -141,7 +175,8 @@ static uint32_t session_options(const struct sim_scenario *scenario)
     if (scenario->verify)
         return HSR_OPT_VERIFY | HSR_OPT_DRY_RUN | HSR_OPT_CHECKSUM | HSR_OPT_NAMES | HSR_OPT_DELETE;
     return (scenario->delete ? HSR_OPT_DELETE : 0) | (scenario->checksum ? HSR_OPT_CHECKSUM : 0) |
-           (scenario->dry ? HSR_OPT_DRY_RUN : 0) | (scenario->inplace ? HSR_OPT_INPLACE : 0);
+           (scenario->dry ? HSR_OPT_DRY_RUN : 0) | (scenario->inplace ? HSR_OPT_INPLACE : 0) |
+           (scenario->ahead ? HSR_OPT_AHEAD_ON : 0);
 }
 
 /* Only names, or no trees at all. */
@@ -197,6 +232,10 @@ bool sim_session_ask(struct run *run)
     memcpy(&spec.address, &address, sizeof(address));
     if (scenario->digests)
         spec.target_fd = run->nothing_fd;
+    if (scenario->digests && !pull)
+        spec.address_size = 0; /* of our own, without a connection */
+    if (scenario->verify && pull)
+        spec.options &= ~(uint32_t)(HSR_OPT_VERIFY | HSR_OPT_NAMES);
     session_other(scenario, &spec);
     run->top = (struct hsr_walk_top){ .base_fd = run->client_fd, .contents = true };
     run->all = (struct hsr_span){ .ptr = (const uint8_t *)"" };

@@ -13,13 +13,14 @@
 #define HAND_TASKS 3u
 #define HAND_TASKS_HOME 1u
 
+static void crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task, bool wanted);
 static void hand_run(struct hsr_task *task);
 static void hand_work(struct hsr_hand *hand);
 static void hand_taken(struct hsr_msg *msg);
 static void hand_back(struct hsr_msg *msg);
 static void hand_close(struct hsr_msg *msg);
 static void hand_ready(struct hsr_hand *hand);
-static enum hsr_job_result hand_ahead(struct hsr_job *job, uint64_t deadline_ns);
+static enum hsr_job_result hand_job(struct hsr_job *job, uint64_t deadline_ns);
 static bool hand_wanted(const struct hsr_hand *hand);
 static void hand_want(struct hsr_msg *msg);
 static void hand_gone(struct hsr_msg *msg);
@@ -50,7 +51,7 @@ int hsr_crew_create(struct hsr_crew *crew, struct hsr_session *session,
         hsr_list_init(&hand->tasks);
         hsr_task_init(&hand->task, ops->name, hand_run);
         hand->task.bulk = true;
-        hand->job = (struct hsr_job){ .step = hand_ahead, .name = ops->name };
+        hand->job = (struct hsr_job){ .step = hand_job, .name = ops->name };
         hand->job.account = &hand->account;
     }
     hsr_assert(crew->hands[0].shard == session->home);
@@ -76,10 +77,21 @@ struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew)
 
 void hsr_crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task)
 {
+    crew_lend(hand, task, false);
+}
+
+void hsr_crew_lend_wanted(struct hsr_hand *hand, struct hsr_crew_task *task)
+{
+    hsr_assert(hand->crew->ops->jobs);
+    crew_lend(hand, task, true);
+}
+
+static void crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task, bool wanted)
+{
     hsr_assert(!hand->crew->closing);
     task->hand = hand;
     task->canceled = false;
-    atomic_store_explicit(&task->wanted, false, memory_order_relaxed); /* the message orders it */
+    atomic_store_explicit(&task->wanted, wanted, memory_order_relaxed); /* the message orders it */
     task->msg.deliver = hand_taken;
     hand->lent++;
     hsr_loop_send(&hand->shard->loop, &task->msg);
@@ -89,7 +101,7 @@ void hsr_crew_want(struct hsr_crew_task *task)
 {
     struct hsr_hand *hand = task->hand;
 
-    hsr_assert(hand->crew->ops->ahead);
+    hsr_assert(hand->crew->ops->jobs);
     atomic_store_explicit(&task->wanted, true, memory_order_relaxed);
     if (hand->crew->closing || atomic_exchange(&hand->want_out, true))
         return; /* it is on its way: whoever gets it sees this task too */
@@ -134,7 +146,7 @@ static void hand_ready(struct hsr_hand *hand)
 {
     struct hsr_loop *loop = &hand->shard->loop;
 
-    if (!hand->crew->ops->ahead || hand->closing)
+    if (!hand->crew->ops->jobs || hand->closing)
         hsr_loop_wake(loop, &hand->task);
     else if (hand_wanted(hand))
         hsr_loop_job_demand(loop, &hand->job);
@@ -149,7 +161,7 @@ static void hand_run(struct hsr_task *loop_task)
     struct hsr_loop *loop = &hand->shard->loop;
 
     hsr_limit_watch(hand->shard);
-    if (ops->ahead && !hand->closing) { /* a read has ended */
+    if (ops->jobs && !hand->closing) { /* a read has ended */
         hsr_loop_job_wake(loop, &hand->job);
         return;
     }
@@ -197,18 +209,18 @@ static void hand_work(struct hsr_hand *hand)
 }
 
 /* One step of the oldest task. */
-static enum hsr_job_result hand_ahead(struct hsr_job *job, uint64_t deadline_ns)
+static enum hsr_job_result hand_job(struct hsr_job *job, uint64_t deadline_ns)
 {
     struct hsr_hand *hand = hsr_container_of(job, struct hsr_hand, job);
     const struct hsr_crew_ops *ops = hand->crew->ops;
     struct hsr_crew_task *task;
     bool demand;
 
-    (void)deadline_ns; /* a step of a crew is short */
     hsr_assert(!hand->closing && !hsr_list_empty(&hand->tasks));
     hsr_limit_watch(hand->shard);
     if (hand->own == NULL && hand->rc == 0)
         hand->rc = ops->begin(hand);
+    hand->deadline_ns = deadline_ns;
     task = hsr_container_of(hand->tasks.next, struct hsr_crew_task, node);
     task->canceled = hand->rc < 0;
     if (!task->canceled && !ops->step(hand, task)) {

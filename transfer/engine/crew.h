@@ -24,7 +24,7 @@ struct hsr_crew_task {
     struct hsr_msg msg; /* TASK there and back */
     struct hsr_list node; /* hand: its queue; else its owner's to use */
     struct hsr_hand *hand; /* that has it */
-    atomic_bool wanted; /* of a crew that works ahead: somebody waits for it now */
+    atomic_bool wanted; /* of a crew whose tasks are jobs: somebody waits for it now */
     bool canceled; /* not done, or not to its end: the session is over */
     uint8_t kind; /* its owner's: what it is embedded in, where there are several */
 };
@@ -32,9 +32,10 @@ struct hsr_crew_task {
 /* What a machine's hands do. */
 struct hsr_crew_ops {
     const char *name; /* static; for the turn histogram */
-    /** Tasks are work ahead (ring/job.h), one after the other, until hsr_crew_want(). step() is
-     * then one step of a job and may call hsr_loop_job_worked() on hand->job. */
-    bool ahead;
+    /** Tasks are jobs (ring/job.h), one after the other: work ahead until somebody wants it. step()
+     * is then one step of a job: until hand->deadline_ns or hsr_loop_pressed(), and it may call
+     * hsr_loop_job_worked() on hand->job. */
+    bool jobs;
     /** Hand's thread, before its first task: make hand->own. 0 or -ENOMEM: the session ends. */
     int (*begin)(struct hsr_hand *hand);
     /** Hand's thread: one slice of @task. True when it is done. */
@@ -54,7 +55,8 @@ struct hsr_hand {
     struct hsr_task task;
     struct hsr_list tasks; /* lent to it, oldest first */
     struct hsr_msg close_msg;
-    struct hsr_job job; /* of a crew that works ahead */
+    struct hsr_job job; /* of a crew whose tasks are jobs */
+    uint64_t deadline_ns; /* of the step at hand */
     struct hsr_job_account account; /* of that; any thread may read it */
     struct hsr_msg want_msg;
     atomic_bool want_out;
@@ -89,8 +91,11 @@ struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew);
 /** Lend @task. Home thread. */
 void hsr_crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task);
 
-/** Somebody waits for @task, which a crew that works ahead has: from now on it is work in demand,
- * and so is what this hand has before it. Home thread. */
+/** Lend @task, for which somebody waits already, to a crew whose tasks are jobs. Home thread. */
+void hsr_crew_lend_wanted(struct hsr_hand *hand, struct hsr_crew_task *task);
+
+/** Somebody waits for @task, which a crew has whose tasks are jobs: from now on it is work in
+ * demand, and so is what this hand has before it. Home thread. */
 void hsr_crew_want(struct hsr_crew_task *task);
 
 /** Call everything home; again and again does no harm. True when all of it is. The session is woken

@@ -11,7 +11,9 @@
 #include "transfer/tree/target.h"
 
 #define READER_JOBS 3u /* to a hand: as many as it takes */
-#define READER_PIECE (256 * HSR_KIB) /* read and hashed at once: 35 us; less if leaves want it */
+#define READER_PIECE                                                                               \
+    (256 * HSR_KIB) /* read and hashed by a step: 35 us; less if leaves want it                    \
+                     */
 #define READER_DEPTH 4u /* pieces of one file being read */
 #define READER_JOB_BYTES (4 * HSR_MIB) /* of small files: 0.5 ms if cached */
 #define READER_RANGE (32 * HSR_MIB) /* of a large file: what its messages cost is nothing */
@@ -24,6 +26,7 @@ struct read_job {
     struct hsr_crew_task task;
     struct hsr_readers *readers;
     struct read_large *large; /* NULL: files */
+    bool lent, wanted;
     int fd; /* of the large file */
     int rc; /* range: result */
     struct hsr_fileio io;
@@ -86,6 +89,7 @@ struct reader {
 };
 
 static struct read_large *readers_large(struct hsr_readers *readers);
+static void readers_want(struct hsr_readers *readers);
 static bool readers_deal_range(struct hsr_readers *readers, struct hsr_hand *hand);
 static bool readers_deal_files(struct hsr_readers *readers, struct hsr_hand *hand);
 static bool readers_large_begin(struct hsr_readers *readers, const struct hsr_read_file *file);
@@ -108,6 +112,7 @@ static void reader_piece_read(struct hsr_op *op, int64_t res, unsigned flags);
 static void reader_hash(struct hsr_hand *hand, struct read_job *job);
 
 static const struct hsr_crew_ops readers_crew = { .name = "reader",
+                                                  .jobs = true,
                                                   .begin = reader_begin,
                                                   .step = reader_step,
                                                   .busy = reader_busy,
@@ -150,6 +155,7 @@ void hsr_readers_step(struct hsr_session *session)
     struct hsr_readers *readers = session->readers;
     struct hsr_hand *hand;
 
+    readers_want(readers);
     while ((hand = hsr_crew_hand(&readers->crew)) != NULL)
         if (!readers_deal_range(readers, hand) && !readers_deal_files(readers, hand))
             return;
@@ -226,10 +232,37 @@ static struct read_job *readers_job(struct hsr_readers *readers)
     return job;
 }
 
+/* Does somebody wait for it? Files are read in the order in which they are needed, so the first of
+ * them tells. */
+static bool readers_waited(const struct hsr_readers *readers, const struct read_job *job)
+{
+    const struct hsr_read_file *file = job->large != NULL ? &job->large->file : &job->files[0];
+
+    return readers->ops->waited == NULL || readers->ops->waited(readers->session, file);
+}
+
 static void readers_lend(struct hsr_readers *readers, struct hsr_hand *hand, struct read_job *job)
 {
     readers->jobs_lent++;
-    hsr_crew_lend(hand, &job->task);
+    job->lent = true;
+    job->wanted = readers_waited(readers, job);
+    if (job->wanted)
+        hsr_crew_lend_wanted(hand, &job->task);
+    else
+        hsr_crew_lend(hand, &job->task);
+}
+
+/* What was lent ahead and is waited for by now. */
+static void readers_want(struct hsr_readers *readers)
+{
+    for (uint32_t i = 0; i < READER_JOBS * readers->crew.hand_count; i++) {
+        struct read_job *job = &readers->jobs[i];
+
+        if (!job->lent || job->wanted || !readers_waited(readers, job))
+            continue;
+        job->wanted = true;
+        hsr_crew_want(&job->task);
+    }
 }
 
 /* The next range of a large file. False: none is left to be dealt. */
@@ -352,6 +385,7 @@ static void readers_back(struct hsr_session *session, struct hsr_crew_task *task
     struct read_large *large = job->large;
 
     readers->jobs_lent--;
+    job->lent = false;
     if (session->state == HSR_SESSION_MOVING && large == NULL) {
         hsr_assert(job->next == job->count);
         for (uint32_t i = 0; i < job->count; i++)
@@ -391,6 +425,7 @@ static int reader_begin(struct hsr_hand *hand)
         reader->pieces[i].bytes = reader->memory + i * READER_PIECE;
     }
     hand->own = reader;
+    hand->job.memory = READER_DEPTH * READER_PIECE;
     return 0;
 }
 
@@ -434,6 +469,7 @@ static bool reader_step(struct hsr_hand *hand, struct hsr_crew_task *task)
 static bool reader_work(struct hsr_hand *hand, struct read_job *job)
 {
     struct reader *reader = hand->own;
+    struct hsr_loop *loop = &hand->shard->loop;
 
     for (;;) {
         if (!reader->open) {
@@ -450,7 +486,7 @@ static bool reader_work(struct hsr_hand *hand, struct read_job *job)
         } else {
             reader_hash(hand, job);
         }
-        if (hsr_loop_slice_over(&hand->shard->loop))
+        if (hsr_loop_pressed(loop) || hsr_loop_clock(loop) >= hand->deadline_ns)
             return false;
     }
 }
@@ -612,6 +648,7 @@ static void reader_hash(struct hsr_hand *hand, struct read_job *job)
     start_ns = hsr_loop_clock(&hand->shard->loop);
     (void)hsr_digest_run_add(reader_run(reader, job), piece->bytes, piece->size); /* no frame */
     reader->hash_ns += hsr_loop_clock(&hand->shard->loop) - start_ns;
+    hsr_loop_job_worked(&hand->shard->loop, &hand->job, piece->size);
     if (hand->crew->session->options & HSR_OPT_DRY_RUN) /* that is what such a run moves */
         atomic_fetch_add_explicit(&hand->crew->session->counts.bytes, piece->size,
                                   memory_order_relaxed);

@@ -1,8 +1,8 @@
 /* Readers: a crew that reads files and computes their digests on every shard, for --checksum at
  * both sides and for whoever wants digests alone. The home has a queue of files; what it lends is a
- * list of small ones, or a range of a large one, which it has opened. A hand reads ahead while it
- * hashes, a piece at a time, so that no turn is long. Digests come back to the home, which merges
- * those of ranges. */
+ * list of small ones, or a range of a large one, which it has opened. What a hand does is a job
+ * (ring/job.h), in demand or ahead; it reads ahead while it hashes, a piece at a time, so that no
+ * turn is long. Digests come back to the home, which merges those of ranges. */
 #ifndef HSR_ENGINE_READER_H
 #define HSR_ENGINE_READER_H
 
@@ -33,6 +33,9 @@ struct hsr_reader_ops {
     bool (*next)(struct hsr_session *session, struct hsr_read_file *ret_file);
     /** It was read. */
     void (*done)(struct hsr_session *session, const struct hsr_read_file *file);
+    /** Does somebody wait for its digest, or for that of one after it? Else it is computed in gaps
+     * until somebody does. NULL: always. */
+    bool (*waited)(struct hsr_session *session, const struct hsr_read_file *file);
 };
 
 struct hsr_readers;

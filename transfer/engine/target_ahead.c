@@ -30,7 +30,7 @@ static bool ahead_step(struct hsr_hand *hand, struct hsr_crew_task *task);
 static void ahead_look(struct hsr_target *target);
 
 static const struct hsr_crew_ops ahead_crew = { .name = "signatures ahead",
-                                                .ahead = true,
+                                                .jobs = true,
                                                 .begin = hsr_target_signer_begin,
                                                 .step = ahead_step,
                                                 .busy = hsr_target_signer_busy,

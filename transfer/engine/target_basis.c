@@ -451,6 +451,7 @@ static void basis_free(struct hsr_target *target, struct target_basis *basis)
 int hsr_target_signer_begin(struct hsr_hand *hand)
 {
     hand->own = aligned_alloc(HSR_FILEIO_ALIGN_MAX, HSR_SIGN_MEMORY);
+    hand->job.memory = HSR_SIGN_MEMORY;
     return hand->own != NULL ? 0 : -ENOMEM;
 }
 

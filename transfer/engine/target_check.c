@@ -23,12 +23,15 @@ struct target_check {
 
 static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file);
 static void check_done(struct hsr_session *session, const struct hsr_read_file *file);
+static bool check_waited(struct hsr_session *session, const struct hsr_read_file *file);
 static void check_tell(struct hsr_target *target, struct target_page *page, uint16_t index,
                        const struct hsr_digest_answer *answer);
 static void check_compare(struct hsr_target *target, struct target_page *page, uint16_t index);
 static void check_both(struct hsr_target *target, struct target_page *page, uint16_t index);
 
-static const struct hsr_reader_ops check_reader = { .next = check_next, .done = check_done };
+static const struct hsr_reader_ops check_reader = { .next = check_next,
+                                                    .done = check_done,
+                                                    .waited = check_waited };
 
 int hsr_target_check_add(struct hsr_target *target, struct target_page *page, uint16_t index)
 {
@@ -166,6 +169,24 @@ static void check_done(struct hsr_session *session, const struct hsr_read_file *
     }
     hsr_target_want(page, index, &item);
     hsr_target_page_check(target, page);
+}
+
+/* The source waits for the answer to the oldest page, and in a dry run for all: it reads meanwhile.
+ * Digests for pages behind that one are made ahead, so that moving data goes first. */
+static bool check_waited(struct hsr_session *session, const struct hsr_read_file *file)
+{
+    const struct hsr_target *target = session->target;
+    const struct target_page *page = &target->pages[file->key >> 16];
+
+    if (session->options & HSR_OPT_DRY_RUN)
+        return true;
+    for (uint32_t i = 0; i < HSR_PAGES_MAX; i++) {
+        const struct target_page *other = &target->pages[i];
+
+        if (other->used && other->reading > 0 && other->page < page->page)
+            return false;
+    }
+    return true;
 }
 
 /* When both sides have read it, or could not: to be settled. */
