@@ -210,6 +210,9 @@ static bool ahead_candidate(const struct hsr_target *target)
     if (ahead->state != HSR_AHEAD_ON || ahead->full ||
         ahead->count + target->bases >= TARGET_AHEAD_MAX || ahead->count == target->deltas_count)
         return false;
+    key = target->deltas[target->deltas_head];
+    if (ahead->count > 0 && target->pages[key >> 16].entries[key & 0xffff].basis == NULL)
+        return false; /* it was stale, and waits to be opened anew: those ahead are not the first */
     key = target->deltas[(target->deltas_head + ahead->count) % TARGET_KEYS_MAX];
     return target->pages[key >> 16].want_sent;
 }

@@ -214,8 +214,6 @@ static bool bases_open(struct hsr_target *target)
         return false;
     if (basis != NULL && !hsr_target_ahead_use(target, basis))
         basis = NULL;
-    if (basis == NULL && !basis_turn(target, NULL))
-        return false; /* it was stale */
     if (basis == NULL) {
         basis = calloc(1, sizeof(*basis));
         rc = basis == NULL ? -ENOMEM : hsr_target_basis_open(target, page, index, basis);
