@@ -4,6 +4,24 @@
 
 #include "tree_fixture.h"
 
+/* Descriptors, but for those that a ring's helpers open when they come to run. */
+static unsigned fds_open(void)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 64; fd++) {
+        char path[32], target[64];
+        ssize_t size;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* fits */
+        size = readlink(path, target, sizeof(target));
+        if (size >= 9 && memcmp(target + size - 9, "schedstat", 9) == 0)
+            continue;
+        count += size >= 0;
+    }
+    return count;
+}
+
 /* Goal: what is no regular file of ours is refused, and nothing stays open.
  * Method: each kind under the name; count descriptors. */
 static void test_basis_opens_regular_files_only(void)
@@ -19,7 +37,7 @@ static void test_basis_opens_regular_files_only(void)
     CHECK_EQ(mkdirat(fx.root_fd, "dir", 0700), 0);
     write_at(fx.root_fd, "file", "old");
     CHECK_EQ(hsr_basis_open(&fx.tree, &fx.root, span_of("file"), false, &basis), 0);
-    open_count = count_names(AT_FDCWD, "/proc/self/fd");
+    open_count = fds_open();
     hsr_basis_close(&fx.loop, &basis);
     CHECK_EQ(basis.fd, -1);
     hsr_basis_close(&fx.loop, &basis); /* harmless */
@@ -29,7 +47,7 @@ static void test_basis_opens_regular_files_only(void)
     CHECK_EQ(hsr_basis_open(&fx.tree, &fx.root, span_of("none"), false, &basis), -ENOENT);
     CHECK_EQ(hsr_basis_open(&fx.tree, &fx.root, span_of(".."), false, &basis), HSR_E_NAME);
     CHECK_EQ(basis.fd, -1);
-    CHECK_EQ(count_names(AT_FDCWD, "/proc/self/fd"), open_count - 1);
+    CHECK_EQ(fds_open(), open_count - 1);
     fixture_fini(&fx);
 }
 
