@@ -100,6 +100,10 @@ static void clean(void)
             fprintf(stderr, "  in %s\n", job.scenario->name);
             good = false;
         }
+        if (job.scenario->ahead && report.ahead_hits == 0) {
+            fprintf(stderr, "nothing was made ahead\n");
+            good = false;
+        }
         if (job.scenario->tmpfs && report.world->huge_count == 0) {
             fprintf(stderr, "no huge page was asked for in a tmpfs\n");
             good = false;
