@@ -43,7 +43,6 @@ static void target_make(struct hsr_stream *stream, struct hsr_chunk *chunk);
 static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
                            struct hsr_pack_item *item);
 static void target_chunk(struct hsr_chunk *chunk);
-static void target_writing(struct hsr_chunk *chunk);
 static void target_write_now(struct hsr_chunk *chunk);
 static void target_write_piece(struct hsr_chunk *chunk, uint32_t size);
 static void target_turn_heard(struct hsr_msg *msg);
@@ -522,7 +521,8 @@ static void target_write_waiting(struct hsr_stream *stream)
         if (intake->pack && granted) {
             uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
 
-            target_writing(chunk);
+            if (chunk->state != HSR_CHUNK_WRITING) /* it may have paused */
+                hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
             target_make(stream, chunk);
             hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_TIME,
                           hsr_loop_clock(&stream->shard->loop) - start_ns);
@@ -554,15 +554,9 @@ static void target_chunk(struct hsr_chunk *chunk)
         target_write_now(chunk);
     } else {
         hsr_list_remove(&chunk->node);
-        target_writing(chunk);
+        hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
         target_write(chunk);
     }
-}
-
-static void target_writing(struct hsr_chunk *chunk)
-{
-    if (chunk->state != HSR_CHUNK_WRITING) /* it may have paused */
-        hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
 }
 
 /* A tmpfs: the write is a copy and waits for nothing but its turn, and for the file's memory. */
@@ -573,7 +567,8 @@ static void target_write_now(struct hsr_chunk *chunk)
 
     if (!hsr_turn_take(intake->turn, &intake->waiter, chunk->offset + chunk->size))
         return;
-    target_writing(chunk);
+    if (chunk->state != HSR_CHUNK_WRITING)
+        hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
     while (!over && chunk->done < chunk->size && intake->rc == 0) {
         uint32_t size = chunk->size - chunk->done;
 
