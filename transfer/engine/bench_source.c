@@ -23,6 +23,7 @@ static bool source_send(struct hsr_stream *stream);
 static void source_sent(struct hsr_link *link, int rc);
 static void source_returned(struct hsr_link_loan *loan);
 static void source_again(struct hsr_chunk *chunk);
+static void source_release(struct hsr_stream *stream);
 static void source_count(struct hsr_stream *stream, uint64_t bytes);
 static void source_listen(struct hsr_stream *stream);
 static int source_take(struct hsr_stream *stream);
@@ -106,6 +107,8 @@ static void source_prepare(struct hsr_stream *stream)
     mine->sent_bytes += chunk->size;
     hsr_chunk_enter(chunk, HSR_CHUNK_READY);
     mine->next = chunk;
+    if (mine->last)
+        source_release(stream);
 }
 
 /* One that is not being sent: one that has been filled before, else a new one. */
@@ -230,6 +233,16 @@ static void source_again(struct hsr_chunk *chunk)
     hsr_buf_return(chunk->buf);
     hsr_chunk_end(chunk);
     chunk->state = HSR_CHUNK_READING;
+    if (chunk->stream->bench->last)
+        source_release(chunk->stream);
+}
+
+/* Nothing more to send: another stream, of this session even, may wait for the buffers. */
+static void source_release(struct hsr_stream *stream)
+{
+    for (uint32_t i = 0; i < stream->chunk_count; i++)
+        if (stream->chunks[i].state == HSR_CHUNK_READING)
+            hsr_stream_chunk_free(&stream->chunks[i]);
 }
 
 /* For progress: what has arrived, or at least was sent. */
