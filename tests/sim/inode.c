@@ -304,6 +304,15 @@ static void state_copy(struct sim_state *to, const struct sim_state *from)
     names_copy(&to->names, &from->names);
 }
 
+/* What an inode has of its mode before it was ever written as a whole: its type. A symlink is made
+ * in one piece, and its mode never changes. */
+static uint32_t mode_at_first(const struct sim_inode *inode)
+{
+    uint32_t mode = inode->live.attrs.mode;
+
+    return S_ISLNK(mode) ? mode : mode & S_IFMT;
+}
+
 /* fdatasync(2) keeps what is needed to read the data back; of a file that was never synced that is
  * its type only. */
 void sim_inode_sync(struct sim_inode *inode, bool data_only)
@@ -314,7 +323,7 @@ void sim_inode_sync(struct sim_inode *inode, bool data_only)
         sim_data_free(&inode->durable.data);
         sim_data_copy(&inode->durable.data, &inode->live.data);
         if (!inode->durable_known)
-            inode->durable.attrs.mode = inode->live.attrs.mode & S_IFMT;
+            inode->durable.attrs.mode = mode_at_first(inode);
     } else {
         state_copy(&inode->durable, &inode->live);
         inode->dirty = false;
@@ -440,7 +449,7 @@ static void names_tear(struct sim_inode *dir)
 static void inode_crash(struct sim_inode *inode, bool torn)
 {
     if (!inode->durable_known) /* a name may be there already: then of an empty inode */
-        inode->durable.attrs.mode = inode->live.attrs.mode & S_IFMT;
+        inode->durable.attrs.mode = mode_at_first(inode);
     if (torn && inode->dirty) {
         attrs_tear(inode);
         if (S_ISDIR(inode->live.attrs.mode))

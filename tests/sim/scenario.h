@@ -47,7 +47,7 @@ void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *w
                         unsigned source, unsigned target, uint64_t seed);
 
 /* Does a power cut before the end leave no part of a file under its name? */
-#define SIM_POWER_CUTS_LEAVE_NO_PART false
+#define SIM_POWER_CUTS_LEAVE_NO_PART true
 
 struct sim_outcome {
     bool failed; /* the run reported an error, or a failure or warning of some path */

@@ -242,6 +242,7 @@ static void test_power_cut_leaves_what_was_synced(void)
     sim_mkdir(host, "/d", 0755);
     sim_file(host, "/d/all", 0644, 1, 10000, false);
     CHECK_EQ(sync_fd(host, "/d", HSR_OP_SYNCFS, false), 0);
+    sim_symlink(host, "/d/link", "all"); /* its inode and its text are made with its name */
     sim_file(host, "/d/name", 0644, 2, 5000, false); /* its name is synced, its content is not */
     CHECK_EQ(sync_fd(host, "/d", HSR_OP_FSYNC, false), 0);
     sim_file(host, "/d/content", 0644, 3, 5000, false); /* the other way round */
@@ -252,6 +253,8 @@ static void test_power_cut_leaves_what_was_synced(void)
     sim_fs_crash(host, false);
     CHECK(sim_find(host, "/d/all") != NULL && sim_find(host, "/d/all")->live.data.size == 10000);
     CHECK(sim_find(host, "/d/name") != NULL && sim_find(host, "/d/name")->live.data.size == 0);
+    CHECK(sim_find(host, "/d/link") != NULL &&
+          sim_find(host, "/d/link")->live.attrs.mode == (S_IFLNK | 0777));
     CHECK(sim_find(host, "/d/content") == NULL);
     CHECK(sim_find(host, "/d/none") == NULL);
     sim_world_destroy(world);

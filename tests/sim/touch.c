@@ -66,6 +66,7 @@ static struct sim_inode *replace(struct touch *touch, struct sim_inode *old)
     inode->live.attrs.gid = old->live.attrs.gid;
     sim_name_remove(touch->dir, sim_name_find(touch->dir, touch->name, size));
     sim_name_add(touch->dir, touch->name, size, inode);
+    sim_inode_sync(old, false); /* it may have further names */
     touch->dir->live.attrs.mtime = mtime; /* or a directory that was walked is another one */
     return inode;
 }
