@@ -89,7 +89,7 @@ void hsr_loss_tick(struct hsr_session *session)
             losses->told |= bit;
         if (losses->gone & losses->told & losses->heard & bit)
             loss_settle(session, i);
-        if ((losses->again & bit) && losses->due_ns[i] <= now &&
+        if ((losses->again & bit) && losses->due_ns[i] <= now && hsr_loss_settled(session, i) &&
             session->state == HSR_SESSION_MOVING)
             loss_join(session, i);
     }
