@@ -88,6 +88,9 @@ struct hsr_cachestat {
            */
 #define HSR_STATX_DIO_FILE_OFFSET 0x9cu /* uint32_t: of offsets and sizes */
 
+/** STATX_MNT_ID_UNIQUE (Linux 6.8): a mount's number that no later one gets. */
+#define HSR_STATX_MNT_ID_UNIQUE 0x00004000u
+
 /** struct xattr_args of setxattrat(2) and getxattrat(2). */
 struct hsr_xattr_args {
     uint64_t value __attribute__((aligned(8))); /* address */

@@ -81,8 +81,10 @@ void sim_host_bury(struct sim_host *host)
         if (file != NULL)
             sim_file_release(host, file);
     }
-    if (host->crash.power)
+    if (host->crash.power) {
         sim_fs_crash(host, /* torn= */ true);
+        host->boots++;
+    }
     host->crash = (struct sim_crash){ 0 };
 }
 
@@ -96,5 +98,6 @@ void sim_host_revive(struct sim_host *host)
             sim_violation(world, "host %u: what died there never ends", host->index);
     }
     host->dead = host->down = false;
+    host->lives++;
     sim_net_answer(world, host->index);
 }

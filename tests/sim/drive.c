@@ -125,6 +125,7 @@ static void outcome_fill(struct run *run)
     report->failed = report->code != 0 || report->failures > 0 || report->warnings > 0 || run->died;
     outcome->failed = report->failed;
     outcome->durable = report->code == 0 && run->durability == HSR_DURABILITY_DURABLE;
+    outcome->kept = report->failed && sim_scenario_keeps(run->job->scenario);
     outcome->unlink_failed = !run->spared && (world->fault.fired_kind == HSR_OP_UNLINK ||
                                               world->swarm_fired > 0 || report->deaths > 0);
     if (report->code == 0 && !run->died && report->warnings == 0 &&

@@ -46,6 +46,7 @@ struct sim_report {
     bool failed; /* anything was told, or a host died */
     uint64_t trace_hash; /* of everything that happened */
     uint64_t ahead_hits; /* signatures made before their turn */
+    uint64_t resumed; /* bytes that were there from an earlier attempt, of all attempts */
     uint64_t took_ns; /* simulated */
     uint64_t ops[SIM_HOSTS]; /* operations of each host in the first run */
     unsigned deaths, resets, stalls, touches; /* that happened */

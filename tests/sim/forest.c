@@ -14,6 +14,8 @@
 #define DIRS_MAX 64u
 #define PATH_ROOM 512u
 #define EDITS_MAX 4u
+#define RESUME_FILES_MAX 4u
+#define RESUME_SIZE (8 * HSR_MIB) /* at least: a target keeps what it has of them */
 
 /* What the target has of an entry. */
 enum before { NOTHING, SAME, TOUCHED, OTHER, EDITED, OTHER_KIND, ONLY_THERE, BEFORE_COUNT };
@@ -57,10 +59,14 @@ static struct hsr_prng prng_of(uint64_t seed, uint64_t what, uint64_t number)
 
 static uint64_t size_pick(const struct sim_forest *forest, struct hsr_prng *prng)
 {
-    static const uint8_t large_share[SIM_FOREST_KIND_COUNT] = { 10, 2, 70, 90, 5 }; /* percent */
+    static const uint8_t large_share[SIM_FOREST_KIND_COUNT] = {
+        10, 2, 70, 90, 5, 70
+    }; /* percent */
     uint64_t pick = hsr_prng_below(prng, 100);
     uint64_t top = HSR_MAX(forest->size_kib, 1u) * HSR_KIB;
 
+    if (pick < large_share[forest->kind] && forest->kind == SIM_FOREST_RESUME)
+        return RESUME_SIZE + hsr_prng_below(prng, 8 * top + 1);
     if (pick < large_share[forest->kind])
         return hsr_prng_below(prng, top + 1);
     if (pick >= 97) /* around where packs end, and chunks */
@@ -246,6 +252,8 @@ void sim_forest_grow(const struct sim_forest *forest, struct sim_host *source,
                                { .host = target, .root = SIM_DATA, .old = true },
                                { .host = target, .root = SIM_OLD, .old = true } };
     struct grower *grower = calloc(1, sizeof(*grower));
+    uint32_t files = forest->kind == SIM_FOREST_RESUME ? HSR_MIN(forest->files, RESUME_FILES_MAX)
+                                                       : forest->files;
 
     hsr_assert(grower != NULL && forest->kind < SIM_FOREST_KIND_COUNT);
     grower->forest = forest;
@@ -254,7 +262,7 @@ void sim_forest_grow(const struct sim_forest *forest, struct sim_host *source,
     grower->seed = seed;
     for (unsigned p = 0; p < HSR_ARRAY_COUNT(places); p++) {
         dirs_make(grower, &places[p]);
-        for (uint64_t i = 0; i < forest->files; i++) {
+        for (uint64_t i = 0; i < files; i++) {
             struct entry entry;
 
             entry_pick(grower, i, &entry);

@@ -12,6 +12,7 @@ enum sim_forest_kind {
     SIM_FOREST_LARGE, /* mostly files that travel alone, some with holes */
     SIM_FOREST_EDITED, /* large files that differ a little from what is there */
     SIM_FOREST_LINKS, /* hard links, symlinks, directories */
+    SIM_FOREST_RESUME, /* few files, some large enough to be resumed */
     SIM_FOREST_KIND_COUNT
 };
 

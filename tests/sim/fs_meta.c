@@ -12,6 +12,8 @@
 #include "ring/uapi.h"
 #include "tests/sim/fs.h"
 
+#define MOUNTS 0x100000000u /* numbers of mounts that no later one gets begin here */
+
 /* As the kernel's struct linux_dirent64. */
 struct record {
     uint64_t d_ino;
@@ -378,6 +380,10 @@ static int64_t meta_statx(struct sim_host *host, const struct hsr_op *op)
                                  .stx_mnt_id = 100 + host->index };
     if (S_ISDIR(attrs->mode))
         op->statx->stx_size = SIM_PAGE;
+    if (op->mask & HSR_STATX_MNT_ID_UNIQUE) {
+        op->statx->stx_mask |= HSR_STATX_MNT_ID_UNIQUE;
+        op->statx->stx_mnt_id = MOUNTS + host->index + (uint64_t)SIM_HOSTS * host->boots;
+    }
     if (op->mask & STATX_DIOALIGN) {
         uint8_t *raw = (uint8_t *)op->statx;
 

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define PIPE_LEAST 512u /* bytes: less, and a run takes too many turns */
+#define PIPE_LARGE (16 * HSR_KIB) /* the same of large files */
+#define RESUME_EVERY 4u /* large files take long: so many times fewer than of the other kinds */
 #define OPS_OCTAVES 12u /* a crash comes within the first 4096 operations of a host, or never */
 
 const struct sim_knob sim_knob_table[SIM_KNOB_COUNT] = {
@@ -40,7 +42,7 @@ static void random_trees(struct hsr_prng *prng, struct sim_knobs *knobs)
         knobs->pull = 0;
     if (knobs->kind == 3 || knobs->kind == 4)
         knobs->pull = 1;
-    knobs->tree = below(prng, SIM_FOREST_KIND_COUNT);
+    knobs->tree = below(prng, SIM_FOREST_RESUME * RESUME_EVERY + 1) / RESUME_EVERY;
     knobs->files = 1 + below(prng, once(prng, 8) ? 120 : 24);
     knobs->dirs = once(prng, 3) ? 0 : below(prng, 10);
     knobs->size = 1 + scaled(prng, 10);
@@ -100,6 +102,8 @@ static void random_troubles(struct hsr_prng *prng, struct sim_knobs *knobs)
         knobs->net_slow = 1 + scaled(prng, 6);
     knobs->room = once(prng, 16) ? 1 + scaled(prng, 8) : 0;
     knobs->pipe = once(prng, 8) ? PIPE_LEAST + scaled(prng, 14) : 0;
+    if (knobs->pipe > 0 && knobs->tree == SIM_FOREST_RESUME)
+        knobs->pipe += PIPE_LARGE;
 }
 
 void sim_knobs_random(uint64_t seed, struct sim_knobs *ret_knobs)

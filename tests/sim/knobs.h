@@ -9,7 +9,7 @@
 #define SIM_KNOBS(X)                                                                               \
     X(pull, 0, "1: the client is the target")                                                      \
     X(kind, 0, "0 transfer, 1 dry run, 2 verify, 3 list, 4 digests, 5 benchmark")                  \
-    X(tree, 0, "0 mixed, 1 small files, 2 large, 3 edited, 4 links")                               \
+    X(tree, 0, "0 mixed, 1 small files, 2 large, 3 edited, 4 links, 5 resumed")                    \
     X(files, 1, "entries of the trees")                                                            \
     X(dirs, 0, "directories of the trees")                                                         \
     X(size, 1, "KiB of the largest file")                                                          \

@@ -178,6 +178,18 @@ static void memory_source(struct sim_host *host, const char *root, uint64_t seed
     stamp_dir(&place, "");
 }
 
+/* ---- files that are worth being resumed ---- */
+
+static void resume_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+
+    file(&place, "first", 0640, seed + 1, 9 * HSR_MIB + 17, false);
+    file(&place, "second", 0640, seed + 2, 12 * HSR_MIB, false);
+    file(&place, "little", 0600, seed + 3, 3000, false);
+    stamp_dir(&place, "");
+}
+
 /* ---- a pack of small files ---- */
 
 static void pack_source(struct sim_host *host, const char *root, uint64_t seed)
@@ -354,6 +366,12 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .inplace = true,
       .source = delta_source,
       .old = delta_old },
+    { .name = "resume",
+      .resume = true,
+      .streams = 2,
+      .shards = 2,
+      .source = resume_source,
+      .old = pack_old },
     { .name = "compare",
       .streams = 2,
       .shards = 2,
@@ -393,6 +411,12 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .source = pack_source,
       .old = pack_source },
 };
+
+bool sim_scenario_keeps(const struct sim_scenario *scenario)
+{
+    return scenario->resume ||
+           (scenario->forest != NULL && scenario->forest->kind == SIM_FOREST_RESUME);
+}
 
 void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *world,
                         unsigned source, unsigned target, uint64_t seed)

@@ -26,6 +26,7 @@ struct sim_scenario {
     bool delta; /* with --delta=on */
     bool inplace; /* with --inplace: a run that fails may leave mixed contents */
     uint64_t bench_bytes; /* not the trees: a benchmark of so many bytes; both stay as they are */
+    bool resume; /* files of which a target keeps what it has; what is there does not travel */
     bool slow_sync; /* an fsync takes longer than all data together */
     bool tmpfs; /* that is where both trees are */
     bool named; /* no unnamed files at the target */
@@ -39,7 +40,7 @@ struct sim_scenario {
 };
 
 #define SIM_TREE_COUNT 6u /* the first ones; the others move no tree */
-#define SIM_SCENARIO_COUNT 14u
+#define SIM_SCENARIO_COUNT 15u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** Build it on a fresh world: everything durable, violations of the target watched. */
@@ -52,10 +53,14 @@ void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *w
 struct sim_outcome {
     bool failed; /* the run reported an error, or a failure or warning of some path */
     bool durable; /* it promised that a power cut loses nothing */
+    bool kept; /* it failed, and what it has staged may stay for the next one */
     bool unlink_failed; /* a fault hit unlink(2): hidden stage files may be left */
     bool touched; /* the source was changed meanwhile */
     uint64_t source_hash, target_hash; /* of all outside of /data before the run */
 };
+
+/** May a run of it that fails leave stages and a journal for the next one? */
+bool sim_scenario_keeps(const struct sim_scenario *scenario);
 
 /** Fingerprints of what must not change, before the run. */
 void sim_scenario_before(struct sim_world *world, unsigned source, unsigned target,

@@ -77,6 +77,16 @@ static void file_count(void *context, const char *path, struct sim_inode *dir,
     *count += S_ISREG(entry->inode->live.attrs.mode);
 }
 
+static void file_bytes(void *context, const char *path, struct sim_inode *dir,
+                       struct sim_name *entry)
+{
+    uint64_t *bytes = context;
+
+    (void)path;
+    (void)dir;
+    *bytes += entry->inode->live.data.size;
+}
+
 /* Names and digests: all of them, each once. */
 static void event_told(struct run *run, const struct hsr_event *event)
 {
@@ -121,6 +131,22 @@ static void event_digest(struct run *run, const struct hsr_event *event)
     free(bytes);
 }
 
+/* What an earlier session has left at the target does not travel again. */
+static void event_progress(struct run *run, const struct hsr_event *event)
+{
+    const struct hsr_progress *progress = event->progress;
+    uint64_t wire = progress->wire_sent + progress->wire_received, size = 0;
+
+    run->report->ahead_hits = progress->ahead.hits;
+    run->report->resumed += progress->resumed_bytes;
+    sim_tree_visit(&run->world->hosts[run->source], SIM_DATA, file_bytes, &size);
+    if (run->spared && progress->resumed_bytes > 0 && run->job->scenario->resume &&
+        wire + progress->resumed_bytes > size + size / 16)
+        sim_violation(run->world, "%llu of %llu bytes were there, and %llu travelled",
+                      (unsigned long long)progress->resumed_bytes, (unsigned long long)size,
+                      (unsigned long long)wire);
+}
+
 static void event_closed(struct run *run, const struct hsr_event *event)
 {
     const struct sim_scenario *scenario = run->job->scenario;
@@ -131,7 +157,7 @@ static void event_closed(struct run *run, const struct hsr_event *event)
     run->report->code = event->code;
     run->durability = event->durability;
     if (event->progress != NULL)
-        run->report->ahead_hits = event->progress->ahead.hits;
+        event_progress(run, event);
     if (scenario->dry || scenario->bench_bytes > 0)
         run->durability = HSR_DURABILITY_DURABLE; /* nothing was to be kept */
     if (scenario->bench_bytes > 0)
@@ -228,6 +254,7 @@ bool sim_session_ask(struct run *run)
                                  .delta = scenario->delta ? HSR_DELTA_ON : HSR_DELTA_OFF };
     int rc;
 
+    spec.job[0] = 1; /* the same in every attempt */
     address.sin_addr.s_addr = htonl(0x0a000001);
     memcpy(&spec.address, &address, sizeof(address));
     if (scenario->digests)

@@ -88,6 +88,8 @@ void sim_side_start(struct run *run, unsigned host)
     *side = (struct side){ .run = run, .host = host };
     side_descriptors(run, host);
     config.placement.count = shards;
+    config.boot[0] = (uint8_t)(1 + host);
+    memcpy(config.boot + 1, &run->world->hosts[host].boots, sizeof(unsigned));
     rc = hsr_plan_make(&request, &config.placement, &config.plan, why, sizeof(why));
     if (rc == 0)
         rc = hsr_engine_create(&config, &side->engine, why, sizeof(why));

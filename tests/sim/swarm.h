@@ -7,7 +7,7 @@
 /* What all runs of this process came to. */
 struct sim_tally {
     unsigned runs, failures;
-    uint64_t faults, deaths, resets, stalls, touches, damaged;
+    uint64_t faults, deaths, resets, stalls, touches, damaged, resumed;
 };
 /* Shared with the processes of runs that have one of their own. */
 extern struct sim_tally *sim_tally;

@@ -602,7 +602,8 @@ int sim_backend_create(struct sim_world *world, unsigned host, unsigned shard,
     backend->world = world;
     backend->host = host;
     backend->shard = shard;
-    backend->random = hsr_prng_init(world->seed ^ ((uint64_t)host << 32) ^ (shard + 1));
+    backend->random = hsr_prng_init(world->seed ^ ((uint64_t)world->hosts[host].lives << 40) ^
+                                    ((uint64_t)host << 32) ^ (shard + 1));
     hsr_list_init(&backend->completed);
     world->backends[world->backend_count++] = backend;
     *ret_backend = &backend->backend;

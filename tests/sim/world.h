@@ -151,6 +151,8 @@ struct sim_host {
     /* its death: see crash.c */
     bool dead; /* what runs here acts on nothing any more */
     bool down; /* without power: nobody answers */
+    unsigned lives; /* deaths it came back from: no two have the same random bytes */
+    unsigned boots; /* power cuts it came back from */
     uint64_t dead_ns; /* the clock of those who are dead */
     struct sim_crash crash; /* what is planned */
     uint64_t ops; /* operations issued here */

@@ -341,12 +341,19 @@ static void test_journal_from_session_to_session(void)
 static void test_journal_refused(void)
 {
     struct hsr_journal *journal = malloc(sizeof(*journal));
+    char text[HSR_JOURNAL_RECORD_SIZE + 1];
     struct fixture fx;
 
     fixture_init(&fx, 0);
-    write_at(fx.root_fd, HSR_JOURNAL_NAME, "no journal");
+    write_at(fx.root_fd, HSR_JOURNAL_NAME, ""); /* what a power cut left of it */
     journal_open(journal, &fx, boot);
-    CHECK(!journal->off && journal->why == HSR_E_TRUNCATED);
+    CHECK(!journal->off && journal->why == 0 && journal->table.file_count == 0);
+    hsr_journal_close(journal, false);
+    memset(text, 'n', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    write_at(fx.root_fd, HSR_JOURNAL_NAME, text);
+    journal_open(journal, &fx, boot);
+    CHECK(!journal->off && journal->why == HSR_E_PROTOCOL);
     fill(journal);
     settle(journal, &fx);
     hsr_journal_close(journal, false);

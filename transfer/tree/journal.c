@@ -9,11 +9,11 @@
 #include <sys/vfs.h>
 
 #include "base/base.h"
+#include "ring/uapi.h"
 #include "transfer/tree/at.h"
 #include "transfer/tree/stage.h"
 
 #define BUFFER_SIZE ((size_t)64 * HSR_KIB) /* 680 records: 2.6 GiB of data */
-#define MOUNT_ID_UNIQUE 0x00004000u /* STATX_MNT_ID_UNIQUE, Linux 6.8 */
 #define OPEN_TRIES 4u /* somebody may replace it between open and lock */
 
 static int journal_find(struct hsr_journal *journal);
@@ -112,6 +112,8 @@ static int journal_read(struct hsr_journal *journal)
                  : hsr_journal_recover((struct hsr_span){ image, size }, &found, &journal->table,
                                        &records);
     free(image);
+    if (rc == HSR_E_TRUNCATED)
+        return -ENOENT; /* a power cut before it was ever synced: nothing was to be kept by then */
     if (rc == 0)
         journal_recovered(journal, &found);
     return rc;
@@ -149,10 +151,10 @@ static uint64_t journal_mount(struct hsr_tree *tree)
                           .fd = tree->cache.root_fd,
                           .path = "",
                           .at_flags = AT_EMPTY_PATH,
-                          .mask = MOUNT_ID_UNIQUE,
+                          .mask = HSR_STATX_MNT_ID_UNIQUE,
                           .statx = &stx,
                           .buf_index = -1 };
-    if (hsr_loop_call(tree->loop, &op) < 0 || !(stx.stx_mask & MOUNT_ID_UNIQUE))
+    if (hsr_loop_call(tree->loop, &op) < 0 || !(stx.stx_mask & HSR_STATX_MNT_ID_UNIQUE))
         return 0;
     return stx.stx_mnt_id;
 }

@@ -44,7 +44,9 @@ int hsr_journal_header_decode(struct hsr_span image, struct hsr_journal_header *
     struct hsr_journal_header header;
     uint32_t version, size;
 
-    hsr_require(image.size >= HSR_JOURNAL_RECORD_SIZE, HSR_E_TRUNCATED);
+    hsr_require(image.size >= HSR_JOURNAL_RECORD_SIZE &&
+                    !hsr_is_zero(image.ptr, HSR_JOURNAL_RECORD_SIZE),
+                HSR_E_TRUNCATED);
     hsr_require(hsr_get_u64(&r) == MAGIC, HSR_E_PROTOCOL);
     version = hsr_get_u32(&r);
     size = hsr_get_u32(&r);

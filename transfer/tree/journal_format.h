@@ -32,7 +32,8 @@ enum hsr_journal_kind {
 void hsr_journal_header_encode(const struct hsr_journal_header *header,
                                uint8_t out[HSR_JOURNAL_RECORD_SIZE]);
 
-/** 0, HSR_E_TRUNCATED, HSR_E_PROTOCOL: no journal, HSR_E_VERSION: of another version, HSR_E_CHECK
+/** 0, HSR_E_TRUNCATED (or zeros), HSR_E_PROTOCOL: no journal, HSR_E_VERSION: of another version,
+ * HSR_E_CHECK
  */
 int hsr_journal_header_decode(struct hsr_span image, struct hsr_journal_header *ret_header);
 
