@@ -54,7 +54,7 @@ struct hsr_op *hsr_slow_take(struct hsr_slow *slow)
 
 bool hsr_slow_usage(const struct hsr_slow *slow, struct hsr_usage *ret_usage)
 {
-    return hsr_schedstat_read(atomic_load_explicit(&slow->usage_fd, memory_order_relaxed),
+    return hsr_schedstat_read(atomic_load_explicit(&slow->usage_fd, memory_order_acquire),
                               ret_usage);
 }
 
