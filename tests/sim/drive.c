@@ -9,7 +9,7 @@
 
 #define TROUBLE_NS_MIN (20 * HSR_NS_PER_US)
 #define TROUBLE_OCTAVES 12u /* up to 80 ms: the length of a longer run */
-#define STALL_OCTAVES 23u /* of TROUBLE_NS_MIN: up to 160 s, more than anybody waits */
+#define STALL_OCTAVES 22u /* of TROUBLE_NS_MIN: up to 168 s, more than anybody waits */
 
 enum trouble { TROUBLE_RESET, TROUBLE_STALL, TROUBLE_TOUCH };
 
