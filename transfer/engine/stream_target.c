@@ -529,8 +529,9 @@ static void target_write_waiting(struct hsr_stream *stream)
         } else if (!intake->pack && (target_hash(chunk) || intake->rc < 0) && granted) {
             target_chunk(chunk);
         }
-        if (stream->rc < 0 || hsr_list_linked(&stream->task.node))
-            return; /* it paused, and comes back */
+        if ((stream->rc < 0 && !(stream->ebbing && hsr_stream_lost(stream))) ||
+            hsr_list_linked(&stream->task.node))
+            return; /* it failed; or it paused, and comes back */
     }
 }
 
