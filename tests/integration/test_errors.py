@@ -288,7 +288,7 @@ def test_target_full_of_client(t):
     t.no_stage_files(full)
 
 
-def interrupted(t, direction, how, victim):
+def interrupted(t, direction, how, victim, *options):
     """Kill or interrupt one side in mid transfer; then check, then finish with a second run."""
     src, dst = t.dir("src"), t.dir("dst")
     b = tree.Builder(src)
@@ -303,7 +303,7 @@ def interrupted(t, direction, how, victim):
         args = ["push", src + "/", server.url()]
     else:
         args = ["pull", server.url() + b"/", dst]
-    p = t.start(args[0], "--bwlimit=16M", *args[1:])
+    p = t.start(args[0], "--bwlimit=16M", *options, *args[1:])
     time.sleep(1.5)
     t.check(p.poll() is None, "ended too soon:", p.result())
     if victim == "client":
@@ -320,7 +320,8 @@ def interrupted(t, direction, how, victim):
         args[1 if direction == "pull" else 2] = server.url() + (b"/" if direction == "pull" else b"")
     if how == signal.SIGINT and victim == "client":
         t.check(r.rc == 130, "exit 130 expected:", r)
-        t.until(lambda: not hawser_test.stage_files(dst), 20, "end of the stage files")
+        if "--no-journal" in options:
+            t.until(lambda: not hawser_test.stage_files(dst), 20, "end of the stage files")
     t.check(open(dst + "/big", "rb").read() == old, "the old content changed")
     for name in os.listdir(dst):
         if not name.startswith(".hawser."):
@@ -338,6 +339,15 @@ def test_ctrl_c_push(t):
 
 def test_ctrl_c_pull(t):
     interrupted(t, "pull", signal.SIGINT, "client")
+
+
+def test_ctrl_c_without_a_journal(t):
+    """Nothing is kept that the next run could go on with."""
+    interrupted(t, "push", signal.SIGINT, "client", "--no-journal")
+
+
+def test_ctrl_c_pull_without_a_journal(t):
+    interrupted(t, "pull", signal.SIGINT, "client", "--no-journal")
 
 
 def test_kill_client_push(t):
