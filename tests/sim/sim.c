@@ -26,7 +26,7 @@
 #define SEED_DEFAULT 7u
 #define FAILURES_SHOWN 40u
 #define WORDS_ROOM 200u
-#define SLOW_TIMES 300u
+#define SLOW_TIMES 8000u
 
 struct options {
     uint64_t seed, stride, op, host, seconds;

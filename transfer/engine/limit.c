@@ -171,6 +171,8 @@ void hsr_limit_ahead(struct hsr_session *session, struct hsr_ahead *into)
     for (unsigned i = 0; i < engine->shard_count; i++)
         if (session->limit.lanes[i])
             hsr_lane_ahead(&engine->shards[i].lane, into);
+    /* What another shard tells of its sleep may be a tenth of a second old. */
+    into->gap_ns = HSR_MAX(into->gap_ns, into->used_ns);
 }
 
 /* A verdict about the time since the last one. */
