@@ -303,6 +303,38 @@ static inline void raw_greet(struct fixture *fx, struct raw *raw)
     CHECK_EQ(ack.chunk_max, 65536);
 }
 
+/* By hand, a session with one data connection. @features is what HELLO offers; @ret_token names the
+ * session. */
+static inline void raw_session(struct fixture *fx, struct raw *control, struct raw *stream,
+                               uint64_t features, const struct hsr_open *open,
+                               uint8_t ret_token[HSR_TOKEN_SIZE])
+{
+    struct hsr_hello hello = hello_good;
+    struct hsr_join join = { .stream = 0 };
+    struct hsr_open_ack ack = { 0 };
+    struct hsr_span payload;
+    uint8_t out[512];
+    int size;
+
+    hello.features = features;
+    raw_connect(fx, control);
+    raw_frame(control, HSR_FRAME_HELLO, out, hello_make(&hello, out));
+    raw_expect(fx, control, HSR_FRAME_HELLO_ACK, &payload);
+    size = hsr_open_encode(open, out, sizeof(out));
+    CHECK(size > 0);
+    raw_frame(control, HSR_FRAME_OPEN, out, (size_t)size);
+    raw_expect(fx, control, HSR_FRAME_OPEN_ACK, &payload);
+    CHECK_EQ(hsr_open_ack_decode(payload, &ack), 0);
+    memcpy(ret_token, ack.token, HSR_TOKEN_SIZE);
+    memcpy(join.token, ack.token, sizeof(join.token));
+    raw_connect(fx, stream);
+    raw_frame(stream, HSR_FRAME_HELLO, out, hello_make(&hello, out));
+    raw_expect(fx, stream, HSR_FRAME_HELLO_ACK, &payload);
+    CHECK_EQ(hsr_join_encode(&join, out, sizeof(out)), 20);
+    raw_frame(stream, HSR_FRAME_JOIN, out, 20);
+    raw_expect(fx, stream, HSR_FRAME_JOIN_ACK, &payload);
+}
+
 /* The server says REJECT with @code, closes, and reports it once. */
 static inline void raw_expect_reject(struct fixture *fx, struct raw *raw, int code)
 {

@@ -28,17 +28,6 @@ struct pull {
     struct hsr_file_end end;
 };
 
-static void greet(struct fixture *fx, struct raw *raw)
-{
-    struct hsr_hello hello = hello_good;
-    struct hsr_span payload;
-    uint8_t bytes[128];
-
-    hello.features = HSR_FEATURES_OURS;
-    raw_frame(raw, HSR_FRAME_HELLO, bytes, hello_make(&hello, bytes));
-    raw_expect(fx, raw, HSR_FRAME_HELLO_ACK, &payload);
-}
-
 static void control_send(struct pull *pull, struct hsr_frame frame, const void *payload,
                          size_t size)
 {
@@ -152,30 +141,14 @@ static void pull_open(struct pull *pull, uint32_t options, uint32_t hole)
                              .delete_max = UINT64_MAX,
                              .paths = 1,
                              .export_name = { (const uint8_t *)"data", 4 } };
-    struct hsr_join join = { .stream = 0 };
-    struct hsr_open_ack ack = { 0 };
     struct hsr_list_writer list;
-    struct hsr_span payload;
     uint8_t out[512];
-    int fd = openat(pull->fx.root_fd, "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600), size;
+    int fd = openat(pull->fx.root_fd, "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
     CHECK_EQ(ftruncate(fd, pull->new_size), 0);
     CHECK_EQ(pwrite(fd, pull->new + hole, pull->new_size - hole, hole), pull->new_size - hole);
     CHECK_EQ(close(fd), 0);
-    raw_connect(&pull->fx, &pull->control);
-    greet(&pull->fx, &pull->control);
-    size = hsr_open_encode(&open, out, sizeof(out));
-    CHECK(size > 0);
-    raw_frame(&pull->control, HSR_FRAME_OPEN, out, (size_t)size);
-    raw_expect(&pull->fx, &pull->control, HSR_FRAME_OPEN_ACK, &payload);
-    CHECK_EQ(hsr_open_ack_decode(payload, &ack), 0);
-    memcpy(pull->token, ack.token, sizeof(pull->token));
-    memcpy(join.token, ack.token, sizeof(join.token));
-    raw_connect(&pull->fx, &pull->stream);
-    greet(&pull->fx, &pull->stream);
-    CHECK_EQ(hsr_join_encode(&join, out, sizeof(out)), 20);
-    raw_frame(&pull->stream, HSR_FRAME_JOIN, out, 20);
-    raw_expect(&pull->fx, &pull->stream, HSR_FRAME_JOIN_ACK, &payload);
+    raw_session(&pull->fx, &pull->control, &pull->stream, HSR_FEATURES_OURS, &open, pull->token);
     hsr_list_start(&list, out, sizeof(out));
     CHECK_EQ(hsr_paths_put(&list, (struct hsr_span){ (const uint8_t *)"", 0 }), 0);
     raw_frame(&pull->control, HSR_FRAME_PATHS, out, (size_t)hsr_list_finish(&list));

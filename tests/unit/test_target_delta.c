@@ -52,17 +52,6 @@ static bool new_is_there(struct push *push)
     return size == push->new_size && memcmp(found, push->new, (size_t)size) == 0;
 }
 
-static void greet(struct fixture *fx, struct raw *raw)
-{
-    struct hsr_hello hello = hello_good;
-    struct hsr_span payload;
-    uint8_t bytes[128];
-
-    hello.features |= HSR_FEATURE_DELTA; /* no figures in between */
-    raw_frame(raw, HSR_FRAME_HELLO, bytes, hello_make(&hello, bytes));
-    raw_expect(fx, raw, HSR_FRAME_HELLO_ACK, &payload);
-}
-
 /* The session up to the WANT for its one file. */
 static void push_open(struct push *push, uint32_t old_size, uint32_t new_size, uint32_t options)
 {
@@ -82,12 +71,8 @@ static void push_open(struct push *push, uint32_t old_size, uint32_t new_size, u
                                .gid = getgid(),
                                .mtime_s = 1000,
                                .size = new_size };
-    struct hsr_join join = { .stream = 0 };
-    struct hsr_open_ack ack = { 0 };
     struct hsr_writer writer;
-    struct hsr_span payload;
     uint8_t out[512];
-    int size;
 
     memset(push, 0, sizeof(*push));
     push->old_size = old_size;
@@ -98,20 +83,8 @@ static void push_open(struct push *push, uint32_t old_size, uint32_t new_size, u
     push->fx.writable = true;
     if (old_size > 0)
         old_write(push, push->old, old_size);
-    raw_connect(&push->fx, &push->control);
-    greet(&push->fx, &push->control);
-    size = hsr_open_encode(&open, out, sizeof(out));
-    CHECK(size > 0);
-    raw_frame(&push->control, HSR_FRAME_OPEN, out, (size_t)size);
-    raw_expect(&push->fx, &push->control, HSR_FRAME_OPEN_ACK, &payload);
-    CHECK_EQ(hsr_open_ack_decode(payload, &ack), 0);
-    memcpy(push->token, ack.token, sizeof(push->token));
-    memcpy(join.token, ack.token, sizeof(join.token));
-    raw_connect(&push->fx, &push->stream);
-    greet(&push->fx, &push->stream);
-    CHECK_EQ(hsr_join_encode(&join, out, sizeof(out)), 20);
-    raw_frame(&push->stream, HSR_FRAME_JOIN, out, 20);
-    raw_expect(&push->fx, &push->stream, HSR_FRAME_JOIN_ACK, &payload);
+    raw_session(&push->fx, &push->control, &push->stream, hello_good.features | HSR_FEATURE_DELTA,
+                &open, push->token);
     writer = hsr_writer_init(out, sizeof(out));
     CHECK_EQ(hsr_entry_encode(&writer, &entry), 0);
     raw_frame(&push->control, HSR_FRAME_ENTRIES, out, writer.offset);
