@@ -1,22 +1,17 @@
-/* A target's stream: frames -> chunks -> verified -> files. See stream.h.
+/* A target's stream: frames -> chunks -> verified -> files. See stream.h;
+ * stream_write.c and stream_make.c for the last step.
  *
  *   chunk:  FREE -> RECEIVING -> WAITING -> WRITING -> FREE
  *   intake: free -> active (asked, granted) -> done (lent to the home) -> free */
-#include "transfer/engine/stream.h"
+#include "transfer/engine/stream_target.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
-#include "transfer/engine/small.h"
 #include "transfer/engine/stream_patch.h"
 #include "transfer/engine/target.h"
-
-/* Members made between two looks at what else waits, 4 KiB each, on tmpfs and on ext4: 20 us, and
- * twice that while another shard makes files too. */
-#define PACK_ASK 2u
-#define ZERO_BLOCK 4096u
 
 static void target_step(struct hsr_stream *stream);
 static bool target_idle(const struct hsr_stream *stream);
@@ -34,24 +29,12 @@ static bool target_hash(struct hsr_chunk *chunk);
 static struct hsr_intake *target_intake_find(struct hsr_stream *stream, uint32_t page,
                                              uint32_t index);
 static struct hsr_intake *target_intake_new(struct hsr_stream *stream);
-static void target_intake_send(struct hsr_intake *intake);
 static void target_intake_home(struct hsr_msg *msg);
 static void target_intake_back(struct hsr_msg *msg);
 static void target_intake_check(struct hsr_intake *intake);
 static void target_write_waiting(struct hsr_stream *stream);
-static void target_make(struct hsr_stream *stream, struct hsr_chunk *chunk);
-static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
-                           struct hsr_pack_item *item);
 static void target_chunk(struct hsr_chunk *chunk);
-static void target_write_now(struct hsr_chunk *chunk);
-static void target_write_piece(struct hsr_chunk *chunk, uint32_t size);
 static void target_turn_heard(struct hsr_msg *msg);
-static void target_write(struct hsr_chunk *chunk);
-static bool target_keep_tail(struct hsr_chunk *chunk, uint32_t *size);
-static bool target_skip(struct hsr_chunk *chunk, uint32_t *ret_size);
-static bool target_skip_zeros(struct hsr_chunk *chunk, uint32_t *ret_size);
-static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags);
-static void target_chunk_done(struct hsr_chunk *chunk);
 
 const struct hsr_stream_part hsr_stream_target_part = {
     .name = "target stream",
@@ -120,7 +103,7 @@ static void target_drop(struct hsr_stream *stream)
                 for (uint32_t k = chunk->item_next; k < chunk->item_count; k++)
                     if (chunk->items[k].code == 0)
                         chunk->items[k].code = HSR_E_CANCELED;
-            target_chunk_done(chunk);
+            hsr_stream_chunk_done(chunk);
         } else {
             hsr_stream_chunk_free(chunk);
         }
@@ -359,7 +342,7 @@ static struct hsr_intake *target_range_new(struct hsr_stream *stream, const stru
     hsr_digest_run_init(&intake->run, (enum hsr_digest_kind)stream->session->digest,
                         stream->session->leaf, frame->offset);
     hsr_units_init(intake);
-    target_intake_send(intake);
+    hsr_stream_intake_send(intake);
     return intake;
 }
 
@@ -411,7 +394,7 @@ static int target_pack(struct hsr_stream *stream, struct hsr_chunk *chunk)
     chunk->intake = intake;
     hsr_chunk_enter(chunk, HSR_CHUNK_WAITING);
     hsr_list_push_tail(&stream->waiting, &chunk->node);
-    target_intake_send(intake);
+    hsr_stream_intake_send(intake);
     return 0;
 }
 
@@ -446,8 +429,7 @@ static struct hsr_intake *target_intake_new(struct hsr_stream *stream)
     return intake;
 }
 
-/* To the home: ask for a grant, or say that it is done. */
-static void target_intake_send(struct hsr_intake *intake)
+void hsr_stream_intake_send(struct hsr_intake *intake)
 {
     hsr_assert(!intake->home);
     intake->home = true;
@@ -496,7 +478,7 @@ static void target_intake_check(struct hsr_intake *intake)
     if (intake->turn != NULL && !hsr_turn_leave(intake->turn, &intake->waiter))
         return; /* target_turn_heard() comes back */
     intake->done = true;
-    target_intake_send(intake);
+    hsr_stream_intake_send(intake);
 }
 
 void hsr_units_heard(struct hsr_intake *intake)
@@ -523,7 +505,7 @@ static void target_write_waiting(struct hsr_stream *stream)
 
             if (chunk->state != HSR_CHUNK_WRITING) /* it may have paused */
                 hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
-            target_make(stream, chunk);
+            hsr_stream_make(chunk);
             hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_TIME,
                           hsr_loop_clock(&stream->shard->loop) - start_ns);
         } else if (!intake->pack && (target_hash(chunk) || intake->rc < 0) && granted) {
@@ -542,7 +524,7 @@ static void target_chunk(struct hsr_chunk *chunk)
     struct hsr_stream *stream = chunk->stream;
 
     if (intake->rc < 0 || chunk->size == 0) {
-        target_chunk_done(chunk);
+        hsr_stream_chunk_done(chunk);
     } else if (chunk->offset + chunk->size > intake->file_size ||
                (chunk->size % stream->session->leaf != 0 &&
                 chunk->offset + chunk->size != intake->file_size)) {
@@ -550,59 +532,10 @@ static void target_chunk(struct hsr_chunk *chunk)
     } else if (!hsr_patch_make(chunk)) {
         return; /* an old version is being read, or it paused */
     } else if (intake->rc < 0 || (stream->session->options & HSR_OPT_DISCARD)) {
-        target_chunk_done(chunk); /* it was verified */
-    } else if (intake->turn != NULL) {
-        target_write_now(chunk);
+        hsr_stream_chunk_done(chunk); /* it was verified */
     } else {
-        hsr_list_remove(&chunk->node);
-        hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
-        target_write(chunk);
+        hsr_stream_write(chunk);
     }
-}
-
-/* A tmpfs: the write is a copy and waits for nothing but its turn, and for the file's memory. */
-static void target_write_now(struct hsr_chunk *chunk)
-{
-    struct hsr_intake *intake = chunk->intake;
-    bool over = false;
-
-    if (!hsr_turn_take(intake->turn, &intake->waiter, chunk->offset + chunk->size))
-        return;
-    if (chunk->state != HSR_CHUNK_WRITING)
-        hsr_chunk_enter(chunk, HSR_CHUNK_WRITING);
-    while (!over && chunk->done < chunk->size && intake->rc == 0) {
-        uint32_t size = chunk->size - chunk->done;
-
-        if (target_skip(chunk, &size))
-            break;
-        target_write_piece(chunk, HSR_MIN(size, HSR_CHUNK_PIECE));
-        over = hsr_stream_pause(chunk->stream);
-    }
-    hsr_turn_give(intake->turn);
-    if (!over || chunk->done == chunk->size || intake->rc < 0)
-        target_chunk_done(chunk);
-}
-
-static void target_write_piece(struct hsr_chunk *chunk, uint32_t size)
-{
-    struct hsr_intake *intake = chunk->intake;
-    struct hsr_stream *stream = chunk->stream;
-    struct hsr_op op = { .kind = HSR_OP_WRITE,
-                         .fd = intake->fd,
-                         .buf = chunk->buf->payload + chunk->done,
-                         .size = size,
-                         .offset = chunk->offset + chunk->done,
-                         .buf_index = -1 };
-    uint64_t start_ns = hsr_loop_clock(&stream->shard->loop);
-    int64_t res = hsr_loop_call(&stream->shard->loop, &op);
-    uint64_t call_ns = hsr_loop_clock(&stream->shard->loop) - start_ns;
-
-    hsr_meter_disk_call(&stream->meter, call_ns, res);
-    hsr_chunk_op_end(chunk, HSR_TIME_WRITE, call_ns);
-    if (res > 0)
-        chunk->done += (uint32_t)res;
-    else if (res != -EINTR && res != -EAGAIN)
-        intake->rc = res == 0 ? -EIO : (int)res;
 }
 
 /* Another stream has written: it may be our turn now. */
@@ -615,176 +548,7 @@ static void target_turn_heard(struct hsr_msg *msg)
     hsr_loop_wake(&intake->stream->shard->loop, &intake->stream->task);
 }
 
-/* Make a pack's files, a slice at a time. */
-static void target_make(struct hsr_stream *stream, struct hsr_chunk *chunk)
-{
-    struct hsr_intake *intake = chunk->intake;
-    unsigned asked = 0;
-
-    while (chunk->item_next < chunk->item_count) {
-        struct hsr_pack_item *item = &chunk->items[chunk->item_next];
-
-        if (++asked % PACK_ASK == 0 && hsr_stream_pause(stream))
-            return;
-        if (intake->rc < 0 && item->code == 0)
-            item->code = intake->rc; /* the session ended while it waited */
-        if (item->code == 0 && item->member.code == 0) {
-            if (!hsr_batch_has_room(stream->session, intake->batch, item)) {
-                target_intake_send(intake); /* for another batch */
-                return;
-            }
-            item->code = target_make_one(stream, chunk, item);
-            if (item->code == 0) {
-                atomic_fetch_add_explicit(&stream->session->counts.bytes, item->size,
-                                          memory_order_relaxed);
-                hsr_meter_add(&stream->meter, HSR_FIGURE_PACK_BYTES, item->size);
-            }
-            asked |= item->member.patch ? PACK_ASK - 1 : 0; /* longer: ask before the next */
-        }
-        chunk->item_offset += item->member.size;
-        chunk->item_next++;
-    }
-    target_chunk_done(chunk);
-}
-
-static int target_make_one(struct hsr_stream *stream, struct hsr_chunk *chunk,
-                           struct hsr_pack_item *item)
-{
-    const uint8_t *bytes = chunk->buf->payload + chunk->item_offset;
-    struct hsr_reader reader = hsr_reader_init(item->entry, item->entry_size);
-    const struct hsr_session *session = stream->session;
-    uint8_t digest[HSR_DIGEST_SIZE_MAX];
-    struct hsr_entry entry;
-    int rc = hsr_entry_decode(&reader, &entry);
-
-    hsr_assert(rc == 0); /* the home read it before */
-    hsr_require(item->member.patch || item->member.size == entry.size, HSR_E_CHANGED);
-    item->size = (uint32_t)entry.size;
-    if (item->name != NULL)
-        entry.name = (struct hsr_span){ (const uint8_t *)item->name, strlen(item->name) };
-    if (item->member.patch) {
-        rc = hsr_small_make(stream, item, &entry, (struct hsr_span){ bytes, item->member.size },
-                            &bytes);
-        item->again = rc == HSR_E_CHANGED;
-        if (rc < 0 && !item->again)
-            hsr_stream_fail(stream, rc); /* the peer sent no patch */
-        hsr_require(rc == 0, rc);
-    }
-    hsr_digest_bytes((enum hsr_digest_kind)session->digest, bytes, item->size, session->leaf,
-                     digest);
-    rc = memcmp(digest, item->member.digest, session->digest_size) == 0 ? 0 : HSR_E_DIGEST;
-    item->again = rc < 0 && item->member.patch;
-    hsr_require(rc == 0, rc);
-    if (session->options & HSR_OPT_DISCARD)
-        return 0;
-    if (hsr_target_groups(session, item->dir))
-        rc = hsr_batch_put(&stream->tree, chunk->intake->batch, item, &entry, bytes);
-    else
-        rc = hsr_tree_put(&stream->tree, item->dir, &entry, bytes, item->size, item->replace);
-    item->warning = stream->tree.warning.code;
-    stream->tree.warning.code = 0;
-    return rc;
-}
-
-static void target_write(struct hsr_chunk *chunk)
-{
-    struct hsr_intake *intake = chunk->intake;
-    uint32_t size = chunk->size - chunk->done;
-
-    if (target_skip(chunk, &size) || !target_keep_tail(chunk, &size)) {
-        target_chunk_done(chunk);
-        return;
-    }
-    chunk->op = (struct hsr_op){ .kind = HSR_OP_WRITE,
-                                 .done = target_chunk_written,
-                                 .fd = intake->fd,
-                                 .buf = chunk->buf->payload,
-                                 .buf_index = chunk->buf->index };
-    hsr_fileio_prepare(&intake->io, &chunk->op, chunk->offset, chunk->done + size, chunk->done);
-    hsr_buf_lend(chunk->buf);
-    hsr_meter_disk_begin(&chunk->stream->meter, &chunk->op);
-    hsr_chunk_op_begin(chunk);
-    hsr_loop_submit(&chunk->stream->shard->loop, &chunk->op);
-}
-
-/* A direct write is one of whole blocks: what follows the last one of the file goes home with the
- * intake. True: something is left to write, *size bytes. */
-static bool target_keep_tail(struct hsr_chunk *chunk, uint32_t *size)
-{
-    struct hsr_intake *intake = chunk->intake;
-    uint32_t rest = intake->io.align != 0 ? *size % intake->io.align : 0;
-
-    if (rest == 0)
-        return true;
-    hsr_assert(intake->tail != NULL);
-    hsr_assert(chunk->offset + chunk->done + *size == intake->file_size);
-    *size -= rest;
-    if (*size > 0)
-        return true; /* first what is before it */
-    memcpy(intake->tail, chunk->buf->payload + chunk->done, rest);
-    intake->tail_set = true;
-    chunk->done += rest;
-    return false;
-}
-
-/* Step over what need not be written; true: nothing is left. Else *ret_size is what to write. */
-static bool target_skip(struct hsr_chunk *chunk, uint32_t *ret_size)
-{
-    if (chunk->intake->rewrite)
-        return hsr_patch_skip_same(chunk, ret_size);
-    return chunk->intake->sparse && target_skip_zeros(chunk, ret_size);
-}
-
-/* Step over blocks of zeros; true: nothing is left. Else *ret_size is the run to write. */
-static bool target_skip_zeros(struct hsr_chunk *chunk, uint32_t *ret_size)
-{
-    const uint8_t *payload = chunk->buf->payload;
-    uint32_t run = 0;
-
-    while (chunk->done < chunk->size) {
-        uint32_t block = HSR_MIN(ZERO_BLOCK - chunk->done % ZERO_BLOCK, chunk->size - chunk->done);
-
-        if (!hsr_is_zero(payload + chunk->done, block))
-            break;
-        chunk->done += block;
-    }
-    while (chunk->done + run < chunk->size) {
-        uint32_t at = chunk->done + run;
-        uint32_t block = HSR_MIN(ZERO_BLOCK - at % ZERO_BLOCK, chunk->size - at);
-
-        if (hsr_is_zero(payload + at, block))
-            break;
-        run += block;
-    }
-    *ret_size = run;
-    return run == 0;
-}
-
-static void target_chunk_written(struct hsr_op *op, int64_t res, unsigned flags)
-{
-    struct hsr_chunk *chunk = hsr_container_of(op, struct hsr_chunk, op);
-    struct hsr_intake *intake = chunk->intake;
-    int rc;
-
-    if (flags & HSR_CQE_MORE)
-        return;
-    hsr_assert(chunk->state == HSR_CHUNK_WRITING);
-    hsr_meter_disk_end(&chunk->stream->meter, op, res);
-    hsr_chunk_op_end(chunk, HSR_TIME_WRITE, op->call ? op->call_ns : 0);
-    hsr_buf_return(chunk->buf);
-    hsr_session_moved(chunk->stream->session, op, res);
-    rc = hsr_fileio_result(&chunk->stream->shard->loop, op, &intake->io, res, chunk->size,
-                           &chunk->done);
-    if (rc < 0 && intake->rc == 0)
-        intake->rc = rc == -ENODATA ? -EIO : rc;
-    if (intake->rc == 0 && chunk->done < chunk->size)
-        target_write(chunk);
-    else
-        target_chunk_done(chunk);
-    hsr_loop_wake(&chunk->stream->shard->loop, &chunk->stream->task);
-}
-
-static void target_chunk_done(struct hsr_chunk *chunk)
+void hsr_stream_chunk_done(struct hsr_chunk *chunk)
 {
     struct hsr_intake *intake = chunk->intake;
 
