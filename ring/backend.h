@@ -103,6 +103,12 @@ int hsr_uring_create(const struct hsr_uring_options *options, struct hsr_backend
 /** Everything succeeds at once, with full sizes; opens return made-up descriptors. */
 int hsr_null_create(struct hsr_backend **ret_backend);
 
+/** Clocks and random bytes of the machine: members of struct hsr_backend_ops for real kernels. */
+uint64_t hsr_system_now(struct hsr_backend *backend);
+uint64_t hsr_system_wall(struct hsr_backend *backend);
+uint64_t hsr_system_cpu(struct hsr_backend *backend);
+void hsr_system_random(struct hsr_backend *backend, void *out, size_t size);
+
 /** The plain system call behind @op: shared by `uring` and tools. Interrupted calls are repeated,
  * but for close(2). Details that matter to callers:
  *   OPENAT2  O_CLOEXEC is always added

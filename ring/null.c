@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -114,26 +113,6 @@ static void null_submit(struct hsr_backend *backend, struct hsr_list *ops)
     hsr_list_splice_tail(&null->completed, ops);
 }
 
-static uint64_t null_clock(clockid_t clock)
-{
-    struct timespec ts;
-
-    hsr_assert(clock_gettime(clock, &ts) == 0);
-    return (uint64_t)ts.tv_sec * HSR_NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t null_now(struct hsr_backend *backend)
-{
-    (void)backend;
-    return null_clock(CLOCK_MONOTONIC);
-}
-
-static uint64_t null_wall(struct hsr_backend *backend)
-{
-    (void)backend;
-    return null_clock(CLOCK_REALTIME);
-}
-
 static void null_wait(struct hsr_backend *backend, uint64_t deadline_ns)
 {
     struct null_backend *null = null_of(backend);
@@ -143,7 +122,7 @@ static void null_wait(struct hsr_backend *backend, uint64_t deadline_ns)
 
     if (deadline_ns == 0 || !hsr_list_empty(&null->completed))
         return;
-    now_ns = null_now(backend);
+    now_ns = hsr_system_now(backend);
     if (now_ns >= deadline_ns)
         return;
     ts.tv_sec = (time_t)((deadline_ns - now_ns) / HSR_NS_PER_S);
@@ -197,22 +176,6 @@ static int null_register_buffers(struct hsr_backend *backend, const struct iovec
     return 0;
 }
 
-static void null_random(struct hsr_backend *backend, void *out, size_t size)
-{
-    uint8_t *bytes = out;
-
-    (void)backend;
-    while (size > 0) {
-        ssize_t got = getrandom(bytes, size, 0);
-
-        hsr_assert(got > 0 || errno == EINTR);
-        if (got > 0) {
-            bytes += got;
-            size -= (size_t)got;
-        }
-    }
-}
-
 static void null_fini(struct hsr_backend *backend)
 {
     struct null_backend *null = null_of(backend);
@@ -227,13 +190,13 @@ static const struct hsr_backend_ops null_ops = {
     .submit = null_submit,
     .wait = null_wait,
     .reap = null_reap,
-    .now = null_now,
-    .wall = null_wall,
+    .now = hsr_system_now,
+    .wall = hsr_system_wall,
     .call = null_call,
     .cancel = null_cancel,
     .pending = null_pending,
     .wake = null_wake,
     .register_buffers = null_register_buffers,
-    .random = null_random,
+    .random = hsr_system_random,
     .fini = null_fini,
 };

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -82,7 +81,6 @@ static struct io_uring_sqe *uring_sqe(struct uring *uring);
 static int uring_enter(struct uring *uring, unsigned complete_min, uint64_t timeout_ns);
 static void uring_drain(struct uring *uring);
 static bool uring_prep(struct uring *uring, struct io_uring_sqe *sqe, struct hsr_op *op);
-static uint64_t uring_now(struct hsr_backend *backend);
 
 static struct uring *uring_of(struct hsr_backend *backend)
 {
@@ -276,10 +274,10 @@ static void uring_calls(struct uring *uring)
 
     while (spent_ns < URING_CALLS_NS && (node = hsr_list_pop_head(&uring->calls)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
-        uint64_t start_ns = uring_now(&uring->backend);
+        uint64_t start_ns = hsr_system_now(&uring->backend);
 
         op->res = hsr_syscall_run(op);
-        op->call_ns = uring_now(&uring->backend) - start_ns;
+        op->call_ns = hsr_system_now(&uring->backend) - start_ns;
         op->due = HSR_DUE_RESULT;
         hsr_list_push_tail(&uring->completed, &op->node);
         spent_ns += op->call_ns;
@@ -597,26 +595,6 @@ static unsigned uring_reap(struct hsr_backend *backend, unsigned max)
     return count;
 }
 
-static uint64_t uring_clock(clockid_t clock)
-{
-    struct timespec ts;
-
-    hsr_assert(clock_gettime(clock, &ts) == 0);
-    return (uint64_t)ts.tv_sec * HSR_NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t uring_now(struct hsr_backend *backend)
-{
-    (void)backend;
-    return uring_clock(CLOCK_MONOTONIC);
-}
-
-static uint64_t uring_wall(struct hsr_backend *backend)
-{
-    (void)backend;
-    return uring_clock(CLOCK_REALTIME);
-}
-
 static bool uring_bell_arm(struct uring *uring)
 {
     struct io_uring_sqe *sqe;
@@ -641,7 +619,7 @@ static void uring_wait(struct hsr_backend *backend, uint64_t deadline_ns)
 
     uring_fill(uring);
     if (sleep && deadline_ns != UINT64_MAX) {
-        uint64_t now_ns = uring_now(backend);
+        uint64_t now_ns = hsr_system_now(backend);
 
         timeout_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
     }
@@ -755,42 +733,20 @@ static bool uring_usage(struct hsr_backend *backend, struct hsr_usage *ret_usage
     return true;
 }
 
-static void uring_random(struct hsr_backend *backend, void *out, size_t size)
-{
-    uint8_t *bytes = out;
-
-    (void)backend;
-    while (size > 0) {
-        ssize_t got = getrandom(bytes, size, 0);
-
-        hsr_assert(got > 0 || errno == EINTR);
-        if (got > 0) {
-            bytes += got;
-            size -= (size_t)got;
-        }
-    }
-}
-
-static uint64_t uring_cpu(struct hsr_backend *backend)
-{
-    (void)backend;
-    return uring_clock(CLOCK_PROCESS_CPUTIME_ID);
-}
-
 static const struct hsr_backend_ops uring_ops = {
     .name = "uring",
     .submit = uring_submit,
     .wait = uring_wait,
     .reap = uring_reap,
-    .now = uring_now,
-    .wall = uring_wall,
+    .now = hsr_system_now,
+    .wall = hsr_system_wall,
     .call = uring_call,
     .cancel = uring_cancel,
     .pending = uring_pending,
     .wake = uring_wake,
     .register_buffers = uring_register_buffers,
-    .random = uring_random,
-    .cpu = uring_cpu,
+    .random = hsr_system_random,
+    .cpu = hsr_system_cpu,
     .usage = uring_usage,
     .fini = uring_fini,
 };
