@@ -207,7 +207,6 @@ void sim_drive(const struct sim_job *job, struct sim_report *ret_report)
     if (job->troubles.pipe_bytes > 0)
         world->pipe_bytes = job->troubles.pipe_bytes;
     sim_scenario_build(job->scenario, world, run.source, run.target, job->seed);
-    world->links_stay = job->scenario->inplace;
     world->hosts[run.target].names_need_sync = !job->scenario->inplace && !job->scenario->tmpfs;
     sim_scenario_before(world, run.source, run.target, &run.outcome);
     world->trace = job->trace;

@@ -85,8 +85,7 @@ bool sim_touch(struct sim_host *host, const char *root)
     size = inode->live.data.size;
     version_keep(host->world, inode);
     memset(bytes, (int)sim_between(host->world, 1, 255), sizeof(bytes));
-    /* Names that were one file and are not any more would write over one another in place. */
-    switch (sim_between(host->world, 0, host->world->links_stay && inode->nlink > 1 ? 2 : 3)) {
+    switch (sim_between(host->world, 0, 3)) {
     case 0:
         hsr_assert(
             sim_data_write(inode, bytes, HSR_MIN(sizeof(bytes), size),

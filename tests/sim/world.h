@@ -302,7 +302,6 @@ struct sim_world {
     unsigned base_host;
     uint32_t damaged; /* how often that happened */
     struct sim_version *versions; /* that files of the source had before */
-    bool links_stay; /* --inplace: no name of the source leaves the file that it shares */
     void (*trouble)(void *context, void *what);
     void *trouble_context;
 };

@@ -406,7 +406,8 @@ static int file_open(struct hsr_target *target, struct hsr_target_file *file,
     return rc == -EOPNOTSUPP ? 0 : rc;
 }
 
-/* What cannot be opened for writing is replaced after all. */
+/* What cannot be opened for writing is replaced after all; so is a file of several names: at the
+ * source they may be several files. */
 static int file_open_in_place(struct hsr_target *target, struct hsr_target_file *file,
                               const struct target_entry *entry, bool sparse)
 {
@@ -414,6 +415,7 @@ static int file_open_in_place(struct hsr_target *target, struct hsr_target_file 
     int rc;
 
     if (file->basis != NULL) {
+        hsr_require(file->basis->basis.links == 1, -EMLINK);
         file->window = hsr_window_create(file->basis->plan.base_size);
         if (file->window == NULL)
             return -ENOMEM;
@@ -423,6 +425,10 @@ static int file_open_in_place(struct hsr_target *target, struct hsr_target_file 
         return 0;
     }
     rc = hsr_basis_open(&target->tree, &entry->dir->dir, file->entry.name, true, &file->place);
+    if (rc < 0)
+        return rc;
+    if (file->place.links > 1)
+        rc = -EMLINK;
     if (rc == 0 && sparse)
         rc = hsr_basis_cut(loop, &file->place, file->entry.size, true);
     if (rc < 0)

@@ -158,6 +158,14 @@ static void judge_small(struct judge *judge, struct target_slice *slice, const s
     slice->sums_size += size;
 }
 
+/* Is what has the name a file of several names, though the source's has one, and does its metadata
+ * differ? Setting it would change the other names too, so the file is made anew. */
+static bool judge_splits(const struct hsr_entry *entry, const struct hsr_existing *existing)
+{
+    return entry->type != HSR_ENTRY_DIR && existing->links > 1 &&
+           !(entry->flags & (HSR_ENTRY_LINK_FIRST | HSR_ENTRY_LINK_NEXT)) && existing->differs != 0;
+}
+
 static void judge_by_kind(struct judge *judge, const struct hsr_dir *dir,
                           const struct hsr_entry *entry, const struct hsr_existing *existing,
                           struct target_verdict *verdict)
@@ -165,8 +173,12 @@ static void judge_by_kind(struct judge *judge, const struct hsr_dir *dir,
     struct hsr_tree *tree = &judge->tree;
     bool dry = (tree->options & HSR_OPT_DRY_RUN) != 0;
 
-    if (verdict->compare == HSR_COMPARE_CONTENT && entry->type == HSR_ENTRY_FILE &&
-        existing->size == entry->size && entry->size > 0 && (tree->options & HSR_OPT_CHECKSUM)) {
+    if ((verdict->compare == HSR_COMPARE_METADATA || verdict->compare == HSR_COMPARE_CONTENT) &&
+        !(tree->options & HSR_OPT_VERIFY) && judge_splits(entry, existing)) {
+        verdict->compare = HSR_COMPARE_CONTENT;
+    } else if (verdict->compare == HSR_COMPARE_CONTENT && entry->type == HSR_ENTRY_FILE &&
+               existing->size == entry->size && entry->size > 0 &&
+               (tree->options & HSR_OPT_CHECKSUM)) {
         if (judge->compares)
             verdict->deed = TARGET_UNREAD;
         else /* a dry run, and a source that tells no digests */

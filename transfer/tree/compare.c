@@ -39,7 +39,8 @@ int hsr_tree_compare(struct hsr_tree *tree, const struct hsr_dir *dir,
     *ret_existing = (struct hsr_existing){ .size = stx.stx_size,
                                            .dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
                                            .ino = stx.stx_ino,
-                                           .mode = stx.stx_mode };
+                                           .mode = stx.stx_mode,
+                                           .links = stx.stx_nlink };
     if ((stx.stx_mode & S_IFMT) != kind) {
         ret_existing->differs = HSR_DIFFERS_KIND;
         return HSR_COMPARE_OTHER_KIND;

@@ -77,6 +77,7 @@ struct hsr_existing {
     uint64_t size;
     uint64_t dev, ino;
     uint32_t mode; /* with S_IFMT */
+    uint32_t links; /* names it has */
 };
 
 /** Compare one entry (not DIR_END, not LINK_NEXT) with what has its name, by the session's options
