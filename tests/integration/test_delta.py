@@ -176,20 +176,68 @@ def test_delta_whole_file_and_off(t):
 
 
 def test_delta_inplace_keeps_the_inode(t):
-    """A hard link outside sees the new content with --inplace, and the old one without."""
+    """What has one name is written where it lies."""
     all_edits = {"blocks": edits()["blocks"], "prepend": edits()["prepend"]}
     for number, options in enumerate(([], ["--inplace"], ["--inplace", "-W"])):
-        src, dst, other = t.dir("src%d" % number), t.dir("dst%d" % number), t.dir("other%d" % number)
+        src, dst = t.dir("src%d" % number), t.dir("dst%d" % number)
         make(t, all_edits, src, dst)
-        for name in all_edits:
-            os.link(os.path.join(dst, name), os.path.join(other, name))
+        before = {name: os.stat(os.path.join(dst, name)).st_ino for name in all_edits}
         server = t.server({"x": dst})
         t.run("push", *(["--delta=on"] if "-W" not in options else []), *options, src + "/", server.url(), rc=0)
-        for name, (old, new) in all_edits.items():
-            with open(os.path.join(dst, name), "rb") as file:
-                t.check(file.read() == new, "not the new version:", name, options)
-            with open(os.path.join(other, name), "rb") as file:
-                t.check(file.read() == (new if options else old), "the other name:", name, options)
+        t.same(src, dst)
+        for name, inode in before.items():
+            kept = os.stat(os.path.join(dst, name)).st_ino == inode
+            t.check(kept == bool(options), "the inode:", name, options)
+
+
+def test_delta_shared_inode(t):
+    """Names that are one file at the target and several at the source come apart, in place too; a name outside of the
+    transfer keeps what it had."""
+    base = edits()["blocks"][0]
+    for number, options in enumerate(([], ["--inplace"], ["--inplace", "-W"], ["--inplace", "--checksum"])):
+        src, dst, other = t.dir("src%d" % number), t.dir("dst%d" % number), t.dir("other%d" % number)
+        for i, name in enumerate(("a", "b", "c", "mode")):
+            data = base if name == "mode" else base[:1000 * i] + os.urandom(500) + base[1000 * i + 500:]
+            with open(os.path.join(src, name), "wb") as file:
+                file.write(data)
+            os.utime(os.path.join(src, name), ns=(10**18, 10**18 + (i if name != "mode" else 0)))
+        os.chmod(os.path.join(src, "mode"), 0o600)
+        with open(os.path.join(other, "outside"), "wb") as file:
+            file.write(base)
+        os.utime(os.path.join(other, "outside"), ns=(10**18, 10**18))
+        os.chmod(os.path.join(other, "outside"), 0o640)
+        for name in ("a", "b", "c", "mode"):
+            os.link(os.path.join(other, "outside"), os.path.join(dst, name))
+        server = t.server({"x": dst})
+        t.run("push", *(["--delta=on"] if "-W" not in options else []), *options, src + "/", server.url(), rc=0)
+        t.same(src, dst)
+        with open(os.path.join(other, "outside"), "rb") as file:
+            t.check(file.read() == base, "a name outside was written to", options)
+        t.check(os.stat(os.path.join(other, "outside")).st_mode & 0o777 == 0o640, "or its mode set", options)
+
+
+def test_checksum_by_delta(t):
+    """Files of equal size and time that differ travel by delta when their digests have told them apart."""
+    for way in ("push", "pull"):
+        src, dst = t.dir("src-" + way), t.dir("dst-" + way)
+        blocks = {"a": edits()["blocks"], "b": edits()["blocks"][::-1], "same": (edits()["blocks"][0],) * 2,
+                  "small": (b"one" * 3000, b"one" * 1500 + b"two" + b"one" * 1499)}
+        make(t, blocks, src, dst)
+        for name in blocks:
+            os.utime(os.path.join(src, name), ns=(10**18, 10**18))
+        server = t.server({"x": dst if way == "push" else src})
+        ends = [src + "/", server.url()] if way == "push" else [server.url() + b"/", dst]
+        found = summary(t.run(way, "--json", "--checksum", "--delta=on", *ends, rc=0))
+        t.same(src, dst)
+        wire = found["wire_sent"] + found["wire_received"]
+        t.check(found["delta_files"] == 2 and found["delta_fallbacks"] == 0, "not by delta:", found)
+        t.check(found["files"] == 3 and wire < SIZE / 2, "much was sent:", wire, found)
+        with open(os.path.join(src, "a"), "r+b") as file:
+            file.write(b"changed")
+        os.utime(os.path.join(src, "a"), ns=(10**18, 10**18))
+        found = summary(t.run(way, "--json", "--checksum", "-W", *ends, rc=0))
+        t.same(src, dst)
+        t.check(found["delta_files"] == 0 and found["files"] == 1, "not whole:", found)
 
 
 def test_delta_sparse(t):

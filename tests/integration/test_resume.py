@@ -161,6 +161,34 @@ def test_removed_source_leaves_nothing(t):
     t.no_stage_files(run.dst)
 
 
+def test_rest_by_delta(t):
+    """Of a file that was on its way by delta what had come is kept, and the rest goes on by delta."""
+    src, dst = t.dir("src"), t.dir("dst")
+    old = bytearray(os.urandom(64 * MIB))
+    with open(dst + "/f", "wb") as f:
+        f.write(old)
+    os.utime(dst + "/f", ns=(10**18, 10**18))
+    for at in range(0, len(old), 64 * 1024):
+        old[at:at + 8192] = os.urandom(8192)
+    with open(src + "/f", "wb") as f:
+        f.write(old)
+    run = Way(t, "push", src, dst, ["--delta=on", "--streams=1"])
+    p = t.start(*run.args("--bwlimit=2M"))
+    t.until(lambda: moved(p) >= 32 * MIB or p.poll() is not None, what="progress")
+    t.check(p.poll() is None, "it was over before it was killed", p.read("err"))
+    p.kill()
+    p.wait()
+    time.sleep(0.3)
+    row = summary(t.run(*run.args(), rc=0))
+    t.same(src, dst)
+    t.no_stage_files(dst)
+    kept, wire = row["resumed_bytes"], row["wire_sent"] + row["wire_received"]
+    t.check(16 * MIB <= kept < 64 * MIB, "kept", kept, row)
+    t.check(row["delta_files"] == 1 and row["delta_fallbacks"] == 0, "not by delta", row)
+    t.check(row["copied_bytes"] > (64 * MIB - kept) // 2, "copied", row)
+    t.check(wire < (64 * MIB - kept) // 4 + MIB, "wire", wire, row)
+
+
 def test_no_journal(t):
     """Without one nothing is kept, and what an earlier run kept goes."""
     run = Way(t, "push", *make(t))

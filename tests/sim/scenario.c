@@ -190,6 +190,44 @@ static void resume_source(struct sim_host *host, const char *root, uint64_t seed
     stamp_dir(&place, "");
 }
 
+/* Of what is resumed there are old versions, which have some of the rest. */
+static void rest_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = OLD_TIME };
+
+    file(&place, "first", 0640, seed + 1, 5 * HSR_MIB, false);
+    file(&place, "second", 0640, seed + 2, 7 * HSR_MIB, false);
+    stamp_dir(&place, "");
+}
+
+/* ---- what only digests tell apart ---- */
+
+static void differ_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+
+    edited(&place, "early", seed + 1, 300 * HSR_KIB, 100, 50);
+    edited(&place, "late", seed + 2, 400 * HSR_KIB, 390 * HSR_KIB, 60);
+    edited(&place, "small", seed + 3, 7000, 100, 50);
+    file(&place, "other", 0640, seed + 4, 200 * HSR_KIB, false);
+    file(&place, "same", 0640, seed + 5, 200 * HSR_KIB, false);
+    file(&place, "sparse", 0640, seed + 6, 500 * HSR_KIB, true);
+    stamp_dir(&place, "");
+}
+
+static void differ_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+
+    edited(&place, "early", seed + 1, 300 * HSR_KIB, 7000, 50);
+    edited(&place, "late", seed + 2, 400 * HSR_KIB, 100 * HSR_KIB, 60);
+    edited(&place, "small", seed + 3, 7000, 3000, 50);
+    file(&place, "other", 0640, seed + 44, 200 * HSR_KIB, false);
+    file(&place, "same", 0640, seed + 5, 200 * HSR_KIB, false);
+    file(&place, "sparse", 0640, seed + 6, 500 * HSR_KIB, false);
+    stamp_dir(&place, "");
+}
+
 /* ---- a pack of small files ---- */
 
 static void pack_source(struct sim_host *host, const char *root, uint64_t seed)
@@ -318,6 +356,49 @@ static void many_old(struct sim_host *host, const char *root, uint64_t seed)
     stamp_dir(&place, "");
 }
 
+/* ---- names that are one file at the target and several at the source ---- */
+
+#define SHARED_SIZE (150 * HSR_KIB)
+
+static void shared_source(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = NEW_TIME };
+
+    edited(&place, "b", seed + 1, SHARED_SIZE, 100, 30);
+    edited(&place, "c", seed + 1, SHARED_SIZE, 70000, 3000);
+    file(&place, "d", 0640, seed + 1, SHARED_SIZE, false);
+    place.time = OLD_TIME;
+    file(&place, "a", 0640, seed + 1, SHARED_SIZE, false); /* as it is at the target */
+    file(&place, "mode1", 0600, seed + 3, 5000, false);
+    file(&place, "mode2", 0640, seed + 3, 5000, false);
+    file(&place, "mode3", 0604, seed + 3, 5000, false);
+    file(&place, "nothing1", 0600, seed + 4, 0, false);
+    file(&place, "nothing2", 0640, seed + 4, 0, false);
+    stamp_dir(&place, "");
+}
+
+/* @names are one file. */
+static void shared_names(struct place *place, const char *const *names, uint64_t seed,
+                         uint64_t size)
+{
+    char first[64];
+
+    file(place, names[0], 0640, seed, size, false);
+    snprintf(first, sizeof(first), "%s/%s", place->root, names[0]);
+    for (unsigned i = 1; names[i] != NULL; i++)
+        sim_link(place->host, at(place, "%s", names[i]), first);
+}
+
+static void shared_old(struct sim_host *host, const char *root, uint64_t seed)
+{
+    struct place place = { .host = host, .root = root, .time = OLD_TIME };
+
+    shared_names(&place, (const char *const[]){ "a", "b", "c", "d", NULL }, seed + 1, SHARED_SIZE);
+    shared_names(&place, (const char *const[]){ "mode1", "mode2", "mode3", NULL }, seed + 3, 5000);
+    shared_names(&place, (const char *const[]){ "nothing1", "nothing2", NULL }, seed + 4, 0);
+    stamp_dir(&place, "");
+}
+
 const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
     { .name = "large", .streams = 2, .shards = 2, .source = large_source, .old = large_old },
     { .name = "pack", .streams = 1, .shards = 1, .source = pack_source, .old = pack_old },
@@ -366,12 +447,33 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .inplace = true,
       .source = delta_source,
       .old = delta_old },
+    { .name = "shared",
+      .streams = 2,
+      .shards = 2,
+      .delta = true,
+      .inplace = true,
+      .source = shared_source,
+      .old = shared_old },
     { .name = "resume",
       .resume = true,
       .streams = 2,
       .shards = 2,
       .source = resume_source,
       .old = pack_old },
+    { .name = "rest",
+      .resume = true,
+      .streams = 2,
+      .shards = 2,
+      .delta = true,
+      .source = resume_source,
+      .old = rest_old },
+    { .name = "differ",
+      .streams = 2,
+      .shards = 2,
+      .checksum = true,
+      .delta = true,
+      .source = differ_source,
+      .old = differ_old },
     { .name = "compare",
       .streams = 2,
       .shards = 2,

@@ -40,7 +40,7 @@ struct sim_scenario {
 };
 
 #define SIM_TREE_COUNT 6u /* the first ones; the others move no tree */
-#define SIM_SCENARIO_COUNT 15u
+#define SIM_SCENARIO_COUNT 18u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** Build it on a fresh world: everything durable, violations of the target watched. */

@@ -21,6 +21,7 @@ static const struct {
     [HSR_FRAME_ENTRIES] = { "ENTRIES", 196608, true, false, false },
     [HSR_FRAME_WANT] = { "WANT", 196608, true, false, false },
     [HSR_FRAME_SAME] = { "SAME", 0, true, true, false },
+    [HSR_FRAME_DIFFERS] = { "DIFFERS", 0, true, true, false },
     [HSR_FRAME_DATA] = { "DATA", 4194304, true, true, true },
     [HSR_FRAME_PACK] = { "PACK", 4194304, false, false, true },
     [HSR_FRAME_FILE_END] = { "FILE_END", 56, true, true, false },

@@ -558,7 +558,7 @@ static void test_list_items_that_no_writer_writes(void)
 {
     static const uint8_t twice[] = { 2, 0, 0, 0, 7, 0, 1, 7, 0, 1 };
     static const uint8_t action_zero[] = { 1, 0, 0, 0, 7, 0, 0 };
-    static const uint8_t action_seven[] = { 1, 0, 0, 0, 7, 0, 7 };
+    static const uint8_t action_eight[] = { 1, 0, 0, 0, 7, 0, 8 };
     static const uint8_t digest[] = { 1, 0, 0, 0, 7, 0, 4 };
     static const uint8_t index_512[] = { 1, 0, 0, 0, 0, 2, 1 };
     static const uint8_t ack_good[] = { 1, 0, 0, 0, 7, 0, 0xff, 0xff, 0xff, 0xff };
@@ -568,7 +568,7 @@ static void test_list_items_that_no_writer_writes(void)
 
     CHECK_EQ(read_items(twice, sizeof(twice), true), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(action_zero, sizeof(action_zero), true), HSR_E_PROTOCOL);
-    CHECK_EQ(read_items(action_seven, sizeof(action_seven), true), HSR_E_PROTOCOL);
+    CHECK_EQ(read_items(action_eight, sizeof(action_eight), true), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(digest, sizeof(digest), true), 1);
     CHECK_EQ(read_items(index_512, sizeof(index_512), true), HSR_E_LIMIT);
     CHECK_EQ(read_items(ack_good, sizeof(ack_good), false), 1);

@@ -20,6 +20,10 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
                          struct hsr_span payload);
 static int source_want_one(struct hsr_source *source, struct hsr_source_page *page,
                            const struct hsr_want_item *item);
+static int source_want_more(struct hsr_source *source, struct hsr_source_page *page,
+                            const struct hsr_want_item *item);
+static int source_want_act(struct hsr_source *source, struct hsr_source_page *page,
+                           const struct hsr_want_item *item);
 static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
                         struct hsr_span payload);
 static void source_arrived(struct hsr_source *source, const struct hsr_source_page *page);
@@ -419,7 +423,7 @@ bool hsr_source_page_add(struct hsr_source *source, const struct source_found *f
     entry->asked = false;
     entry->failed = false;
     entry->number = 0;
-    entry->wanted = entry->resume = false;
+    entry->wanted = entry->resume = entry->differs = false;
     entry->delta = SOURCE_DELTA_NONE;
     entry->slot = 0;
     entry->dir = found->dir;
@@ -500,9 +504,7 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
     while (rc >= 0 && (rc = hsr_want_next(&list, source->session->digest_size, &item)) > 0) {
         hsr_require(item.index < page->count, HSR_E_PROTOCOL);
         hsr_require(page->entries[item.index].type == HSR_ENTRY_FILE, HSR_E_PROTOCOL);
-        if (page->answered && item.action != HSR_WANT_WHOLE)
-            return HSR_E_PROTOCOL;
-        rc = page->answered ? hsr_source_delta_again(source, page, item.index)
+        rc = page->answered ? source_want_more(source, page, &item)
                             : source_want_one(source, page, &item);
         if (rc < 0)
             return rc;
@@ -513,12 +515,27 @@ static int source_wanted(struct hsr_source *source, struct hsr_source_page *page
     return rc;
 }
 
+/* A further wish: instead of a delta, or what is to become of a file that differs. */
+static int source_want_more(struct hsr_source *source, struct hsr_source_page *page,
+                            const struct hsr_want_item *item)
+{
+    struct source_entry *entry = &page->entries[item->index];
+
+    if (!entry->differs) {
+        hsr_require(item->action == HSR_WANT_WHOLE, HSR_E_PROTOCOL);
+        return hsr_source_delta_again(source, page, item->index);
+    }
+    hsr_require(item->action == HSR_WANT_WHOLE || item->action == HSR_WANT_DELTA ||
+                    item->action == HSR_WANT_RESUME || item->action == HSR_WANT_REST,
+                HSR_E_PROTOCOL);
+    entry->differs = false;
+    return source_want_act(source, page, item);
+}
+
 static int source_want_one(struct hsr_source *source, struct hsr_source_page *page,
                            const struct hsr_want_item *item)
 {
     struct source_entry *entry = &page->entries[item->index];
-    uint32_t slot = (uint32_t)(page - source->pages);
-    uint32_t key = slot << 16 | item->index;
     bool dry = (source->session->options & (HSR_OPT_DRY_RUN | HSR_OPT_DISCARD)) == HSR_OPT_DRY_RUN;
     bool compare = (source->session->features & HSR_FEATURE_COMPARE) != 0;
 
@@ -527,11 +544,22 @@ static int source_want_one(struct hsr_source *source, struct hsr_source_page *pa
     entry->wanted = true;
     entry->asked = item->action != HSR_WANT_DIGEST;
     page->lent++;
+    return source_want_act(source, page, item);
+}
+
+static int source_want_act(struct hsr_source *source, struct hsr_source_page *page,
+                           const struct hsr_want_item *item)
+{
+    uint32_t key = (uint32_t)(page - source->pages) << 16 | item->index;
+    int rc = 0;
+
     if (item->action == HSR_WANT_UNLESS || item->action == HSR_WANT_DIGEST)
         return hsr_source_check_add(source, key, item);
-    if (item->action == HSR_WANT_RESUME)
-        return hsr_source_kept_want(source, page, item->index);
-    if (item->action == HSR_WANT_DELTA)
+    if (item->action == HSR_WANT_RESUME || item->action == HSR_WANT_REST)
+        rc = hsr_source_kept_want(source, page, item->index);
+    if (rc < 0 || item->action == HSR_WANT_RESUME)
+        return rc;
+    if (item->action == HSR_WANT_DELTA || item->action == HSR_WANT_REST)
         return hsr_source_delta_want(source, page, item->index);
     if (item->action == HSR_WANT_PATCH)
         return hsr_source_patch_want(source, page, item);

@@ -38,6 +38,7 @@ int hsr_source_check_add(struct hsr_source *source, uint32_t key, const struct h
     check = check_of(source, key);
     check->action = item->action;
     check->rc = 0;
+    check->differs = false;
     memcpy(check->digest, item->digest, sizeof(check->digest));
     hsr_source_queue_push(&source->unless, key);
     return 0;
@@ -82,25 +83,29 @@ static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_fi
     return true;
 }
 
-/* UNLESS: what differs is sent as any other, and so is what could not be read: that names the
- * error. */
+/* UNLESS: a large file that differs is not sent before the target has said how; a small one is sent
+ * as any other, and so is what could not be read: that names the error. */
 static void check_done(struct hsr_session *session, const struct hsr_read_file *file)
 {
     struct hsr_source *source = session->source;
     uint32_t key = (uint32_t)file->key;
     struct source_check *check = check_of(source, key);
 
-    if (check->action == HSR_WANT_UNLESS &&
-        (file->rc < 0 || memcmp(check->digest, file->digest, sizeof(check->digest)) != 0)) {
-        hsr_source_enqueue(source, key);
-        return;
+    if (check->action == HSR_WANT_UNLESS) {
+        check->differs =
+            file->rc < 0 || memcmp(check->digest, file->digest, sizeof(check->digest)) != 0;
+        if (check->differs && (file->rc < 0 || file->size <= HSR_PACK_FILE_MAX)) {
+            hsr_source_enqueue(source, key);
+            return;
+        }
     }
     check->rc = file->rc;
     memcpy(check->digest, file->digest, sizeof(check->digest));
     hsr_source_queue_push(&source->answers, key);
 }
 
-/* SAME, or the digest. False: there is no room now, the connection's `writable` wakes us. */
+/* SAME, DIFFERS, or the digest. False: there is no room now, the connection's `writable` wakes us.
+ */
 static bool check_answer(struct hsr_source *source, uint32_t key)
 {
     struct hsr_session *session = source->session;
@@ -120,8 +125,13 @@ static bool check_answer(struct hsr_source *source, uint32_t key)
         size = hsr_digest_answer_encode(&answer, session->digest_size, out, 64);
         hsr_assert(size > 0);
         frame.kind = HSR_FRAME_DIGEST;
+    } else if (check->differs) {
+        frame.kind = HSR_FRAME_DIFFERS;
+        page->entries[index].differs = true;
     }
     hsr_conn_commit(session->control, frame, (size_t)size);
+    if (page->entries[index].differs)
+        return true; /* not done: WANT comes */
     hsr_source_entry_done(source, page, index, check->rc);
     return true;
 }

@@ -82,7 +82,8 @@ int hsr_source_delta_sig(struct hsr_source *source, struct hsr_source_page *page
 
     hsr_require(index < page->count && page->entries[index].wanted &&
                     page->entries[index].identity.size > HSR_PACK_FILE_MAX &&
-                    page->entries[index].delta == SOURCE_DELTA_WANTED,
+                    page->entries[index].delta == SOURCE_DELTA_WANTED &&
+                    !page->entries[index].resume,
                 HSR_E_PROTOCOL);
     rc = hsr_sig_decode(payload, frame->offset, &sig);
     if (rc < 0)
@@ -141,7 +142,8 @@ int hsr_source_delta_again(struct hsr_source *source, struct hsr_source_page *pa
         session->progress.delta.fallbacks++;
         return 0;
     } else {
-        hsr_require(entry->delta == SOURCE_DELTA_WANTED && entry->wanted, HSR_E_PROTOCOL);
+        hsr_require(entry->delta == SOURCE_DELTA_WANTED && entry->wanted && !entry->resume,
+                    HSR_E_PROTOCOL);
         hsr_require(delta == NULL || delta->state == SOURCE_SLOT_RECEIVING, HSR_E_PROTOCOL);
         if (delta != NULL)
             hsr_source_delta_free(source, delta);

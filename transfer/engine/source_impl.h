@@ -101,6 +101,7 @@ struct source_entry {
     bool asked; /* its content, at least once */
     bool failed; /* and that was told */
     bool resume; /* KEPT comes */
+    bool differs; /* DIFFERS was sent: another wish comes */
     uint8_t delta; /* enum source_delta_wish */
     uint16_t slot; /* of its signature in source->deltas, + 1; 0: none */
     uint8_t lane; /* of a pack that came home: its stream, */
@@ -183,6 +184,7 @@ struct source_queue {
 /* A digest that the target asked for, by slot and index of the entry. */
 struct source_check {
     uint8_t action; /* UNLESS: `digest` is theirs until ours is known; DIGEST */
+    bool differs; /* UNLESS: it does */
     int32_t rc;
     uint8_t digest[HSR_DIGEST_SIZE_MAX];
 };

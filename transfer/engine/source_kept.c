@@ -72,7 +72,8 @@ int hsr_source_kept_heard(struct hsr_source *source, struct hsr_source_page *pag
         hsr_list_push_tail(&source->kept, &kept->node);
         source->kept_count++;
     }
-    hsr_source_enqueue(source, (uint32_t)(page - source->pages) << 16 | index);
+    if (entry->delta != SOURCE_DELTA_WANTED) /* else its signature comes now */
+        hsr_source_enqueue(source, (uint32_t)(page - source->pages) << 16 | index);
     return 0;
 }
 

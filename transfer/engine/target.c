@@ -162,12 +162,14 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
         return 0;
     }
     hsr_require(frame->kind == HSR_FRAME_FILE_END || frame->kind == HSR_FRAME_SAME ||
-                    frame->kind == HSR_FRAME_DIGEST,
+                    frame->kind == HSR_FRAME_DIFFERS || frame->kind == HSR_FRAME_DIGEST,
                 HSR_E_PROTOCOL);
     page = hsr_target_page_find(target, frame->page);
     hsr_require(page != NULL && frame->index < page->count, HSR_E_PROTOCOL);
     if (frame->kind == HSR_FRAME_SAME)
         return target_same(target, page, frame->index);
+    if (frame->kind == HSR_FRAME_DIFFERS)
+        return hsr_target_check_differs(target, page, frame->index);
     if (frame->kind == HSR_FRAME_DIGEST)
         return target_digest(target, page, frame->index, payload);
     rc = hsr_file_end_decode(payload, session->digest_size, &end);
@@ -438,6 +440,8 @@ static bool target_want_send(struct hsr_target *target, struct target_page *page
     page->want_sent = true;
     page->want_count = 0;
     hsr_target_small_sent(target, page);
+    if (target->resume.count > 0 || target->deltas_count > 0)
+        hsr_session_wake(target->session); /* KEPT and SIG follow it */
     return true;
 }
 

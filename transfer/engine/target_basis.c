@@ -205,9 +205,9 @@ static bool bases_open(struct hsr_target *target)
         return false;
     key = target->deltas[target->deltas_head];
     page = &target->pages[key >> 16];
-    if (!page->want_sent)
-        return false; /* what fails is wanted whole, by a further WANT */
     index = (uint16_t)(key & 0xffff);
+    if (!hsr_target_want_said(page) || page->entries[index].resuming)
+        return false; /* what fails is wanted whole, by a further WANT; KEPT goes first */
     hsr_assert(page->entries[index].queued);
     basis = page->entries[index].basis;
     if (!basis_turn(target, basis) || (basis != NULL && !basis_fits(target, basis)))

@@ -82,6 +82,24 @@ int hsr_target_check_heard(struct hsr_target *target, struct target_page *page, 
     return 0;
 }
 
+int hsr_target_check_differs(struct hsr_target *target, struct target_page *page, uint32_t index)
+{
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_entry read;
+    bool delta;
+
+    hsr_require(page->want_sent && entry->state == TARGET_WANTED, HSR_E_PROTOCOL);
+    hsr_require(hsr_target_check_told(page, index), HSR_E_PROTOCOL);
+    hsr_target_entry_read(target, page, (uint16_t)index, &read);
+    hsr_require(read.size > HSR_PACK_FILE_MAX, HSR_E_PROTOCOL);
+    page->checks[index].told = false; /* it can be said once */
+    entry->replace = true;
+    delta = target->deltas_on &&
+            !((target->session->options & HSR_OPT_INPLACE) && (read.flags & HSR_ENTRY_SPARSE));
+    hsr_target_want_file(target, page, (uint16_t)index, &read, delta);
+    return 0;
+}
+
 void hsr_target_check_ask(struct hsr_target *target, struct target_page *page, uint16_t index,
                           const struct hsr_entry *entry)
 {

@@ -20,8 +20,6 @@ static void decide_judged(struct hsr_target *target, struct target_page *page,
                           const struct target_verdict *verdict);
 static void decide_changed(struct hsr_target *target, struct target_page *page,
                            const struct target_verdict *verdict, const struct hsr_entry *entry);
-static void decide_want(struct hsr_target *target, struct target_page *page, uint16_t index,
-                        const struct hsr_entry *entry, bool delta);
 static void decide_clear(struct hsr_target *target);
 static void decide_clear_begin(struct hsr_target *target, struct target_page *page, uint16_t index);
 static bool decide_clear_find(struct hsr_target *target);
@@ -328,22 +326,21 @@ static void decide_changed(struct hsr_target *target, struct target_page *page,
     case TARGET_COMPARED:
         if (!delta && hsr_target_small_want(target, page, verdict))
             break;
-        decide_want(target, page, verdict->index, entry, delta);
+        hsr_target_want_file(target, page, verdict->index, entry, delta);
         break;
     default:
         hsr_unreachable("what a hand did");
     }
 }
 
-/* All of a file, or what is missing of it. */
-static void decide_want(struct hsr_target *target, struct target_page *page, uint16_t index,
-                        const struct hsr_entry *entry, bool delta)
+void hsr_target_want_file(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          const struct hsr_entry *entry, bool delta)
 {
     enum hsr_want_action action = hsr_target_journal_want(target, page, index, entry, delta);
 
     hsr_target_want(page, index,
                     &(struct hsr_want_item){ .index = index, .action = (uint8_t)action });
-    if (action == HSR_WANT_DELTA)
+    if (action == HSR_WANT_DELTA || action == HSR_WANT_REST)
         hsr_target_basis_want(target, page, index);
 }
 
@@ -421,7 +418,7 @@ static void decide_cleared(struct hsr_target *target, int rc)
     } else if (entry.flags & HSR_ENTRY_LINK_NEXT) {
         decide_link(target, page, index, &entry);
     } else if (entry.type == HSR_ENTRY_FILE && entry.size > 0) {
-        decide_want(target, page, index, &entry, false);
+        hsr_target_want_file(target, page, index, &entry, false);
     } else {
         rc = hsr_tree_make(&target->tree, &dir->dir, &entry, HSR_COMPARE_OTHER_KIND);
         hsr_target_warn(target, dir, &entry, target->tree.warning.code, target->tree.warning.op);

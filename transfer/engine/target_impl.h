@@ -387,6 +387,10 @@ void hsr_target_warn(struct hsr_target *target, const struct target_dir *dir,
 /* hsr_target_decide.c */
 void hsr_target_decide(struct hsr_target *target);
 void hsr_target_links(struct hsr_target *target);
+/** A file is to be asked for: all of it, what is missing of it, or what differs (@delta: it may be
+ * wanted by DELTA). */
+void hsr_target_want_file(struct hsr_target *target, struct target_page *page, uint16_t index,
+                          const struct hsr_entry *entry, bool delta);
 /** An entry is to be asked for: it is in the page's WANT. */
 void hsr_target_want(struct target_page *page, uint16_t index, const struct hsr_want_item *item);
 /** Is everything known that the answer to this page says? */
@@ -414,6 +418,13 @@ void hsr_target_check_ask(struct hsr_target *target, struct target_page *page, u
 void hsr_target_check_step(struct hsr_target *target);
 /** Does the source have our digest, so that it may say SAME? */
 bool hsr_target_check_told(const struct target_page *page, uint32_t index);
+/** DIFFERS came: it is wanted by what costs least. */
+int hsr_target_check_differs(struct hsr_target *target, struct target_page *page, uint32_t index);
+/** Is everything that is wanted of a page said, so that KEPT and SIG may follow? */
+static inline bool hsr_target_want_said(const struct target_page *page)
+{
+    return page->want_sent && page->want_count == 0;
+}
 /** DIGEST came. */
 int hsr_target_check_heard(struct hsr_target *target, struct target_page *page, uint32_t index,
                            const struct hsr_digest_answer *answer);

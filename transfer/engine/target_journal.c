@@ -17,6 +17,9 @@
 /* What a power cut may cost, beside what the disk needs: whichever is reached first. */
 #define SYNC_NS (5 * HSR_NS_PER_S)
 #define SYNC_BYTES (512 * HSR_MIB)
+/* Less than this share of a file is sent whole: the sums of its old version, all of which has to be
+ * read for them, are a four hundredth of it. */
+#define REST_SHARE 64u
 /* Longer paths are not known to the journal: their files begin anew. */
 #define PATH_MAX_KNOWN 4096u
 
@@ -101,11 +104,9 @@ enum hsr_want_action hsr_target_journal_want(struct hsr_target *target, struct t
     file = &resume->journal->table.files[slot];
     if (file->claimed)
         return other; /* listed twice */
-    /* Of an old version most may be as good as what is kept. */
     if (!hsr_digest_same(file->version, entry->version) || file->size != entry->size ||
         file->digest != target->session->digest || file->leaf != target->session->leaf ||
-        entry->size < HSR_KEPT_FILE_MIN ||
-        (delta && hsr_journal_file_bytes(file) < entry->size / 2)) {
+        entry->size < HSR_KEPT_FILE_MIN) {
         journal_forget(target, dir, entry, (uint32_t)slot);
         return other;
     }
@@ -118,7 +119,9 @@ enum hsr_want_action hsr_target_journal_want(struct hsr_target *target, struct t
     hsr_assert(resume->count < TARGET_KEYS_MAX); /* an entry is in it once */
     resume->queue[(resume->head + resume->count++) % TARGET_KEYS_MAX] =
         (uint32_t)(page - target->pages) << 16 | index;
-    return HSR_WANT_RESUME;
+    return delta && entry->size - hsr_journal_file_bytes(file) > entry->size / REST_SHARE
+               ? HSR_WANT_REST
+               : HSR_WANT_RESUME;
 }
 
 /* False: it is too long. */
@@ -181,7 +184,7 @@ static bool journal_offer_one(struct hsr_target *target, uint32_t key)
     uint8_t *out;
     int slot, size;
 
-    if (!page->want_sent || conn == NULL)
+    if (!hsr_target_want_said(page) || conn == NULL)
         return false;
     out = hsr_conn_begin(conn, HSR_KEPT_SIZE_MAX);
     if (out == NULL)

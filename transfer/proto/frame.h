@@ -85,6 +85,7 @@ enum hsr_frame_kind {
     HSR_FRAME_TAKEN, /* target -> source: so much of a data connection is dealt with */
     HSR_FRAME_KEPT, /* target -> source: ranges of an entry that it has from an earlier session */
     HSR_FRAME_LEVELS, /* target -> source: how many files have reached which level */
+    HSR_FRAME_DIFFERS, /* source -> target: the digest in WANT did not match; want it otherwise */
     HSR_FRAME_KIND_COUNT
 };
 
@@ -97,10 +98,10 @@ struct hsr_frame {
     uint16_t flags;
     uint32_t size; /* payload bytes after the header */
     uint32_t seq; /* 0, 1, 2 ... per connection and direction: replay and loss are errors */
-    /* ENTRIES, WANT, SAME, DATA, PATCH, SIG, FILE_END, PAGE_ACK: page number. LOST, TAKEN: number
-     * of the stream */
+    /* ENTRIES, WANT, SAME, DIFFERS, DATA, PATCH, SIG, FILE_END, PAGE_ACK: page number. LOST, TAKEN:
+     * number of the stream */
     uint32_t page;
-    uint32_t index; /* DATA, PATCH, SIG, KEPT, FILE_END, SAME: entry in that page */
+    uint32_t index; /* DATA, PATCH, SIG, KEPT, FILE_END, SAME, DIFFERS: entry in that page */
     uint32_t region; /* PATCH: bytes of the file that it makes */
     /* DATA, PATCH: where the content belongs in the file, bytes. BENCH_DATA_ACK: bytes received
      * in all. SIG: number of its first block. LOST, TAKEN: PACKs and RANGE_ENDs */

@@ -173,6 +173,7 @@ enum hsr_want_action {
     HSR_WANT_DIGEST = 4, /* do not send it, say its digest (dry runs) */
     HSR_WANT_PATCH = 5, /* a small file: here are sums of the old version; feature DELTA */
     HSR_WANT_RESUME = 6, /* KEPT says what of it is here; send the rest; feature RESUME */
+    HSR_WANT_REST = 7, /* the same, and after KEPT the old version's signature, as with DELTA */
     HSR_WANT_ACTION_COUNT
 };
 
