@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Everything that must hold before a change is published; scripts/test runs it.
 
-Steps: format, layers, tidiness, headers; gcc build with all tests; clang build with the unit tests;
-address and undefined-behaviour sanitizers with all tests; thread sanitizer with the suite `tsan`;
-each fuzzer for ten seconds; an emulated machine, where its programs are installed. Every lint step,
-build and meson test counts once. Builds stay in build/, so a second run only builds what changed.
+Steps: format, layers, tidiness, headers; gcc build with all tests and 10,000 runs of the swarm;
+clang build with the unit tests; address and undefined-behaviour sanitizers with all tests; thread
+sanitizer with the suite `tsan`; each fuzzer for ten seconds; an emulated machine, where its
+programs are installed. Every lint step, build, meson test and half of the swarm counts once. Builds
+stay in build/, so a second run only builds what changed.
 """
 
 import argparse
@@ -206,6 +207,8 @@ def main():
         folder = build(run, name, cc, options)
         if folder:
             tests(run, name, folder, suite, env, factor)
+        if folder and name == "gcc":
+            swarm(run, folder)
 
     if not args.only or "guest" in args.only:
         guest(run)

@@ -64,6 +64,10 @@ static void troubles_begin(struct run *run, unsigned attempt)
     troubles_plan(run, TROUBLE_RESET, troubles->resets);
     troubles_plan(run, TROUBLE_STALL, troubles->stalls);
     troubles_plan(run, TROUBLE_TOUCH, troubles->touches);
+    if (attempt == 0 && troubles->touch_nth > 0) {
+        world->trouble_nth = world->op_count + troubles->touch_nth;
+        world->trouble_what = (void *)(uintptr_t)TROUBLE_TOUCH;
+    }
     world->disk_slow = troubles->disk_slow;
     world->net_slow = troubles->net_slow;
     world->wire_ppm = troubles->wire_ppm;
@@ -104,38 +108,6 @@ static bool troubles_any(const struct run *run)
 
 /* ---- a session ---- */
 
-/* What success must say: no power cut leaves anything of a tmpfs. */
-static uint8_t run_reaches(const struct run *run)
-{
-    const struct sim_scenario *scenario = run->job->scenario;
-
-    return scenario->tmpfs && !scenario->dry && scenario->bench_bytes == 0 ? HSR_DURABILITY_WRITTEN
-                                                                           : HSR_DURABILITY_DURABLE;
-}
-
-static void outcome_fill(struct run *run)
-{
-    const struct sim_world *world = run->world;
-    struct sim_report *report = run->report;
-    struct sim_outcome *outcome = &run->outcome;
-
-    if (report->failures > 0 && report->code == 0 && !run->died)
-        sim_violation(run->world, "%u paths were told as failed and the session says success",
-                      report->failures);
-    report->failed = report->code != 0 || report->failures > 0 || report->warnings > 0 || run->died;
-    outcome->failed = report->failed;
-    outcome->durable = report->code == 0 && run->durability == HSR_DURABILITY_DURABLE;
-    outcome->kept = report->failed && sim_scenario_keeps(run->job->scenario);
-    outcome->unlink_failed = !run->spared && (world->fault.fired_kind == HSR_OP_UNLINK ||
-                                              world->swarm_fired > 0 || report->deaths > 0);
-    if (report->code == 0 && !run->died && report->warnings == 0 &&
-        run->durability != run_reaches(run))
-        sim_violation(run->world, "success, and the level told is %u", run->durability);
-    if (!report->failed && !outcome->touched)
-        sim_scenario_check_equal(run->job->scenario, run->world, run->source, run->target,
-                                 "after a session");
-}
-
 static void session_run(struct run *run, bool both)
 {
     run->died = false;
@@ -147,7 +119,7 @@ static void session_run(struct run *run, bool both)
         sim_turn_until_closed(run, both);
     if (!run->closed)
         run->report->code = HSR_E_TIMEOUT; /* the violation was told */
-    outcome_fill(run);
+    sim_outcome_fill(run);
 }
 
 /* Once nothing goes wrong any more, the same job succeeds, whatever happened before. */
@@ -199,6 +171,9 @@ void sim_drive(const struct sim_job *job, struct sim_report *ret_report)
                        .report = ret_report,
                        .world = world,
                        .order = hsr_prng_init(job->seed ^ 0x07de7),
+                       .address = { .sin_family = AF_INET,
+                                    .sin_port = htons(SIM_PORT),
+                                    .sin_addr.s_addr = htonl(0x0a000001) },
                        .source = job->pull ? SIM_SERVER : SIM_CLIENT,
                        .target = job->pull ? SIM_CLIENT : SIM_SERVER };
     uint64_t start_ns;

@@ -20,6 +20,7 @@ struct sim_troubles {
     bool eager; /* a client that died comes back before the server has noticed */
     uint32_t resets, stalls; /* connections */
     uint32_t touches; /* of files of the source */
+    uint64_t touch_nth; /* one more, right before this operation of both sides; 0: none */
     uint32_t disk_slow, net_slow; /* times */
     uint32_t wire_ppm, base_ppm; /* damage: see world.h */
     uint32_t room_pages; /* what the target's disk has left; 0: enough */

@@ -102,6 +102,8 @@ static void fault_directed(struct sim_world *world, unsigned host, const struct 
         pending->error = fault->error;
     else if (fault->end && sim_fault_endable(op->kind))
         pending->ended = true;
+    else if (fault->flip && op->kind == HSR_OP_READ)
+        pending->flip = true;
     else if (fault->cut != 0 && cut_allowed(op, fault->cut))
         pending->cut = fault->cut;
     else
@@ -149,6 +151,8 @@ void sim_fault_decide(struct sim_world *world, unsigned host, const struct hsr_o
                                                                         .wait_all = wait_all(op) };
     }
     world->op_count++;
+    if (world->op_count == world->trouble_nth)
+        world->trouble(world->trouble_context, world->trouble_what);
     if (world->faults_off || op->kind == HSR_OP_NOP)
         return;
     fault_directed(world, host, op, pending);

@@ -217,9 +217,11 @@ static void read_damage(struct sim_host *host, const struct hsr_op *op, int64_t 
 {
     struct sim_world *world = host->world;
 
-    if (world->base_ppm == 0 || world->faults_off || host->index != world->base_host || size <= 0 ||
-        sim_between(world, 0, 999999) >= world->base_ppm)
+    bool some = world->base_ppm > 0 && !world->faults_off && host->index == world->base_host;
+
+    if (size <= 0 || (!host->flip && !(some && sim_between(world, 0, 999999) < world->base_ppm)))
         return;
+    host->flip = false;
     ((uint8_t *)op->buf)[sim_between(world, 0, (uint64_t)size - 1)] ^=
         (uint8_t)(1u << sim_between(world, 0, 7));
     world->damaged++;

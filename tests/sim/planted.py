@@ -2,11 +2,14 @@
 """Plants bugs into a copy of the source, one at a time, and lets the simulation find them.
 
 usage: tests/sim/planted.py [--seconds N] [--seed N] [--some N] [--only WORD] [--folder DIR]
+                            [--fresh] [--write]
 
-Each bug is a piece of the source and what stands in its place. The copy is built with the bug, the
-scenarios run clean, then the swarm from a seed on for at most --seconds, then every fault and crash
-of a few scenarios. The table says which run found it first. --some N: only N of them, chosen by the
-seed, as the test does. Exit 0 only if each was found, and the source without a bug passes.
+Each bug of tests/sim/planted_bugs.py is a piece of the source and what stands in its place. The
+copy is built with the bug; then the run that is known to find it goes first. If that does not, or
+with --fresh, the hunt begins: the scenarios clean, the swarm from a seed on for at most --seconds,
+then every fault, death and touched file of a few scenarios. --some N: only N bugs, chosen by the
+seed. --write: put the table into docs/TESTING.md. Exit 0 only if each was found, and the source
+without a bug passes the same runs; 77 where there is nothing to build with.
 """
 
 import argparse
@@ -19,75 +22,24 @@ import sys
 import tempfile
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.dont_write_bytecode = True
+import planted_bugs
 
-# name, file, what stands there, what the bug makes of it
-BUGS = [
-    ("acknowledged before the sync", "transfer/engine/target.c",
-     "if (sync && !target->synced) {", "if (sync && !target->synced && false) {"),
-    ("a pack member's digest not compared", "transfer/engine/stream_target.c",
-     "hsr_require(memcmp(digest, item->member.digest, session->digest_size) == 0, HSR_E_DIGEST);",
-     "(void)digest;"),
-    ("the source not looked at again after the last read", "transfer/tree/source.c",
-     "return HSR_E_CHANGED;\n    return 0;", "return 0;\n    return 0;"),
-    ("a short write taken for a whole one", "transfer/tree/fileio.c",
-     "*done = (uint32_t)now;\n    return now < size;", "*done = (uint32_t)size;\n    return 0;"),
-    ("the end of a file taken for its content", "transfer/engine/stream_source.c",
-     "if (have < view.size && rc != HSR_E_KIND)", "if (have < view.size && rc < 0)"),
-    ("a byte too few in a range", "transfer/engine/stream_target.c",
-     "intake->next += chunk->size;", "intake->next += chunk->size - 1;"),
-    ("a hard link before its data", "transfer/engine/target_decide.c",
-     "if (entry->link_id == link_id)\n            return false;",
-     "if (entry->link_id == link_id)\n            return true;"),
-    ("deleted before the listing was complete", "transfer/engine/target_dir.c",
-     "!(entry->flags & HSR_ENTRY_INCOMPLETE) && ", ""),
-    ("stale stages not removed", "transfer/tree/prune.c",
-     "return prune_stage(prune, frame, name);", "return 0;"),
-    ("a buffer reused before the kernel gave it back", "transfer/engine/stream_source.c",
-     "if (chunk->loan.op.armed) {", "if (chunk->loan.op.armed && chunk->size == 1) {"),
-    ("a descriptor leaked", "transfer/engine/stream_source.c",
-     "(void)hsr_loop_call(loop, &op); /* read only: a failed close loses nothing */",
-     "if (rc == 0)\n        (void)hsr_loop_call(loop, &op);"),
-    ("a lost wake-up after a frame", "transfer/engine/stream_target.c",
-     "hsr_list_push_tail(&stream->waiting, &chunk->node);\n"
-     "    hsr_loop_wake(&stream->shard->loop, &stream->task);\n    return 0;",
-     "hsr_list_push_tail(&stream->waiting, &chunk->node);\n    return 0;"),
-    ("a lost wake-up after a sync", "transfer/engine/target_file.c",
-     "target->files_synced = true; /* committed by the task, not here */\n"
-     "    hsr_session_wake(file->session);",
-     "target->files_synced = true;"),
-    ("a silent peer never given up", "transfer/engine/conn.c",
-     "if (now - conn->heard_ns > idle_ns && !conn->in_waits) {",
-     "if (now - conn->heard_ns > 1000 * idle_ns && !conn->in_waits) {"),
-    ("the rest of a direct write forgotten", "transfer/engine/target_file.c",
-     "if (file->rc == 0 && file->tail_set)", "if (file->rc == 0 && file->tail_set && false)"),
-    ("an in-place file not cut to its size", "transfer/engine/target_file.c",
-     "if (file->rc == 0 && file->place.fd >= 0)\n        file->rc = hsr_basis_cut",
-     "if (file->rc < -9999 && file->place.fd >= 0)\n        file->rc = hsr_basis_cut"),
-    ("a clone of the old version not covered from end to end", "transfer/engine/target_file.c",
-     "if (file->rewrite && file->bytes != file->entry.size)",
-     "if (file->rewrite && file->bytes > file->entry.size)"),
-    ("no deadline for a handshake", "transfer/engine/conn.c",
-     "if (conn->state != HSR_CONN_SESSION && conn->state != HSR_CONN_LISTING) {",
-     "if (conn->state == HSR_CONN_CLOSING) {"),
-    ("a failed sync ignored", "transfer/engine/target_file.c",
-     "    if (res < 0)\n        file->rc = (int)res;\n    file->synced = true;",
-     "    file->synced = true;"),
-    ("metadata compared without its nanoseconds", "transfer/tree/meta.c",
-     "now->mtime_s != entry->mtime_s || now->mtime_ns != entry->mtime_ns;",
-     "now->mtime_s != entry->mtime_s;"),
-    ("a failure of a path not told", "transfer/engine/target.c",
-     "        if (op != NULL) {\n            session->totals.failed++;",
-     "        if (op != NULL && code != -EIO) {\n            session->totals.failed++;"),
-    ("an error of a read forgotten", "transfer/engine/stream_source.c",
-     "if (rc < 0 && work->rc == 0)\n        work->rc = rc ==",
-     "if (rc < 0 && work->rc > 0)\n        work->rc = rc =="),
-]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PARTS = ("base", "bench", "client", "docs", "hash", "include", "numa", "ring", "scripts", "server",
+         "tests", "tools", "transfer", "meson.build", "meson_options.txt")
+TESTING = os.path.join(ROOT, "docs", "TESTING.md")
+TABLE = re.compile(r"(\| planted \|.*\n\|[-| ]*\|\n)((?:\|.*\n)*)")
+MEMORY = 4 << 30  # of a run with a bug in it, in bytes
+# Scenarios and ways whose every operation fails, kills, or finds a file changed.
+ROUNDS = (("pack", "push"), ("tree", "pull"), ("large", "push"), ("delta", "pull"),
+          ("inplace", "push"), ("resume", "pull"))
 
 
 def run(argv, seconds):
     """Output and whether it passed; a hang is a failure too."""
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    limit = ["prlimit", f"--as={MEMORY}"] if shutil.which("prlimit") else []
+    process = subprocess.Popen(limit + argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         out = process.communicate(timeout=seconds + 60)[0]
     except subprocess.TimeoutExpired:
@@ -96,46 +48,57 @@ def run(argv, seconds):
     return out.decode("utf-8", "replace"), process.returncode == 0
 
 
-def steps(sim, seed, seconds):
-    yield "clean", [sim, "clean"]
-    yield "swarm", [sim, "swarm", str(seed), "1000000", "--seconds", str(seconds)]
-    for scenario, way in (("pack", "push"), ("tree", "pull"), ("large", "push"), ("delta", "pull"),
-                          ("inplace", "push")):
-        yield f"fault {scenario} {way}", [sim, "fault", scenario, way]
-        yield f"crash {scenario} {way}", [sim, "crash", scenario, way]
+def steps(seed, seconds):
+    """Words of the hunt, the quick ones first."""
+    yield ["clean"]
+    yield ["swarm", str(seed), "1000000", "--apart", "--seconds", str(seconds)]
+    for scenario, way in ROUNDS:
+        stride = ["--stride", "37"] if scenario == "resume" else []
+        yield ["touch", scenario, way] + stride
+        yield ["crash", scenario, way] + stride
+        yield ["fault", scenario, way] + stride
 
 
 def found(out):
-    """The first words that repeat it, and what broke."""
-    what = re.search(r"VIOLATION (.*)|(Assertion.*|.*assert.*failed.*)|(hangs)|(differs.*)", out,
-                     re.IGNORECASE)
-    words = re.search(r"repeat with: (.*)", out)
-    runs = re.search(r"^(\d+) runs", out, re.MULTILINE)
-    return (words.group(1) if words else "", what.group(0).strip() if what else out[-80:].strip(),
-            runs.group(1) if runs else "")
+    """The words that repeat it, and what broke."""
+    what = re.search(r"VIOLATION (.*)|.*(assertion.*)|(hangs)|(nothing went wrong and.*)|"
+                     r"(differs.*)", out, re.IGNORECASE)
+    words = re.search(r"repeat with: tools/sim (.*)", out)
+    text = next((part for part in what.groups() if part), "") if what else out[-80:].strip()
+    return (words.group(1).split() if words else None), text.strip()
 
 
-def hunt(sim, seed, seconds):
-    for name, argv in steps(sim, seed, seconds):
-        out, passed = run(argv, seconds)
+def hunt(sim, bug, seed, seconds, fresh):
+    """(how, words, what broke), or None. The words are those of the smallest run known."""
+    if bug is not None and bug.words and not fresh:
+        words = bug.words.split()
+        out, passed = run([sim, *words], seconds)
         if not passed:
-            words, what, _ = found(out)
-            count = ""
-            if name == "swarm" and (match := re.match(r"tools/sim (\d+)", words)):
-                count = f" (run {int(match.group(1)) - seed + 1})"
-            return name + count, words, what
+            return bug.words, words, found(out)[1]
+    for words in steps(seed, seconds):
+        out, passed = run([sim, *words, "--first"], seconds)
+        if passed:
+            continue
+        again, what = found(out)
+        how = " ".join(word for word in words if not word.startswith("--"))
+        if words[0] == "swarm" and again and again[0].isdigit():
+            how = f"swarm, seed {again[0]}"
+            again = ["swarm", again[0], "1"]
+        elif words[0] == "clean":
+            again = ["clean"]
+        return how, again or words, what
     return None
 
 
 def plant(copy, bug):
-    """The file as it was."""
-    path = os.path.join(copy, bug[1])
+    """The file as it was; None: the place is gone."""
+    path = os.path.join(copy, bug.file)
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    if text.count(bug[2]) != 1:
+    if text.count(bug.old) != 1:
         return None
     with open(path, "w", encoding="utf-8") as file:
-        file.write(text.replace(bug[2], bug[3]))
+        file.write(text.replace(bug.old, bug.new))
     return text
 
 
@@ -145,21 +108,85 @@ def build(copy):
 
 
 def one(copy, bug, args):
-    """A row of the table, and whether the bug was found."""
+    """(how, what broke) of a bug; how is None if nothing found it."""
     before = plant(copy, bug)
     if before is None:
-        return "its place in the source is gone: mend the list", False
+        return None, "its place in the source is gone: mend the list"
     try:
         built = build(copy)
         if built.returncode != 0:
-            return "does not compile: " + built.stdout.decode()[-300:], False
-        hit = hunt(os.path.join(copy, "b/tests/sim/sim"), args.seed, args.seconds)
+            return None, "does not compile: " + built.stdout.decode()[-300:]
+        hit = hunt(os.path.join(copy, "b/tests/sim/sim"), bug, args.seed, args.seconds, args.fresh)
     finally:
-        with open(os.path.join(copy, bug[1]), "w", encoding="utf-8") as file:
+        with open(os.path.join(copy, bug.file), "w", encoding="utf-8") as file:
             file.write(before)
     if hit is None:
-        return "NOT FOUND", False
-    return f"{hit[0]} | {hit[2][:90]}", True
+        return None, "NOT FOUND"
+    if " ".join(hit[1]) != bug.words:
+        print(f"  the run that finds it: {' '.join(hit[1])}", flush=True)
+    return hit[0], hit[2]
+
+
+def copy_part(source, target):
+    """As it is now; what has not changed keeps its time, so that it is not built again."""
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+        for name in os.listdir(source):
+            if name != "__pycache__":
+                copy_part(os.path.join(source, name), os.path.join(target, name))
+        return
+    with open(source, "rb") as file:
+        wanted = file.read()
+    if os.path.exists(target):
+        with open(target, "rb") as file:
+            if file.read() == wanted:
+                return
+    shutil.copy(source, target)  # with the time of now
+
+
+def prepare(copy):
+    for name in PARTS:
+        copy_part(os.path.join(ROOT, name), os.path.join(copy, name))
+    if not os.path.exists(os.path.join(copy, "b", "build.ninja")):
+        subprocess.run(["meson", "setup", os.path.join(copy, "b"), copy, "-Dmicro=disabled",
+                        "-Dwerror=false", "-Dstrict=true", "-Dbuildtype=debugoptimized"],
+                       check=True, stdout=subprocess.DEVNULL)
+    built = build(copy)
+    if built.returncode != 0:
+        sys.exit("the source without a bug does not build: " + built.stdout.decode()[-500:])
+
+
+def innocent(copy, bugs):
+    """The runs that find the bugs find nothing where there is none."""
+    sim = os.path.join(copy, "b/tests/sim/sim")
+    for words in sorted({"clean"} | {bug.words for bug in bugs if bug.words}):
+        out, passed = run([sim, *words.split()], 60)
+        if not passed:
+            sys.exit(f"without a bug: {words}: {found(out)[1]}")
+
+
+def table_write(rows):
+    with open(TESTING, encoding="utf-8") as file:
+        text = file.read()
+    lines = "".join(f"| {name} | {how} | {what} |\n" for name, how, what in rows)
+    text, count = TABLE.subn("| planted | found by | what broke |\n|---|---|---|\n" +
+                             lines.replace("\\", r"\\"), text)
+    if count != 1:
+        sys.exit("docs/TESTING.md has no table of planted bugs")
+    with open(TESTING, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def hunt_all(copy, bugs, args):
+    rows, missed = [], 0
+    for bug in bugs:
+        start = time.monotonic()
+        how, what = one(copy, bug, args)
+        missed += how is None
+        what = what.replace("|", "/")[:90]
+        rows.append((bug.name, f"`{how}`" if how else "nothing", what))
+        print(f"| {bug.name} | {how} | {what} | {time.monotonic() - start:.0f} s", flush=True)
+    return rows, missed
 
 
 def main():
@@ -167,40 +194,31 @@ def main():
     parser.add_argument("--seconds", type=int, default=20, help="of the swarm for each bug")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--some", type=int, help="only so many, chosen by the seed")
-    parser.add_argument("--only", help="those whose name has this in it")
+    parser.add_argument("--only", action="append", metavar="WORD",
+                        help="those whose name has this in it (again for more)")
     parser.add_argument("--folder", help="keep the copy and its build here")
+    parser.add_argument("--fresh", action="store_true", help="hunt, whatever is known")
+    parser.add_argument("--write", action="store_true", help="the table into docs/TESTING.md")
     args = parser.parse_args()
-    bugs = [bug for bug in BUGS if not args.only or args.only in bug[0]]
+    bugs = [bug for bug in planted_bugs.BUGS
+            if not args.only or any(word in bug.name for word in args.only)]
+    if not shutil.which("meson") or not shutil.which("ninja"):
+        print("no meson or ninja here")
+        sys.exit(77)
     if args.some:
         bugs = random.Random(args.seed).sample(bugs, min(args.some, len(bugs)))
     copy = args.folder or tempfile.mkdtemp(prefix="hawser-planted-")
-    missed = 0
     try:
-        for name in ("base", "bench", "client", "docs", "hash", "include", "numa", "ring", "scripts",
-                     "server", "tests", "tools", "transfer", "meson.build", "meson_options.txt"):
-            place = os.path.join(ROOT, name)
-            if os.path.isdir(place):
-                shutil.copytree(place, os.path.join(copy, name), dirs_exist_ok=True, symlinks=True)
-            else:
-                shutil.copy2(place, copy)
-        if not os.path.exists(os.path.join(copy, "b")):
-            subprocess.run(["meson", "setup", os.path.join(copy, "b"), copy, "-Dmicro=disabled",
-                            "-Dwerror=false"], check=True, stdout=subprocess.DEVNULL)
-        if build(copy).returncode != 0:
-            sys.exit("the source without a bug does not build")
-        hit = hunt(os.path.join(copy, "b/tests/sim/sim"), args.seed, args.seconds)
-        if hit is not None:
-            sys.exit(f"without a bug: {hit[0]}: {hit[1]}: {hit[2]}")
-        for bug in bugs:
-            start = time.monotonic()
-            row, good = one(copy, bug, args)
-            missed += not good
-            print(f"| {bug[0]} | {row} |  {time.monotonic() - start:.0f} s", flush=True)
+        prepare(copy)
+        innocent(copy, bugs)
+        rows, missed = hunt_all(copy, bugs, args)
     finally:
         if not args.folder:
             shutil.rmtree(copy, ignore_errors=True)
+    if args.write:
+        table_write(rows)
     print(f"{len(bugs) - missed} of {len(bugs)} planted bugs found")
-    sys.exit(1 if missed else 0)
+    sys.exit(1 if missed or not bugs else 0)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 #ifndef HSR_SIM_RUN_H
 #define HSR_SIM_RUN_H
 
+#include <netinet/in.h>
+
 #include "tests/sim/drive.h"
 #include "transfer/engine/engine.h"
 
@@ -32,6 +34,7 @@ struct run {
     struct hsr_prng order;
     unsigned source, target; /* hosts */
     int listen_fd, server_fd, client_fd, nothing_fd;
+    struct sockaddr_in address; /* of the server */
     struct hsr_walk_top top; /* borrowed by the session, which may outlive a failed run */
     struct hsr_span all;
     bool closed; /* the client's session */
@@ -42,6 +45,15 @@ struct run {
     uint64_t loops_hash; /* of loops that are gone */
     struct sim_outcome outcome;
 };
+
+/* ---- setup.c: engines, and what sessions told ---- */
+
+/** How the engine of @host is made; its rings and threads are the caller's choice. */
+void sim_setup_engine(struct run *run, unsigned host, struct hsr_engine_config *ret_config);
+
+/** The session of an attempt is over: what it told is in run->report and run->durability. Fill
+ * run->outcome; what cannot go together is a violation. */
+void sim_outcome_fill(struct run *run);
 
 /* ---- side.c: engines, from start to death, and whose turn it is ---- */
 

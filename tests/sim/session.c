@@ -1,5 +1,4 @@
 /* The session of a run: what the client asks for, and what both sides tell of it. */
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -231,8 +230,7 @@ bool sim_session_ask(struct run *run)
 {
     const struct sim_scenario *scenario = run->job->scenario;
     bool pull = run->job->pull;
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(SIM_PORT) };
-    struct hsr_job_spec spec = { .address_size = sizeof(address),
+    struct hsr_job_spec spec = { .address_size = sizeof(run->address),
                                  .role = pull ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE,
                                  .export_name = "data",
                                  .path = "",
@@ -255,8 +253,7 @@ bool sim_session_ask(struct run *run)
     int rc;
 
     spec.job[0] = 1; /* the same in every attempt */
-    address.sin_addr.s_addr = htonl(0x0a000001);
-    memcpy(&spec.address, &address, sizeof(address));
+    memcpy(&spec.address, &run->address, sizeof(run->address));
     if (scenario->digests)
         spec.target_fd = run->nothing_fd;
     if (scenario->digests && !pull)

@@ -1,50 +1,16 @@
 /* Engines of both sides: started, turned in a seeded order, killed and started again. */
 #include "tests/sim/run.h"
 
-#include <string.h>
-
 #include "ring/ring.h"
 
-#define MEMORY (256 * HSR_MIB)
 #define TURNS_MAX 400000u /* of one session; a clean one takes some thousands */
 #define REVIVE_NS_MAX (40 * HSR_NS_PER_S) /* longer than a client waits for a silent server */
-#define EXPORT "data"
 
 static int side_backend(void *context, unsigned shard, struct hsr_backend **ret_backend)
 {
     struct side *side = context;
 
     return sim_backend_create(side->run->world, side->host, shard, ret_backend);
-}
-
-static int side_authorize(void *context, const struct sockaddr *peer, struct hsr_span export_name,
-                          bool write, int *ret_root_fd)
-{
-    struct side *side = context;
-
-    (void)peer;
-    (void)write;
-    if (export_name.size != strlen(EXPORT) || memcmp(export_name.ptr, EXPORT, strlen(EXPORT)) != 0)
-        return HSR_E_EXPORT;
-    *ret_root_fd = side->run->server_fd;
-    return 0;
-}
-
-static const struct hsr_placement *placement(void)
-{
-    static struct hsr_placement place;
-
-    if (place.count == 0)
-        hsr_assert(hsr_place_make(4, "synthetic:core:4 pu:1", NULL, &place) == 0);
-    return &place;
-}
-
-static unsigned side_shards(const struct run *run, unsigned host)
-{
-    const struct sim_scenario *scenario = run->job->scenario;
-
-    return host == SIM_CLIENT && scenario->client_shards > 0 ? scenario->client_shards
-                                                             : scenario->shards;
 }
 
 static void side_descriptors(struct run *run, unsigned host)
@@ -64,39 +30,20 @@ static void side_descriptors(struct run *run, unsigned host)
 void sim_side_start(struct run *run, unsigned host)
 {
     struct side *side = &run->sides[host];
-    unsigned shards = side_shards(run, host);
-    struct hsr_plan_request request = { .shards = shards,
-                                        .memory = MEMORY,
-                                        .chunk = SIM_CHUNK,
-                                        .depth = SIM_DEPTH,
-                                        .streams = run->job->scenario->streams,
-                                        .sessions = host == SIM_SERVER ? 2 : 1,
-                                        .server = host == SIM_SERVER };
-    struct hsr_engine_config config = { .placement = *placement(),
-                                        .server = host == SIM_SERVER,
-                                        .io = sim_session_io(run, host),
-                                        .zero_copy = sim_session_zero_copy(run, host),
-                                        .authorize = side_authorize,
-                                        .bench = host == SIM_SERVER,
-                                        .event = sim_session_event,
-                                        .context = side,
-                                        .backend_create = side_backend,
-                                        .no_threads = true };
+    struct hsr_engine_config config;
     char why[256] = "";
     int rc;
 
     *side = (struct side){ .run = run, .host = host };
     side_descriptors(run, host);
-    config.placement.count = shards;
-    config.boot[0] = (uint8_t)(1 + host);
-    memcpy(config.boot + 1, &run->world->hosts[host].boots, sizeof(unsigned));
-    rc = hsr_plan_make(&request, &config.placement, &config.plan, why, sizeof(why));
-    if (rc == 0)
-        rc = hsr_engine_create(&config, &side->engine, why, sizeof(why));
+    sim_setup_engine(run, host, &config);
+    config.backend_create = side_backend;
+    config.no_threads = true;
+    rc = hsr_engine_create(&config, &side->engine, why, sizeof(why));
     if (rc < 0)
         fprintf(stderr, "engine: %s: %s\n", hsr_err_name(rc), why);
     hsr_assert(rc == 0);
-    for (unsigned i = 0; i < shards; i++) {
+    for (unsigned i = 0; i < config.placement.count; i++) {
         hsr_assert(run->loop_count < SIM_LOOPS_MAX);
         run->loops[run->loop_count].loop = hsr_engine_loop(side->engine, i);
         run->loops[run->loop_count++].host = host;

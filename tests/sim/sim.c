@@ -9,13 +9,15 @@
  *   sim crash SCENARIO push|pull   let every operation of either side in turn be its last: killed,
  *       [--stride N]               and by a power cut; then the same again, without
  *       [--op N --host H]          this one only, with a trace; --power: the power cut
+ *   sim touch SCENARIO push|pull   before every operation in turn somebody changes a file of the
+ *       [--stride N] [--op N]      source; then the same again, without
  *   sim swarm SEED [COUNT]         random trees, shards, streams and troubles, COUNT seeds
  *       [--seconds N] [--apart]    at most so long; each in a process of its own
  *   sim canary                     worlds with a planted bug: the checks must find it
  *   sim SEED [NAME=VALUE]...       one seed of the swarm with a trace; some of its numbers
  * otherwise sim shrink SEED                the smallest run that still fails
  *
- * --seed N: another seed for the scenarios' runs. */
+ * --seed N: another seed for the scenarios' runs. --first: the first failure ends it. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -24,14 +26,13 @@
 #include "tests/sim/swarm.h"
 
 #define SEED_DEFAULT 7u
-#define FAILURES_SHOWN 40u
 #define WORDS_ROOM 200u
 #define SLOW_TIMES 8000u
 
 struct options {
     uint64_t seed, stride, op, host, seconds;
     const char *error;
-    bool apart, power;
+    bool apart, power, first;
 };
 
 static struct options options = { .seed = SEED_DEFAULT, .stride = 1 };
@@ -48,11 +49,15 @@ static const char *job_words(const struct sim_job *job, char *buf, size_t size)
         (void)snprintf(buf, size, "crash %s %s --host %u --op %llu%s --seed %llu",
                        job->scenario->name, way, job->troubles.crashes[0].host,
                        (unsigned long long)crash->nth, crash->power ? " --power" : "", seed);
+    else if (job->troubles.touch_nth > 0)
+        (void)snprintf(buf, size, "touch %s %s --op %llu --seed %llu", job->scenario->name, way,
+                       (unsigned long long)job->troubles.touch_nth, seed);
     else if (fault->nth > 0)
         (void)snprintf(buf, size, "fault %s %s --op %llu --error %s --seed %llu",
                        job->scenario->name, way, (unsigned long long)fault->nth,
                        fault->error != 0 ? hsr_err_name(-fault->error)
                        : fault->end      ? "end"
+                       : fault->flip     ? "flip"
                                          : "short",
                        seed);
     else
@@ -77,8 +82,8 @@ static void run_job(const struct sim_job *job)
     good = run_here(job, &report);
     sim_world_destroy(report.world);
     sim_tally->failures += !good;
-    if (sim_tally->failures >= FAILURES_SHOWN) {
-        fprintf(stderr, "too many failures\n");
+    if (sim_tally->failures >= sim_tally->failures_max) {
+        fprintf(stderr, "enough failures\n");
         exit(1);
     }
 }
@@ -147,6 +152,8 @@ static void fault_all(struct sim_job *job, uint64_t nth, const struct sim_op_rec
     }
     if (sim_fault_cuttable(record->kind) && !record->wait_all)
         fault_try(job, nth, (struct sim_fault){ .cut = 1 }, false);
+    if (record->kind == HSR_OP_READ && record->host == target) /* of the source nobody would know */
+        fault_try(job, nth, (struct sim_fault){ .flip = true }, true);
     if (sim_fault_endable(record->kind))
         fault_try(job, nth, (struct sim_fault){ .end = true }, true);
 }
@@ -168,6 +175,8 @@ static void fault_one(struct sim_job *job)
     job->trace = stderr;
     if (strcmp(options.error, "end") == 0)
         fault.end = true;
+    else if (strcmp(options.error, "flip") == 0)
+        fault.flip = true;
     else if (strcmp(options.error, "short") == 0)
         fault.cut = 1;
     else
@@ -252,6 +261,37 @@ static void crash(const char *name, bool pull)
            options.stride > 1 ? " (not each killed it: --stride)" : "");
 }
 
+/* ---- before every operation a file of the source changes ---- */
+
+static void touch(const char *name, bool pull)
+{
+    struct sim_job job = {
+        .scenario = scenario_named(name), .pull = pull, .seed = options.seed, .again = true
+    };
+    struct sim_report report;
+    uint64_t count;
+
+    if (options.op > 0) {
+        job.trace = stderr;
+        job.troubles.touch_nth = options.op;
+        run_job(&job);
+        return;
+    }
+    sim_tally->failures += !run_here(&job, &report);
+    count = report.world->op_count;
+    sim_world_destroy(report.world);
+    for (uint64_t n = options.seed % options.stride; n < count; n += options.stride) {
+        job.troubles.touch_nth = n + 1;
+        run_job(&job);
+    }
+    if (sim_tally->touches == 0) {
+        fprintf(stderr, "nothing was touched\n");
+        sim_tally->failures++;
+    }
+    printf("%s %s: %llu operations%s\n", name, pull ? "pull" : "push", (unsigned long long)count,
+           options.stride > 1 ? " (not before every one: --stride)" : "");
+}
+
 /* ---- planted bugs ---- */
 
 static void canary(void)
@@ -285,6 +325,7 @@ static int usage(void)
             "usage: sim clean | canary | swarm SEED [COUNT] [--seconds N] [--apart]\n"
             "       fault SCENARIO push|pull [--op N --error NAME] [--stride N] [--seed N]\n"
             "       crash SCENARIO push|pull [--op N --host 0|1 [--power]] [--stride N]\n"
+            "       touch SCENARIO push|pull [--op N] [--stride N]\n"
             "       SEED [NAME=VALUE]... | shrink SEED [NAME=VALUE]...\n");
     return 2;
 }
@@ -319,6 +360,8 @@ static int options_take(int argc, char **argv)
             continue;
         if (strcmp(argv[i], "--apart") == 0)
             options.apart = true;
+        else if (strcmp(argv[i], "--first") == 0)
+            options.first = true;
         else if (strcmp(argv[i], "--power") == 0)
             options.power = true;
         else if (strcmp(argv[i], "--error") == 0 && i + 1 < argc)
@@ -348,6 +391,8 @@ static bool command(int left, char **argv)
         fault(argv[1], pull);
     else if (left == 3 && strcmp(argv[0], "crash") == 0)
         crash(argv[1], pull);
+    else if (left == 3 && strcmp(argv[0], "touch") == 0)
+        touch(argv[1], pull);
     else
         return false;
     return true;
@@ -361,6 +406,8 @@ int main(int argc, char **argv)
         options.stride = 1;
     options.host = HSR_MIN(options.host, SIM_HOSTS - 1u);
     sim_run_init();
+    if (options.first)
+        sim_tally->failures_max = 1;
     if (!command(left, argv))
         return usage();
     printf("%u runs: %llu faults, %llu deaths, %llu resets, %llu stalls, %llu touches, %llu bits, "

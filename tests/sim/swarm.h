@@ -7,6 +7,7 @@
 /* What all runs of this process came to. */
 struct sim_tally {
     unsigned runs, failures;
+    unsigned failures_max; /* then it is enough */
     uint64_t faults, deaths, resets, stalls, touches, damaged, resumed;
 };
 /* Shared with the processes of runs that have one of their own. */

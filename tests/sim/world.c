@@ -170,7 +170,9 @@ static void event_op(struct sim_pending *pending)
         if (pending->op->kind == HSR_OP_CLOSE)
             (void)sim_fs_run(host, pending->op, 0); /* close(2) closes, whatever it says */
     } else {
+        host->flip = pending->flip;
         res = pending->ended ? 0 : sim_fs_run(host, pending->op, pending->cut);
+        host->flip = false;
     }
     host->bound_file = NULL;
     sim_complete(pending, res);
@@ -375,7 +377,9 @@ static int64_t sim_call(struct hsr_backend *base, struct hsr_op *op)
     } else if (sim_net_kind(op->kind)) {
         res = sim_net_call(host, op);
     } else {
+        host->flip = pending.flip;
         res = sim_fs_run(host, op, pending.cut);
+        host->flip = false;
     }
     sim_fault_record(world, index, res);
     sim_trace(world, backend,

@@ -138,6 +138,7 @@ struct sim_host {
     unsigned fd_next;
     int bound_fd; /* an operation in flight holds its file, whatever its number means by now */
     struct sim_file *bound_file;
+    bool flip; /* of the operation under way: see struct sim_pending */
     uint64_t pages; /* allocated to files */
     uint64_t pages_max; /* 0: no limit */
     uint32_t uid, gid; /* of whatever runs here */
@@ -201,6 +202,7 @@ struct sim_pending {
     int error; /* a fault: positive errno, or 0 */
     bool canceled;
     bool ended; /* a fault: the stream ends here */
+    bool flip; /* a fault: one bit of what is read is another */
     bool queued; /* in a socket's queue */
     uint64_t cut; /* a fault: at most so many bytes; 0: none */
     uint64_t lent_hash; /* SEND_ZC: of the bytes until the notice */
@@ -231,6 +233,7 @@ struct sim_fault {
     int error; /* positive errno; or 0 and one of: */
     uint64_t cut; /* a short count: at most so many bytes */
     bool end; /* end of stream */
+    bool flip; /* one bit of what is read is another */
     uint64_t seen; /* the world's: matches so far */
     unsigned fired; /* the world's: did it happen? */
     enum hsr_op_kind fired_kind;
@@ -304,6 +307,8 @@ struct sim_world {
     struct sim_version *versions; /* that files of the source had before */
     void (*trouble)(void *context, void *what);
     void *trouble_context;
+    uint64_t trouble_nth; /* right before this operation, from 1: trouble(context, trouble_what) */
+    void *trouble_what;
 };
 
 /* ---- the world ---- */
