@@ -149,3 +149,20 @@ def image(t, mkfs, size, options="loop"):
     command("mount", "-o", options, path, place)
     t.mounts.append(place)
     return place
+
+
+def image_again(t, place, options="loop"):
+    """Unmount an image and mount it anew: nothing of it is in memory."""
+    image_path = subprocess.run(["losetup", "-n", "-O", "BACK-FILE", device(place)], check=True,
+                                stdout=subprocess.PIPE).stdout.decode().strip()
+    t.until(lambda: subprocess.run(["umount", place], stderr=subprocess.DEVNULL, check=False).returncode == 0,
+            20, "unmount")
+    if image_path.endswith("(deleted)"):
+        raise Skip("the image is gone")
+    subprocess.run(["mount", "-o", options, image_path, place], check=True)
+
+
+def device(place):
+    """What is mounted at @place."""
+    with open("/proc/mounts", encoding="utf-8", errors="replace") as f:
+        return [line.split()[0] for line in f if line.split()[1] == place][-1]

@@ -14,7 +14,7 @@ import hawser_test
 import tree
 from hawser_test import Skip
 
-EXT4, XFS = ("mkfs.ext4", "-q"), ("mkfs.xfs", "-q")
+EXT4, XFS, BTRFS = ("mkfs.ext4", "-q"), ("mkfs.xfs", "-q"), ("mkfs.btrfs", "-q")
 SHUTDOWN, NOLOGFLUSH = 0x8004587D, 2  # FS_IOC_SHUTDOWN, and without writing its log
 MIB = tree.MIB
 NOBODY = 65534
@@ -98,8 +98,20 @@ def test_no_inodes(t):
     target.finish()
 
 
-def test_quota(t):
-    """A server without root's rights reaches its limit; it is raised, and the command ends."""
+def quota(t, target, limit, become=None):
+    """The limit is reached; it is raised, and the command ends. @limit is called with MiB, 0: none."""
+    limit(28)
+    r = target.run(rc=5, preexec=become)
+    t.says(r, "quota exceeded")
+    target.whole()
+    limit(0)
+    target.run(rc=0, preexec=become)
+    t.check(fault.snapshot(target.dst) == target.versions[1], "not the new version")
+    t.no_stage_files(target.dst)
+
+
+def test_quota_of_user(t):
+    """A server without root's rights; xfs needs a kernel with CONFIG_XFS_QUOTA."""
     target = Target(t, XFS, 320 * MIB, "loop,uquota", makers=[fault.large_pair])
     subprocess.run(["chown", "-R", "%d:%d" % (NOBODY, NOBODY), target.dst, target.old, target.new],
                    check=True)
@@ -113,13 +125,20 @@ def test_quota(t):
     def limit(mib):
         fault.command("xfs_quota", "-x", "-c", "limit -u bhard=%dm #%d" % (mib, NOBODY), target.where)
 
-    limit(28)
-    r = target.run(rc=5, preexec=become)
-    t.says(r, "quota exceeded")
-    target.whole()
-    limit(0)
-    target.run(rc=0, preexec=become)
-    t.check(fault.snapshot(target.dst) == target.versions[1], "not the new version")
+    quota(t, target, limit, become)
+
+
+def test_quota_of_volume(t):
+    """btrfs holds root to it, too."""
+    target = Target(t, BTRFS, 512 * MIB, makers=[fault.large_pair])
+    fault.command("btrfs", "quota", "enable", target.where)
+    fault.command("btrfs", "quota", "rescan", "-w", target.where)
+
+    def limit(mib):
+        fault.command("sync", "-f", target.where)
+        fault.command("btrfs", "qgroup", "limit", "%dM" % mib if mib else "none", target.where)
+
+    quota(t, target, limit)
 
 
 def shutdown(folder):
@@ -136,21 +155,6 @@ def shutdown(folder):
 def abort(folder):
     """What ext4 does to itself at a fault of the disk: read-only at once."""
     fault.command("mount", "-o", "remount,abort", folder)
-
-
-def remount(target, options="loop"):
-    image = subprocess.run(["losetup", "-n", "-O", "BACK-FILE", fault_device(target.where)], check=True,
-                           stdout=subprocess.PIPE).stdout.decode().strip()
-    target.t.until(lambda: subprocess.run(["umount", target.where], stderr=subprocess.DEVNULL,
-                                          check=False).returncode == 0, 20, "unmount")
-    if image.endswith("(deleted)"):
-        raise Skip("the image is gone")
-    subprocess.run(["mount", "-o", options, image, target.where], check=True)
-
-
-def fault_device(folder):
-    with open("/proc/mounts", encoding="utf-8", errors="replace") as f:
-        return [line.split()[0] for line in f if line.split()[1] == folder][-1]
 
 
 def failing(t, mkfs, size, direction, break_it, words):
@@ -172,7 +176,7 @@ def failing(t, mkfs, size, direction, break_it, words):
     t.says(r, words, "kernel's log", target.dst if direction == "pull" else "/")
     t.alive(server)
     server.stop()
-    remount(target)
+    fault.image_again(t, target.where)
     target.whole()
     target.finish(direction)
 

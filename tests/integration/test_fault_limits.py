@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""Limits of the machine that are reached: descriptors, locked memory, a cgroup's memory, ports; and a disk
-or a network that is much slower than the other.  An error says which, a server goes on, memory stays in
-the plan."""
+"""Limits of the machine that are reached: descriptors, locked memory, a cgroup's memory, ports.  An error says
+which, a server goes on, memory stays in the plan."""
 
 import os
 import resource
@@ -176,28 +175,6 @@ def test_ports(t):
     t.check("then 0" in text, text)
     t.check("first 0" in text or "assign requested address" in text.lower(), text)
     fault.replica(src, dst)
-
-
-def slow(t, direction):
-    """The network takes 6 MiB/s: both processes stay within --memory."""
-    if t.options.sanitized:
-        raise Skip("the memory of a sanitizer build is not ours")
-    src, dst = t.dir("src"), t.dir("dst")
-    tree.Builder(src, seed=t.options.seed).random_file("big", 40 * MIB)
-    server = t.server({"x": dst if direction == "push" else src}, args=["--memory=64M"])
-    url = server.url(port=t.proxy(server.port, rate=6 * MIB).port)
-    r = t.run(direction, "--memory=64M", *([src + "/", url] if direction == "push" else [url + b"/", dst]), rc=0)
-    for who, size in (("client", r.memory), ("server", hawser_test.memory_peak(server.pid))):
-        t.check(size < (64 + 24) * MIB, "%s uses %d MiB of 64" % (who, size >> 20))
-    t.same(src, dst)
-
-
-def test_slow_network_push(t):
-    slow(t, "push")
-
-
-def test_slow_network_pull(t):
-    slow(t, "pull")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,20 @@
 
 #include <pthread.h>
 
+/* A connection that has got what it came for: it lists, and may go on with that. */
+static void lister_connect(struct fixture *fx, struct raw *raw)
+{
+    struct hsr_frame frame = { 0 };
+    struct hsr_span payload;
+
+    raw_connect(fx, raw);
+    raw_greet(fx, raw);
+    list_send(raw, "data", "", true);
+    while (raw_wait(fx, raw, &frame, &payload) && frame.kind != HSR_FRAME_LIST_END)
+        CHECK_EQ(frame.kind, HSR_FRAME_ENTRIES);
+    CHECK_EQ(frame.kind, HSR_FRAME_LIST_END);
+}
+
 /* Goal: so many connections of one address, and a place is free again when one ends. */
 static void test_engine_peer_limit(void)
 {
@@ -12,10 +26,8 @@ static void test_engine_peer_limit(void)
     struct fixture fx;
 
     fixture_start(&fx, 1, 4);
-    for (unsigned i = 0; i < 4; i++) {
-        raw_connect(&fx, &raws[i]);
-        raw_greet(&fx, &raws[i]);
-    }
+    for (unsigned i = 0; i < 4; i++)
+        lister_connect(&fx, &raws[i]);
     raw_connect(&fx, &late);
     CHECK(!raw_wait(&fx, &late, &frame, &payload));
     CHECK(late.ended);
@@ -31,6 +43,41 @@ static void test_engine_peer_limit(void)
     for (unsigned i = 0; i < 4; i++)
         if (i != 2)
             raw_close(&raws[i]);
+    fixture_stop(&fx);
+}
+
+/* Goal: strangers that take every place, whether they are silent, have sent a part of a frame, or
+ * have greeted and ask for nothing, make room for one who asks: the oldest first, and never who
+ * has got in. */
+static void test_engine_idle_makes_room(void)
+{
+    enum { PLACES = 12, STRANGERS = 3 * PLACES };
+    struct raw raws[STRANGERS], honest[2];
+    struct hsr_frame frame;
+    struct hsr_span payload;
+    struct fixture fx;
+
+    fixture_start(&fx, 1, PLACES);
+    lister_connect(&fx, &honest[0]);
+    for (unsigned i = 0; i < STRANGERS; i++) {
+        raw_connect(&fx, &raws[i]);
+        if (i % 3 == 0)
+            raw_send(&raws[i], "HAWS", 4);
+        else if (i % 3 == 1)
+            raw_greet(&fx, &raws[i]);
+        fixture_turn_for(&fx, HSR_NS_PER_MS);
+        CHECK(fixture_conns(&fx) <= PLACES);
+    }
+    lister_connect(&fx, &honest[1]);
+    list_send(&honest[0], "data", "", true); /* and it is still served */
+    CHECK(raw_wait(&fx, &honest[0], &frame, &payload));
+    CHECK_EQ(fx.refused_code, HSR_E_BUSY);
+    CHECK(fx.events[HSR_EVENT_REFUSED] >= STRANGERS - PLACES);
+    CHECK(!raw_wait(&fx, &raws[0], &frame, &payload) || frame.kind == HSR_FRAME_REJECT);
+    for (unsigned i = 0; i < STRANGERS; i++)
+        raw_close(&raws[i]);
+    raw_close(&honest[0]);
+    raw_close(&honest[1]);
     fixture_stop(&fx);
 }
 
@@ -293,6 +340,7 @@ static void test_engine_client_is_canceled(void)
 int main(void)
 {
     RUN(test_engine_peer_limit);
+    RUN(test_engine_idle_makes_room);
     RUN(test_engine_drains);
     RUN(test_engine_destroy_with_connections);
     RUN(test_engine_threads);

@@ -672,19 +672,22 @@ static bool address_same(const struct sockaddr_storage *a, const struct sockaddr
     return true;
 }
 
-/* Somebody who has said nothing yet makes room: the oldest, so that a flood of silent connections
- * keeps out only others of its kind. An honest client says HELLO at once. */
+/* Who has been on the way to a session the longest makes room, so that a flood of connections that
+ * are silent, that dribble, or that greet and then ask for nothing keeps out only its own kind. An
+ * honest client says HELLO at once, and a round trip later what it wants. HELLO gives no advantage:
+ * whoever floods could say it as well. The list is in the order in which they came. */
 static void acceptor_evict(const struct hsr_acceptor *acceptor, bool same)
 {
     struct hsr_shard *shard = acceptor->shard;
 
     for (struct hsr_list *node = shard->conns.next; node != &shard->conns; node = node->next) {
         struct hsr_conn *conn = hsr_container_of(node, struct hsr_conn, node);
+        bool coming = conn->state == HSR_CONN_GREETING ||
+                      (conn->state == HSR_CONN_CHOOSING && conn->takeover == NULL);
 
-        if (conn->state != HSR_CONN_GREETING || !conn->server ||
-            (same && !address_same(&conn->address, &acceptor->address)))
+        if (!coming || !conn->server || (same && !address_same(&conn->address, &acceptor->address)))
             continue;
-        hsr_conn_fail(conn, HSR_E_BUSY, "too many connections, and this one is silent");
+        hsr_conn_fail(conn, HSR_E_BUSY, "too many connections, and this one asks for nothing");
         hsr_conn_close(conn);
         return;
     }
