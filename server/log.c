@@ -127,6 +127,27 @@ size_t log_line(enum log_format format, uint64_t wall_ns, enum log_level level, 
     return line_text(when, level, message, fields, count, buf, size);
 }
 
+bool log_bucket_take(struct log_bucket *bucket, uint64_t now_ns, uint64_t *ret_left_out)
+{
+    bool may;
+
+    (void)pthread_mutex_lock(&bucket->lock); /* cannot fail: nobody takes it twice */
+    if (now_ns - bucket->begin_ns >= HSR_NS_PER_S) {
+        bucket->begin_ns = now_ns;
+        bucket->lines = 0;
+    }
+    may = bucket->lines < LOG_BUCKET_LINES;
+    if (may) {
+        bucket->lines++;
+        *ret_left_out = bucket->left_out;
+        bucket->left_out = 0;
+    } else {
+        bucket->left_out++;
+    }
+    (void)pthread_mutex_unlock(&bucket->lock);
+    return may;
+}
+
 void log_write(enum log_level level, const char *message, const struct log_field *fields,
                size_t count)
 {

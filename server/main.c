@@ -104,16 +104,31 @@ static void event_shard(const struct hsr_event *event)
         LOG_TEXT("turn_long_task", stats->turn_long_task));
 }
 
+/* Strangers can be refused thousands of times a second: shards are not to write lines instead of
+ * serving clients, nor to fill a disk with them. */
+static void event_refused(const struct hsr_event *event)
+{
+    static struct log_bucket bucket = LOG_BUCKET;
+    struct timespec now;
+    uint64_t left_out;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    if (!log_bucket_take(&bucket, (uint64_t)now.tv_sec * HSR_NS_PER_S + (uint64_t)now.tv_nsec,
+                         &left_out))
+        return;
+    LOG(LOG_LEVEL_WARN, "connection refused", LOG_TEXT("peer", event->peer),
+        LOG_TEXT("export", event->export_name), LOG_TEXT("result", hsr_err_name(event->code)),
+        LOG_TEXT("why", event->text != NULL && *event->text != '\0' ? event->text
+                                                                    : hsr_err_text(event->code)),
+        LOG_NUMBER("left_out", left_out));
+}
+
 static void server_event(void *context, const struct hsr_event *event)
 {
     (void)context;
     switch (event->kind) {
     case HSR_EVENT_REFUSED:
-        LOG(LOG_LEVEL_WARN, "connection refused", LOG_TEXT("peer", event->peer),
-            LOG_TEXT("export", event->export_name), LOG_TEXT("result", hsr_err_name(event->code)),
-            LOG_TEXT("why", event->text != NULL && *event->text != '\0'
-                                ? event->text
-                                : hsr_err_text(event->code)));
+        event_refused(event);
         break;
     case HSR_EVENT_OPENED:
         LOG(LOG_LEVEL_INFO, event->bench ? "benchmark opened" : "session opened",

@@ -87,6 +87,8 @@ class Stage:
             t.check(size < 512 * MIB + 48 * MIB, "the server uses %d MiB of 512" % (size >> 20))
         r = self.server.stop()
         t.check(r.rc == 0, r)
+        lines = [line for line in r.err.splitlines() if b"connection refused" in line]
+        t.check(lines and len(lines) <= 21 * (r.seconds + 1), "%d lines of strangers in %d s" % (len(lines), r.seconds))
 
 
 def test_ten_thousand_connections(t):

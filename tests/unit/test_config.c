@@ -195,6 +195,26 @@ static void test_log_lines(void)
     CHECK_EQ(log_line(LOG_FORMAT_JSON, 0, LOG_LEVEL_INFO, "message", fields, 4, line, 20), 0);
 }
 
+/* Goal: so many lines in a second, and those that were left out are counted once. */
+static void test_log_bucket(void)
+{
+    struct log_bucket bucket = LOG_BUCKET;
+    const uint64_t start = 1000 * HSR_NS_PER_S;
+    uint64_t left_out = 77;
+
+    for (unsigned i = 0; i < LOG_BUCKET_LINES; i++) {
+        CHECK(log_bucket_take(&bucket, start + i, &left_out));
+        CHECK_EQ(left_out, 0);
+    }
+    for (unsigned i = 0; i < 500; i++)
+        CHECK(!log_bucket_take(&bucket, start + HSR_NS_PER_S - 1, &left_out));
+    CHECK_EQ(left_out, 0);
+    CHECK(log_bucket_take(&bucket, start + HSR_NS_PER_S, &left_out));
+    CHECK_EQ(left_out, 500);
+    CHECK(log_bucket_take(&bucket, start + HSR_NS_PER_S, &left_out));
+    CHECK_EQ(left_out, 0);
+}
+
 int main(void)
 {
     RUN(test_config_everything);
@@ -203,6 +223,7 @@ int main(void)
     RUN(test_export_option);
     RUN(test_loopback);
     RUN(test_log_lines);
+    RUN(test_log_bucket);
     config_fini(&config);
     TEST_END();
 }
