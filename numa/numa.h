@@ -76,6 +76,10 @@ unsigned hsr_cgroup_cpus(const char *root);
  * caller says so once). */
 int hsr_place_pin(const struct hsr_place *place);
 
+/** Let the calling thread, and those that it starts from now on, run on the cores of all shards on
+ * the node of shard @index, and prefer that node's memory. 0 or -errno, as above. */
+int hsr_place_pin_near(const struct hsr_placement *placement, unsigned index);
+
 enum hsr_pages { HSR_PAGES_SMALL, HSR_PAGES_TRANSPARENT, HSR_PAGES_POOL, HSR_PAGES_COUNT };
 
 struct hsr_mem {

@@ -389,24 +389,43 @@ unsigned hsr_place_nearest(const struct hsr_placement *placement, unsigned home,
     hsr_unreachable("a shard is on its own node or on another");
 }
 
-int hsr_place_pin(const struct hsr_place *place)
+/* On those of @places that are on @node. */
+static int place_run_on(const struct hsr_place *places, unsigned count, int node)
 {
-    size_t set_size = CPU_ALLOC_SIZE(place->cpu + 1);
-    cpu_set_t *set = CPU_ALLOC(place->cpu + 1);
+    unsigned cpus = 0;
+    size_t set_size;
+    cpu_set_t *set;
     int rc = 0;
 
+    for (unsigned i = 0; i < count; i++)
+        cpus = HSR_MAX(cpus, places[i].cpu + 1);
+    set_size = CPU_ALLOC_SIZE(cpus);
+    set = CPU_ALLOC(cpus);
     if (set == NULL)
         return -ENOMEM;
     CPU_ZERO_S(set_size, set);
-    CPU_SET_S(place->cpu, set_size, set);
+    for (unsigned i = 0; i < count; i++)
+        if (places[i].node == node)
+            CPU_SET_S(places[i].cpu, set_size, set);
     if (sched_setaffinity(0, set_size, set) < 0) /* 0: this thread, see sched_setaffinity(2) */
         rc = -errno;
     CPU_FREE(set);
-    if (rc == 0 && place->node >= 0) {
-        struct hsr_nodemask mask = hsr_nodemask_make(place->node);
+    if (rc == 0 && node >= 0) {
+        struct hsr_nodemask mask = hsr_nodemask_make(node);
+
         if (syscall(SYS_set_mempolicy, MPOL_PREFERRED, mask.words, HSR_NODEMASK_BITS) < 0 &&
             errno != ENOSYS) /* a kernel without NUMA has one node and needs no policy */
             rc = -errno;
     }
     return rc;
+}
+
+int hsr_place_pin(const struct hsr_place *place)
+{
+    return place_run_on(place, 1, place->node);
+}
+
+int hsr_place_pin_near(const struct hsr_placement *placement, unsigned index)
+{
+    return place_run_on(placement->shards, placement->count, placement->shards[index].node);
 }

@@ -54,7 +54,7 @@ enum hsr_op_kind {
     HSR_OP_CLONE, /* call only: fd gets the blocks of fd2, all of it (FICLONE of ioctl_ficlone(2))
                    */
     HSR_OP_HUGE, /* fd, offset, size: huge pages ahead of the writes; see ring/huge.h */
-    HSR_OP_CLOSE, /* fd */
+    HSR_OP_CLOSE, /* fd; submitted: the pages of a file that nobody else has are freed elsewhere */
     /* names: always relative to a held directory descriptor */
     HSR_OP_OPENAT2, /* fd, path, open_flags, mode, resolve (RESOLVE_x) */
     HSR_OP_STATX, /* fd, path ("" with AT_EMPTY_PATH), at_flags, mask, statx */

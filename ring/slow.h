@@ -1,6 +1,6 @@
 /* A thread beside each ring for the few calls that take long and that the kernel's ring cannot
- * take: one for syncfs(2), which may sleep for seconds, and one for ring/huge.h. Started with the
- * ring, so that nothing needs a new thread later. */
+ * take: one for syncfs(2), which may sleep for seconds, and one that makes and frees much memory:
+ * ring/huge.h, and close(2). Started with the ring, so that nothing needs a new thread later. */
 #ifndef HSR_RING_SLOW_H
 #define HSR_RING_SLOW_H
 

@@ -41,7 +41,7 @@
 #define URING_IGNORE 2ull /* a cancel request: only its target's completion matters */
 
 /* Its own thread for each, or one session's sync would hold up another's huge pages. */
-enum { SLOW_SYNC, SLOW_HUGE, SLOW_COUNT };
+enum { SLOW_SYNC, SLOW_MEMORY, SLOW_COUNT };
 
 /* A buffer is registered when it is first used: that pins it, which zeroes it too, and a short job
  * uses few of them or, with plain calls, none. */
@@ -254,8 +254,16 @@ static void uring_fini(struct hsr_backend *backend)
 
 /* ---- submission ---- */
 
-/* Plain calls run here, but for SYNCFS, which has no SQE and may sleep for seconds, and for HUGE,
- * which has none either and clears memory for milliseconds. */
+/* Which thread beside the ring runs it; SLOW_COUNT: none. CLOSE would have an SQE, which runs here:
+ * whoever has a file last frees its pages. */
+static unsigned uring_beside(const struct hsr_op *op)
+{
+    if (op->kind == HSR_OP_SYNCFS)
+        return SLOW_SYNC;
+    return op->kind == HSR_OP_HUGE || op->kind == HSR_OP_CLOSE ? SLOW_MEMORY : SLOW_COUNT;
+}
+
+/* Plain calls run here. */
 static void uring_submit(struct hsr_backend *backend, struct hsr_list *ops)
 {
     struct uring *uring = uring_of(backend);
@@ -296,9 +304,9 @@ static void uring_fill(struct uring *uring)
             hsr_list_push_tail(&uring->calls, &op->node);
             continue;
         }
-        if ((op->kind == HSR_OP_SYNCFS || op->kind == HSR_OP_HUGE)) {
+        if (uring_beside(op) < SLOW_COUNT) {
             hsr_list_remove(&op->node);
-            hsr_slow_run(&uring->slow[op->kind == HSR_OP_SYNCFS ? SLOW_SYNC : SLOW_HUGE], op);
+            hsr_slow_run(&uring->slow[uring_beside(op)], op);
             continue;
         }
         if (!uring_prep(uring, NULL, op)) {
@@ -437,8 +445,7 @@ static bool uring_prep(struct uring *uring, struct io_uring_sqe *sqe, struct hsr
     size_t size = (size_t)HSR_MIN(op->size, TRANSFER_SIZE_MAX);
 
     if (sqe == NULL)
-        return op->kind != HSR_OP_SYNCFS && op->kind != HSR_OP_HUGE &&
-               op->kind != HSR_OP_FTRUNCATE && op->kind != HSR_OP_LSEEK &&
+        return op->kind != HSR_OP_FTRUNCATE && op->kind != HSR_OP_LSEEK &&
                op->kind != HSR_OP_SETFL && op->kind != HSR_OP_CACHESTAT &&
                op->kind != HSR_OP_CLONE && op->kind <= HSR_OP_STATX;
     switch ((enum hsr_op_kind)op->kind) {
@@ -480,9 +487,6 @@ static bool uring_prep(struct uring *uring, struct io_uring_sqe *sqe, struct hsr
     case HSR_OP_FADVISE:
         io_uring_prep_fadvise(sqe, op->fd, op->offset, (off_t)op->size, (int)op->mode);
         return true;
-    case HSR_OP_CLOSE:
-        io_uring_prep_close(sqe, op->fd);
-        return true;
     case HSR_OP_OPENAT2:
         prep_openat2(sqe, op);
         return true;
@@ -513,7 +517,7 @@ static bool uring_pending(struct hsr_backend *backend)
 
     return !hsr_list_empty(&uring->completed) || !hsr_list_empty(&uring->calls) ||
            uring_cq_ready(uring) || uring_kernel_ready(uring) ||
-           hsr_slow_done(&uring->slow[SLOW_SYNC]) || hsr_slow_done(&uring->slow[SLOW_HUGE]);
+           hsr_slow_done(&uring->slow[SLOW_SYNC]) || hsr_slow_done(&uring->slow[SLOW_MEMORY]);
 }
 
 /* Only zero-copy sends complete more than once. */

@@ -290,6 +290,14 @@ static void test_place_this_machine(void)
     CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
     CHECK_EQ(CPU_COUNT(&set), 1);
     CHECK(CPU_ISSET(p.shards[0].cpu, &set));
+    rc = hsr_place_pin_near(&p, 0); /* from one core back to those of all shards of the node */
+    CHECK(rc == 0 || rc == -EPERM);
+    CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+    for (unsigned i = 0; i < p.count; i++)
+        CHECK_EQ(CPU_ISSET(p.shards[i].cpu, &set) != 0, p.shards[i].node == p.shards[0].node);
+    CHECK(CPU_COUNT(&set) <= (int)p.count);
+    rc = hsr_place_pin(&p.shards[0]);
+    CHECK(rc == 0 || rc == -EPERM);
     CHECK_EQ(hsr_place_make(0, NULL, NULL, &p), 0);
     CHECK_EQ(p.cpus, 1);
     CHECK_EQ(sched_setaffinity(0, sizeof(before), &before), 0);

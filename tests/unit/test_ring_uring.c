@@ -484,6 +484,35 @@ static void test_syncfs_does_not_block(void)
     hsr_loop_fini(&loop);
 }
 
+/* Goal: the pages of a file that nobody else has are not freed on the loop's thread. Method: the
+ * threads beside the ring have worked when a memory file's close came back. */
+static void test_close_frees_elsewhere(void)
+{
+    static uint8_t bytes[1 << 20];
+    struct hsr_usage before, after;
+    struct got got;
+    int fd;
+
+    fixture_init(ENTRIES);
+    fd = memfd_create("large", MFD_CLOEXEC);
+    for (unsigned i = 0; i < 8; i++)
+        CHECK_EQ(write(fd, bytes, sizeof(bytes)), (ssize_t)sizeof(bytes));
+    got = got_op(HSR_OP_CLOSE, fd);
+    CHECK(loop.backend->ops->usage(loop.backend, &before));
+    hsr_loop_submit(&loop, &got.op);
+    CHECK_EQ(finish(&got), 0);
+    for (unsigned ms = 0; ms < 5000; ms++) { /* the kernel counts when the thread sleeps again */
+        CHECK(loop.backend->ops->usage(loop.backend, &after));
+        if (after.help_ns > before.help_ns)
+            break;
+        usleep(1000);
+    }
+    CHECK(after.help_ns > before.help_ns);
+    CHECK_EQ(fcntl(fd, F_GETFD), -1);
+    CHECK_EQ(errno, EBADF);
+    hsr_loop_fini(&loop);
+}
+
 static void test_random_differs(void)
 {
     uint8_t a[64] = { 0 }, b[64] = { 0 };
@@ -518,6 +547,7 @@ int main(void)
     RUN(test_registered_buffers);
     RUN(test_wait_wakes_and_times_out);
     RUN(test_syncfs_does_not_block);
+    RUN(test_close_frees_elsewhere);
     RUN(test_random_differs);
     RUN(test_probe);
     TEST_END();

@@ -34,6 +34,7 @@ static void engine_free(struct hsr_engine *engine);
 static bool engine_quiet(const struct hsr_engine *engine);
 static void *shard_thread(void *context);
 static void shard_init(struct hsr_shard *shard);
+static void shard_pin(const struct hsr_shard *shard, bool near);
 static int shard_backend(struct hsr_shard *shard, struct hsr_backend **ret_backend);
 static void shard_fini(struct hsr_shard *shard);
 static void shard_listen(struct hsr_shard *shard, int fd);
@@ -319,9 +320,6 @@ static void *shard_thread(void *context)
      * alone, and the program's stays. Where that is refused the umask is the program's own. */
     if (unshare(CLONE_FS) == 0)
         (void)umask(0);
-    if (engine->config.pin && engine->config.placement.this_system &&
-        shard->index < engine->config.placement.count)
-        (void)hsr_place_pin(&engine->config.placement.shards[shard->index]); /* else only slower */
     shard_init(shard);
     rc = shard->start_rc;
     (void)pthread_mutex_lock(&engine->start_lock);
@@ -346,8 +344,11 @@ static void shard_init(struct hsr_shard *shard)
                        shard->engine->config.placement.this_system
                    ? shard->engine->config.placement.shards[shard->index].node
                    : -1;
-    int rc = shard_backend(shard, &backend);
+    int rc;
 
+    shard_pin(shard, true); /* the threads beside the ring may share any core of the node */
+    rc = shard_backend(shard, &backend);
+    shard_pin(shard, false);
     if (rc < 0)
         goto out;
     rc = hsr_loop_init(&shard->loop, backend, shard->index);
@@ -375,6 +376,19 @@ out:
     if (rc < 0 && shard->start_why[0] == '\0')
         (void)snprintf(shard->start_why, sizeof(shard->start_why), "shard %u: %s", shard->index,
                        hsr_err_text(rc));
+}
+
+/* To the shard's core, or @near it. Where that is refused it is only slower. */
+static void shard_pin(const struct hsr_shard *shard, bool near)
+{
+    const struct hsr_placement *placement = &shard->engine->config.placement;
+
+    if (!shard->engine->config.pin || !placement->this_system || shard->index >= placement->count)
+        return;
+    if (near)
+        (void)hsr_place_pin_near(placement, shard->index);
+    else
+        (void)hsr_place_pin(&placement->shards[shard->index]);
 }
 
 static int shard_backend(struct hsr_shard *shard, struct hsr_backend **ret_backend)

@@ -138,6 +138,8 @@ struct target_basis {
     bool ahead; /* opened before its turn, which has not come yet */
     struct hsr_list pieces; /* target_piece.node, in order: lent, or waiting to be sent */
     int rc; /* why it cannot be read */
+    struct hsr_target *target;
+    struct hsr_op close_op; /* target->bases_closing */
     bool counted; /* the source has, or will have, its sums in memory */
     bool dropped; /* freed when its last piece is back */
 };
@@ -353,6 +355,7 @@ struct hsr_target {
     struct target_resume resume;
     uint32_t bases; /* counted ones */
     uint64_t bases_blocks; /* of these */
+    uint32_t bases_closing; /* dropped ones that a thread closes */
     bool owner_said;
     bool kept_said; /* that names were kept because a file changed */
     bool files_summing; /* some file is */
