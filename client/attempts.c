@@ -31,10 +31,10 @@ bool hsr_attempts_again(struct hsr_attempts *attempts, const struct hsr_attempt_
     hsr_assert(end->rc < 0);
     hsr_assert(attempts->spent <= attempts->made);
     attempts->reached |= attempt_reached(end);
-    if (end->settled > attempts->best) {
-        attempts->best = end->settled;
-        attempts->spent = 0;
-    }
+    if (end->settled > attempts->best || end->kept > attempts->best_kept)
+        attempts->spent = 0; /* each is bounded by the tree: that cannot go on for ever */
+    attempts->best = HSR_MAX(attempts->best, end->settled);
+    attempts->best_kept = HSR_MAX(attempts->best_kept, end->kept);
     if (!attempt_may_help(end->rc) || !(attempts->reached || attempts->connect) ||
         attempts->spent >= attempts->retries)
         return false;

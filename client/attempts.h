@@ -18,7 +18,8 @@ struct hsr_attempts {
     bool reached; /* it was, in one of the attempts */
     uint32_t made; /* retries so far */
     uint32_t spent; /* of them, since the last progress */
-    uint64_t best; /* the furthest that an attempt came */
+    uint64_t best; /* the furthest that an attempt came, in entries */
+    uint64_t best_kept; /* and in bytes that it found of earlier ones */
     struct hsr_prng prng; /* for the pauses */
 };
 
@@ -28,6 +29,8 @@ struct hsr_attempt_end {
     bool opened; /* the server accepted the session */
     uint64_t settled; /* entries that need nothing more: a later attempt that has more of them went
                          further */
+    uint64_t kept; /* bytes of files begun by earlier attempts that it found: the one before went as
+                      far, in a file that is not settled yet */
 };
 
 /** Is it to be tried again? Counts it if so. Full jitter: the pause is drawn from the whole of

@@ -135,6 +135,7 @@ static int client_engine(struct hawser_client *client, const struct hawser_clien
     };
     struct hsr_engine_config config = {
         .pin = !opts->no_pin,
+        .handshake_ns = opts->connect_timeout_ns,
         .idle_ns = opts->idle_timeout_ns,
         .trace_fd = opts->trace_fd,
         .event = client_event,
@@ -226,6 +227,8 @@ static void event_progress(struct hawser_client *client, const struct hsr_event 
         .wire_received = from->wire_received,
         .elapsed_ns = from->elapsed_ns,
         .walk_done = from->walk_done,
+        .stalled_ns = from->stall_ns,
+        .stall = from->stall,
     };
     struct hawser_event ours = {
         .kind = HAWSER_EVENT_PROGRESS, .path = "", .text = "", .progress = &progress
@@ -249,6 +252,16 @@ static void event_words(struct hawser_client *client, const struct hsr_event *ev
         .path = event->path != NULL ? event->path : "",
         .text = event->text != NULL ? event->text : "",
         .bytes = event->size,
+    };
+
+    if (client->event != NULL)
+        client->event(client->context, &ours);
+}
+
+static void event_stall(struct hawser_client *client, const struct hsr_event *event)
+{
+    struct hawser_event ours = {
+        .kind = HAWSER_EVENT_STALL, .path = "", .text = event->text, .stalled_ns = event->size
     };
 
     if (client->event != NULL)
@@ -346,6 +359,9 @@ static void client_event(void *context, const struct hsr_event *event)
         break;
     case HSR_EVENT_PROGRESS:
         event_progress(client, event);
+        break;
+    case HSR_EVENT_STALL:
+        event_stall(client, event);
         break;
     case HSR_EVENT_NOTE:
         if (event->note == HSR_NOTE_FAILED)

@@ -205,7 +205,8 @@ int hsr_client_run(struct hawser_client *client, const hawser_url *url, const ch
         rc = attempt_run(client, url, spec);
         end = (struct hsr_attempt_end){ .rc = rc,
                                         .opened = client->opened,
-                                        .settled = hsr_client_settled(client) };
+                                        .settled = hsr_client_settled(client),
+                                        .kept = client->progress.resumed_bytes };
         if (rc == 0 || rc == HSR_E_PARTIAL || !attempt_repeats(client, spec) ||
             !hsr_attempts_again(&attempts, &end, &pause_ns))
             break;

@@ -224,6 +224,9 @@ void cli_json_progress(const hawser_progress *progress)
     put_count(object, "wire_sent", progress->wire_sent);
     put_count(object, "wire_received", progress->wire_received);
     put_count(object, "elapsed_ns", progress->elapsed_ns);
+    put_count(object, "stalled_ns", progress->stalled_ns);
+    if (progress->stalled_ns > 0)
+        put_text(object, "stall", progress->stall);
     put_stages(object, progress->limit, progress->stages);
     line_end(object);
 }
@@ -281,6 +284,16 @@ void cli_json_retry(const hawser_event *event)
     put_count(object, "pause_ns", event->pause_ns);
     put_code(object, event->code);
     put_raw(object, "text", event->text);
+    line_end(object);
+}
+
+void cli_json_stall(const hawser_event *event)
+{
+    struct json_object *object = line_new("stall");
+
+    put(object, "over", json_object_new_boolean(*event->text == '\0'));
+    put_count(object, "stalled_ns", event->stalled_ns);
+    put_text(object, "text", event->text);
     line_end(object);
 }
 

@@ -123,7 +123,7 @@ static const struct option_row rows[] = {
     { OPTION_NO_XATTRS, "no-xattrs", NULL, COMPARE, "do not keep extended attributes and ACLs" },
     { OPTION_NO_HARD_LINKS, "no-hard-links", NULL, COMPARE, "hard links become files" },
     { OPTION_COPY_LINKS, "copy-links", NULL, READ, "move what symlinks point to" },
-    { OPTION_TIMEOUT, "timeout", "SECONDS", ALL, "silence of the server that ends the run" },
+    { OPTION_TIMEOUT, "timeout", "SECONDS", ALL, "how long nothing may come, or arrive" },
     { OPTION_RETRIES, "retries", "N", ALL, "tries after a lost connection, without progress" },
     { OPTION_FAILURES, "failures", "FILE", MOVE, "write the paths that failed: for --files-from" },
     { OPTION_TRACE, "trace", "FILE", COMPARE, "at the end: what the threads did last" },

@@ -186,17 +186,21 @@ static void progress_line(struct cli_output *output, const hawser_progress *now)
         now->elapsed_ns > 0 ? (double)now->bytes_done / ((double)now->elapsed_ns / 1e9) : 0;
     char done[32], seen[32], files[32], rate[32], eta[48], line[512];
     const char *limit = hawser_stage_name(now->limit);
+    bool stalled = now->stalled_ns > 0;
     struct winsize window = { 0 };
     int columns = LINE_COLUMNS, length;
 
     eta_print(now, average, eta, sizeof(eta));
     cli_bytes_print(seconds > 0 && moved >= 0 ? moved / seconds : 0, rate, sizeof(rate));
-    length =
-        snprintf(line, sizeof(line), "%s of %s%s  %s files  %s/s%s%s%s",
-                 cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
-                 cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)),
-                 now->walk_done ? "" : "+", cli_count_print(now->files_done, files, sizeof(files)),
-                 rate, eta, *limit != '\0' ? "  limited by " : "", limit);
+    length = snprintf(line, sizeof(line), "%s of %s%s  %s files  %s/s%s%s%s",
+                      cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
+                      cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)),
+                      now->walk_done ? "" : "+",
+                      cli_count_print(now->files_done, files, sizeof(files)), rate, eta,
+                      stalled       ? "  "
+                      : *limit != 0 ? "  limited by "
+                                    : "",
+                      stalled ? now->stall : limit);
     if (!output->tty) {
         fprintf(stderr, "%s\n", line);
         return;
@@ -321,6 +325,23 @@ static void retry_show(struct cli_output *output, const hawser_event *event)
             event->retries_left);
 }
 
+/* "hawser: no byte comes for 3.0 s, waiting for HOST:PORT (stream 3)". On a terminal the live line
+ * says it, ten times a second. */
+static void stall_show(struct cli_output *output, const hawser_event *event)
+{
+    const struct cli_options *options = output->options;
+    double seconds = (double)event->stalled_ns / 1e9;
+
+    if (options->json)
+        cli_json_stall(event);
+    if (options->quiet || output->live)
+        return;
+    if (*event->text != '\0')
+        fprintf(stderr, "hawser: %s\n", event->text);
+    else
+        fprintf(stderr, "hawser: the stall of %.1f s is over\n", seconds);
+}
+
 void cli_output_event(void *context, const hawser_event *event)
 {
     struct cli_output *output = context;
@@ -342,6 +363,9 @@ void cli_output_event(void *context, const hawser_event *event)
         break;
     case HAWSER_EVENT_RETRY:
         retry_show(output, event);
+        break;
+    case HAWSER_EVENT_STALL:
+        stall_show(output, event);
         break;
     }
 }

@@ -137,7 +137,7 @@ typedef struct hawser_client_opts {
     uint32_t depth; /* chunks in flight on each, 1..256 */
     uint32_t chunk; /* bytes of a chunk, 64 KiB..4 MiB, a multiple of 64 KiB */
     uint64_t connect_timeout_ns; /* default 10 s */
-    uint64_t idle_timeout_ns; /* silence of the server that ends a transfer; default 30 s */
+    uint64_t idle_timeout_ns; /* longest silence of a connection, either way; default 30 s */
     bool no_pin; /* let the scheduler move the threads */
     /* Congestion control of the data connections, at both ends: a name that the kernel has, "auto"
      * (default: "cubic" where the round trip is under a millisecond, else the host's) or "system"
@@ -195,8 +195,8 @@ enum hawser_event_kind {
     HAWSER_EVENT_OPENED = 1, /* the server accepted: peer, export_name, path */
     HAWSER_EVENT_PROGRESS, /* at most 10 a second: progress */
     HAWSER_EVENT_NOTE, /* something about one path: note, path, code, text, bytes */
-    HAWSER_EVENT_RETRY /* the job failed and will be tried again: code, text, retry, retries_left,
-                          pause_ns. Counters of progress begin anew */
+    HAWSER_EVENT_RETRY, /* the job is tried again: code, text, retry, retries_left, pause_ns */
+    HAWSER_EVENT_STALL /* nothing comes, or arrives: text, stalled_ns; once more when it is over */
 };
 
 enum hawser_note {
@@ -240,7 +240,7 @@ typedef struct hawser_stage_time {
 /** What people call a stage: "target disk"; "" for NONE and unknown ones. Since 0.1. */
 HAWSER_API const char *hawser_stage_name(enum hawser_stage stage);
 
-/** Counters of a running transfer. */
+/** Counters of a running transfer; after RETRY they begin anew. */
 typedef struct hawser_progress {
     uint64_t entries_seen; /* found at the source so far */
     uint64_t files_seen; /* regular files among them */
@@ -253,8 +253,9 @@ typedef struct hawser_progress {
     uint64_t elapsed_ns;
     bool walk_done; /* then the *_seen are final */
     enum hawser_stage limit; /* what the others waited for most, of late */
-    hawser_stage_time
-        stages[HAWSER_STAGE_COUNT]; /* of the same time: a quarter of a second or so */
+    hawser_stage_time stages[HAWSER_STAGE_COUNT]; /* of the last quarter of a second or so */
+    uint64_t stalled_ns; /* nothing has come, or arrived, for so long; 0: it moves */
+    const char *stall; /* words about that, or ""; valid during the callback */
 } hawser_progress;
 
 /** Valid during the callback only. */
@@ -271,6 +272,7 @@ typedef struct hawser_event {
     uint32_t retry; /* RETRY: the number of the one that follows, from 1 */
     uint32_t retries_left; /* RETRY: after that one, if it comes no further */
     uint64_t pause_ns; /* RETRY: before it begins */
+    uint64_t stalled_ns; /* STALL: so far; or in all, when it is over: then text is "" */
 } hawser_event;
 
 /** Called on the client's threads, one call at a time. It must return soon (it holds the transfer
@@ -350,8 +352,7 @@ typedef struct hawser_transfer_opts {
     enum hawser_delta delta;
     uint32_t delta_block; /* bytes compared at once: a power of two, 512 to 1 MiB; 0: chosen by the
                              file's size */
-    bool inplace; /* write into files where they lie: an end before its time leaves a mix of old and
-                     new content, which the next run mends */
+    bool inplace; /* into files where they lie: an early end leaves a mix; the next run mends it */
     enum hawser_ahead ahead;
     bool no_journal; /* the target keeps nothing for a later run, and uses nothing of an earlier */
     bool delete_extraneous; /* remove what the source does not have */
@@ -366,8 +367,7 @@ typedef struct hawser_transfer_opts {
     bool no_hard_links;
     bool copy_links; /* what symlinks point to, not themselves */
     bool names; /* events for every name that is created, updated, touched or deleted */
-    bool discard; /* push: contents are sent and verified, and dropped; nothing changes there. For
-                     benchmarks; HAWSER_E_DENIED unless the server allows them */
+    bool discard; /* push: contents are verified and dropped; DENIED unless the server allows it */
 } hawser_transfer_opts;
 
 /** What the target's signatures before their turn came to. */

@@ -25,7 +25,7 @@ def string(data):
 
 def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
-             "page_ack note walk_end done ping pong list list_end cancel bench bench_ack "
+             "page_ack note walk_end done beat rest list list_end cancel bench bench_ack "
              "bench_data_ack bench_result stages sig patch digest ahead measured lost "
              "taken kept levels").split()
     for kind, name in enumerate(kinds, 1):
@@ -33,9 +33,9 @@ def frames():
         page = 7 if name in ("entries", "want", "page_ack", "lost", "taken", *entry_too) else 0
         index = 3 if name in entry_too else 0
         data = name in ("data", "patch")
-        size = 0 if name in ("same", "ping", "pong", "list_end", "bench_data_ack", "lost",
+        size = 0 if name in ("same", "beat", "rest", "list_end", "bench_data_ack", "lost",
                              "taken") else 20
-        counts = name in ("sig", "lost", "taken")
+        counts = name in ("sig", "lost", "taken", "beat", "rest")
         offset = 65536 if counts or name in ("data", "bench_data_ack", "patch") else 0
         region = 65536 if name == "patch" else 0
         # The fuzzer fills in the header's check.
@@ -48,8 +48,8 @@ def messages():
     token = bytes(range(16))
     digest = b"\xd1" * 16
     payloads = [
-        ("hello", struct.pack("<IHHQ", 0x72735748, 1, 2, 1) + string(b"agent/1")),
-        ("hello_ack", struct.pack("<HQIII", 1, 1, 64, 256, 1 << 20) + string(b"agent/1")),
+        ("hello", struct.pack("<IHHQI", 0x72735748, 1, 2, 1, 30000) + string(b"agent/1")),
+        ("hello_ack", struct.pack("<HQIIII", 1, 1, 64, 256, 1 << 20, 30000) + string(b"agent/1")),
         ("open", struct.pack("<BBBBIIIIQQI", 2, 1, 3, 0, 0x1fff, 8, 4, 65536, 0, 2**64 - 1, 2)
          + string(b"data") + string(b"a/b") + struct.pack("<I", 4) + b"\0\1\0x" + string(b"bbr")
          + bytes(range(16))),

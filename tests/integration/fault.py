@@ -12,10 +12,12 @@ import sys
 
 import judge
 import tree
-from hawser_test import Failure, Skip
+import proxy
+from hawser_test import Failure, Skip, stage_files
 
 HIDDEN = b".hawser."
 NEW = ("created", "updated")
+WAY = {"push": proxy.UP, "pull": proxy.DOWN}  # of contents
 
 
 def seeded(t, salt):
@@ -166,3 +168,35 @@ def device(place):
     """What is mounted at @place."""
     with open("/proc/mounts", encoding="utf-8", errors="replace") as f:
         return [line.split()[0] for line in f if line.split()[1] == place][-1]
+
+
+def lines(r, kind):
+    return [o for o in map(json.loads, r.out.splitlines()) if o["type"] == kind]
+
+
+class Job:
+    """A target that gets a newer version through a proxy."""
+
+    def __init__(self, t, direction, makers=None, hook=None, **kw):
+        self.t, self.direction = t, direction
+        self.rng = seeded(t, t.name)
+        self.old, self.new = pair(t, self.rng, *(makers or (small_pair, large_pair)))
+        self.versions = [snapshot(x) for x in (self.old, self.new)]
+        self.dst = t.path("dst")
+        subprocess.run(["cp", "-a", self.old, self.dst], check=True)
+        self.server = t.server({"x": self.dst if direction == "push" else self.new}, args=["--idle-timeout=3"])
+        self.proxy = t.proxy(self.server.port, hook=hook, **kw)
+
+    def start(self, *args, port=None):
+        url = self.server.url(port=port or self.proxy.port)
+        places = ([self.new + "/", url] if self.direction == "push" else [url + b"/", self.dst])
+        return self.t.start(self.direction, "--json", "--delete", *args, *places)
+
+    def whole(self):
+        whole(self.dst, *self.versions)
+
+    def ended(self, r):
+        self.t.check(r.rc == 0, r)
+        self.t.alive(self.server)
+        replica(self.new, self.dst)
+        self.t.until(lambda: not stage_files(self.dst), 20, "end of the stage files")

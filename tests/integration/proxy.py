@@ -14,10 +14,11 @@ UP, DOWN = "up", "down"  # client to server, server to client
 
 
 class Proxy:
-    def __init__(self, port, rate=None, hook=None, host="127.0.0.1", piece=None):
+    def __init__(self, port, rate=None, hook=None, host="127.0.0.1", piece=None, pause=0):
         self.target = (host, port)
         self.rate = rate  # bytes a second per connection and direction; None: no limit
         self.piece = piece  # bytes passed on at a time; None: as they come
+        self.pause = pause  # seconds after each piece
         self.hook = hook
         self.passing = threading.Event()  # cleared: bytes stay where they are
         self.passing.set()
@@ -60,6 +61,8 @@ class Proxy:
     def _send(self, target, data):
         for at in range(0, len(data), self.piece or len(data) or 1):
             target.sendall(data[at:at + (self.piece or len(data))])
+            if self.pause:
+                time.sleep(self.pause)
 
     def reset(self):
         """End all connections with RST: connecting a socket to nothing does that."""

@@ -264,6 +264,8 @@ static inline bool raw_wait(struct fixture *fx, struct raw *raw, struct hsr_fram
                 *ret_payload = (struct hsr_span){ raw->bytes + raw->offset + HSR_FRAME_HEADER_SIZE,
                                                   ret_frame->size };
                 raw->offset += HSR_FRAME_HEADER_SIZE + (size_t)ret_frame->size;
+                if (ret_frame->kind == HSR_FRAME_BEAT || ret_frame->kind == HSR_FRAME_REST)
+                    continue; /* on a slow machine */
                 return true;
             }
         }

@@ -47,6 +47,26 @@ static void test_progress_begins_a_new_count(void)
     CHECK(attempts.made == 4);
 }
 
+/* One huge file over a bad line: no entry is ever settled, but each attempt finds more of it. */
+static void test_bytes_kept_are_progress(void)
+{
+    struct hsr_attempts attempts = attempts_make(2, false);
+    struct hsr_attempt_end end = { .rc = -ECONNRESET, .opened = true };
+
+    for (unsigned i = 0; i < 20; i++) {
+        end.kept = i * 1000;
+        CHECK(hsr_attempts_again(&attempts, &end, &pause_ns));
+    }
+    end.kept = 18000; /* another one was cut before it had found all */
+    CHECK(hsr_attempts_again(&attempts, &end, &pause_ns));
+    end.kept = 19000;
+    CHECK(!hsr_attempts_again(&attempts, &end, &pause_ns));
+    end.kept = 0;
+    end.settled = 1; /* the file is done, and of the next one nothing is kept yet */
+    attempts.spent = 2;
+    CHECK(hsr_attempts_again(&attempts, &end, &pause_ns));
+}
+
 static void test_what_time_cannot_mend_is_not_repeated(void)
 {
     static const int codes[] = { HSR_E_PROTOCOL, HSR_E_VERSION,  HSR_E_CHECK,   HSR_E_DIGEST,
@@ -104,6 +124,7 @@ int main(void)
 {
     RUN(test_retries_are_bounded);
     RUN(test_progress_begins_a_new_count);
+    RUN(test_bytes_kept_are_progress);
     RUN(test_what_time_cannot_mend_is_not_repeated);
     RUN(test_a_server_that_was_never_reached);
     RUN(test_pauses_grow_and_are_spread);

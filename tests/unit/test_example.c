@@ -74,12 +74,14 @@ static void example_handshake(void)
                                .version_min = 1,
                                .version_max = 1,
                                .features = HSR_FEATURE_XXH3 | HSR_FEATURE_BENCH,
+                               .silence_ms = 30000,
                                .agent = span("example/1") };
     struct hsr_hello_ack hello_ack = { .version = 1,
                                        .features = HSR_FEATURE_XXH3 | HSR_FEATURE_BENCH,
                                        .streams_max = 64,
                                        .depth_max = 256,
                                        .chunk_max = HSR_CHUNK_SIZE_MAX,
+                                       .silence_ms = 30000,
                                        .agent = span("hawser/0.1.0") };
     struct hsr_open open = { .role = HSR_ROLE_SOURCE,
                              .digest = HSR_DIGEST_XXH3,

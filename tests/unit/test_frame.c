@@ -10,8 +10,8 @@ static const struct {
     uint32_t size_max;
     bool page, index, bulk;
 } kinds[HSR_FRAME_KIND_COUNT] = {
-    [HSR_FRAME_HELLO] = { "HELLO", 82, false, false, false },
-    [HSR_FRAME_HELLO_ACK] = { "HELLO_ACK", 88, false, false, false },
+    [HSR_FRAME_HELLO] = { "HELLO", 86, false, false, false },
+    [HSR_FRAME_HELLO_ACK] = { "HELLO_ACK", 92, false, false, false },
     [HSR_FRAME_OPEN] = { "OPEN", 164176, false, false, false },
     [HSR_FRAME_OPEN_ACK] = { "OPEN_ACK", 290, false, false, false },
     [HSR_FRAME_JOIN] = { "JOIN", 20, false, false, false },
@@ -29,8 +29,8 @@ static const struct {
     [HSR_FRAME_NOTE] = { "NOTE", 33809, false, false, false },
     [HSR_FRAME_WALK_END] = { "WALK_END", 32, false, false, false },
     [HSR_FRAME_DONE] = { "DONE", 62, false, false, false },
-    [HSR_FRAME_PING] = { "PING", 0, false, false, false },
-    [HSR_FRAME_PONG] = { "PONG", 0, false, false, false },
+    [HSR_FRAME_BEAT] = { "BEAT", 0, false, false, false },
+    [HSR_FRAME_REST] = { "REST", 0, false, false, false },
     [HSR_FRAME_LIST] = { "LIST", 33028, false, false, false },
     [HSR_FRAME_LIST_END] = { "LIST_END", 0, false, false, false },
     [HSR_FRAME_CANCEL] = { "CANCEL", 1030, false, false, false },
@@ -79,7 +79,7 @@ static bool uses_end(uint16_t kind)
 static bool uses_offset(uint16_t kind)
 {
     return uses_end(kind) || kind == HSR_FRAME_SIG || kind == HSR_FRAME_LOST ||
-           kind == HSR_FRAME_TAKEN;
+           kind == HSR_FRAME_BEAT || kind == HSR_FRAME_TAKEN || kind == HSR_FRAME_REST;
 }
 
 static bool uses_high(uint16_t kind)

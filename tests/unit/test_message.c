@@ -95,23 +95,23 @@ WITH_DIGEST(digest_answer, 32)
 
 static void test_message_hello(void)
 {
-    struct hsr_hello hello = { HSR_PROTO_MAGIC, 1, 3, UINT64_MAX, span("agent/1") };
+    struct hsr_hello hello = { HSR_PROTO_MAGIC, 1, 3, UINT64_MAX, 30000, span("agent/1") };
 
     CHECK_PAYLOAD(hello, &hello);
     CHECK_POKED(hello, &hello, 0, 0, HSR_E_PROTOCOL); /* magic */
     CHECK_POKED(hello, &hello, 4, 0, HSR_E_PROTOCOL); /* version 0 */
     CHECK_POKED(hello, &hello, 4, 4, HSR_E_PROTOCOL); /* min over max */
-    CHECK_POKED(hello, &hello, 16, 200, HSR_E_TRUNCATED);
-    CHECK_POKED(hello, &hello, 16, 2, HSR_E_PROTOCOL); /* bytes trail */
+    CHECK_POKED(hello, &hello, 20, 200, HSR_E_TRUNCATED);
+    CHECK_POKED(hello, &hello, 20, 2, HSR_E_PROTOCOL); /* bytes trail */
     hello.agent = filler(HSR_AGENT_MAX, 0);
     CHECK_PAYLOAD(hello, &hello);
-    CHECK_EQ(hsr_hello_encode(&hello, out, sizeof(out)), 82);
+    CHECK_EQ(hsr_hello_encode(&hello, out, sizeof(out)), 86);
     CHECK_REFUSED(hello, hello, agent, filler(HSR_AGENT_MAX + 1, 0), HSR_E_LIMIT);
 }
 
 static void test_message_hello_ack(void)
 {
-    struct hsr_hello_ack ack = { 1, 1, 64, 256, 4u << 20, span("x") };
+    struct hsr_hello_ack ack = { 1, 1, 64, 256, 4u << 20, 1000, span("x") };
 
     CHECK_PAYLOAD(hello_ack, &ack);
     CHECK_POKED(hello_ack, &ack, 0, 0, HSR_E_PROTOCOL);
@@ -120,7 +120,7 @@ static void test_message_hello_ack(void)
     CHECK_POKED(hello_ack, &ack, 15, 2, HSR_E_LIMIT); /* depth 512 */
     CHECK_POKED(hello_ack, &ack, 18, 1, HSR_E_LIMIT); /* chunk 4 MiB + 1 */
     ack.agent = filler(HSR_AGENT_MAX, 0);
-    CHECK_EQ(hsr_hello_ack_encode(&ack, out, sizeof(out)), 88);
+    CHECK_EQ(hsr_hello_ack_encode(&ack, out, sizeof(out)), 92);
 }
 
 static struct hsr_open open_good(void)

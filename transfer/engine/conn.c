@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "transfer/engine/stream.h"
 #include "transfer/engine/takeover.h"
 
 #define CONN_HANDSHAKE_NS (10 * HSR_NS_PER_S)
 #define CONN_IDLE_NS (30 * HSR_NS_PER_S)
-#define CONN_HEARTBEAT_NS (5 * HSR_NS_PER_S)
 #define CONN_FRAMES_PER_STEP 64u /* then others get their turn */
 
 static struct hsr_conn *conn_create(struct hsr_shard *shard, int fd, const struct sockaddr *address,
@@ -28,6 +28,9 @@ static void conn_received(struct hsr_link *link, int64_t received);
 static void conn_closed(struct hsr_link *link);
 static void conn_timer(struct hsr_timer *timer);
 static void conn_tick(struct hsr_conn *conn);
+static bool conn_greeted(const struct hsr_conn *conn);
+static uint64_t conn_idle_ns(const struct hsr_conn *conn);
+static void conn_pulse(struct hsr_conn *conn);
 static void conn_report(struct hsr_conn *conn, int code, const char *text);
 
 struct hsr_conn *hsr_conn_accept(struct hsr_shard *shard, int fd, const struct sockaddr *address,
@@ -83,7 +86,6 @@ void hsr_conn_commit(struct hsr_conn *conn, struct hsr_frame frame, size_t paylo
         (struct hsr_digest_sum){ .low = hsr_hash64(at + HSR_FRAME_HEADER_SIZE, payload_size) };
     hsr_frame_encode(&frame, at);
     conn->out_size += HSR_FRAME_HEADER_SIZE + payload_size;
-    conn->spoke_ns = conn->shard->loop.now_ns;
     hsr_loop_wake(&conn->shard->loop, &conn->task);
 }
 
@@ -171,14 +173,13 @@ void hsr_conn_timer_start(struct hsr_conn *conn)
 {
     const struct hsr_engine_config *config = &conn->shard->engine->config;
     uint64_t now = hsr_loop_clock(&conn->shard->loop);
-    bool greeted = conn->state == HSR_CONN_SESSION || conn->state == HSR_CONN_LISTING;
+    uint64_t wait_ns = config->handshake_ns > 0 ? config->handshake_ns : CONN_HANDSHAKE_NS;
 
-    conn->heard_ns = now;
-    conn->spoke_ns = now;
-    hsr_loop_timer_set(
-        &conn->shard->loop, &conn->timer,
-        now + (greeted ? HSR_NS_PER_S
-                       : (config->handshake_ns ? config->handshake_ns : CONN_HANDSHAKE_NS)));
+    if (conn_greeted(conn)) {
+        hsr_pulse_start(&conn->pulse, now, conn_idle_ns(conn), conn->silence_ms);
+        wait_ns = conn->pulse.beat_ns;
+    }
+    hsr_loop_timer_set(&conn->shard->loop, &conn->timer, now + wait_ns);
 }
 
 static struct hsr_conn *conn_create(struct hsr_shard *shard, int fd, const struct sockaddr *address,
@@ -234,8 +235,9 @@ static void conn_run(struct hsr_task *task)
 
     if (conn->timed_out)
         conn_tick(conn);
-    if (conn->state != HSR_CONN_CLOSING && conn->rc < 0 && !conn->close_flushed)
-        hsr_conn_fail(conn, conn->rc, hsr_err_text(conn->rc));
+    if (conn->state != HSR_CONN_CLOSING && conn->state != HSR_CONN_STREAM && conn->rc < 0 &&
+        !conn->close_flushed)
+        hsr_conn_fail(conn, conn->rc, conn->why[0] != '\0' ? conn->why : hsr_err_text(conn->rc));
     if (conn->state == HSR_CONN_CLOSING) {
         hsr_link_close(&conn->link); /* conn_closed() frees; may be now */
         return;
@@ -301,10 +303,8 @@ static int conn_take(struct hsr_conn *conn, const struct hsr_frame *frame, struc
 
     if (frame->check.low != check || frame->check.high != 0)
         return HSR_E_CHECK;
-    if (frame->kind == HSR_FRAME_PING && conn->state != HSR_CONN_GREETING)
-        return hsr_conn_put(conn, HSR_FRAME_PONG) ? 0 : HSR_CONN_WAIT;
-    if (frame->kind == HSR_FRAME_PONG && conn->state != HSR_CONN_GREETING)
-        return 0;
+    if ((frame->kind == HSR_FRAME_BEAT || frame->kind == HSR_FRAME_REST) && conn_greeted(conn))
+        return hsr_conn_beat(conn, frame);
     return conn->on_frame(conn, frame, payload);
 }
 
@@ -358,6 +358,7 @@ static void conn_connected(struct hsr_link *link, int rc)
                                .version_min = 1,
                                .version_max = HSR_PROTO_VERSION,
                                .features = HSR_FEATURES_OURS,
+                               .silence_ms = hsr_conn_silence_ms(conn),
                                .agent = { (const uint8_t *)"hawser/" HSR_VERSION,
                                           sizeof("hawser/" HSR_VERSION) - 1 } };
     uint8_t *out;
@@ -400,7 +401,6 @@ static void conn_received(struct hsr_link *link, int64_t received)
 
     if (received > 0) {
         conn->in_end += (size_t)received;
-        conn->heard_ns = conn->shard->loop.now_ns;
     } else {
         conn->in_ended = true; /* frames that arrived before may still explain it */
         conn->end_rc = received < 0 ? (int)received : HSR_E_CLOSED;
@@ -434,18 +434,12 @@ static void conn_timer(struct hsr_timer *timer)
     hsr_loop_wake(&conn->shard->loop, &conn->task);
 }
 
-/* A deadline passed: the handshake's, or once a second in a session to see who is silent. */
+/* A deadline passed: the handshake's, or it is time to look who is silent. */
 static void conn_tick(struct hsr_conn *conn)
 {
-    struct hsr_shard *shard = conn->shard;
-    uint64_t idle_ns = shard->engine->config.idle_ns;
-    uint64_t now = shard->loop.now_ns;
-
     conn->timed_out = false;
-    if (idle_ns == 0)
-        idle_ns = CONN_IDLE_NS;
-    if (conn->state == HSR_CONN_STREAM || conn->state == HSR_CONN_CLOSING)
-        return; /* a stream lives and dies with its session */
+    if (conn->state == HSR_CONN_CLOSING)
+        return;
     if (conn->close_flushed) {
         hsr_conn_close(conn);
         return;
@@ -456,18 +450,75 @@ static void conn_tick(struct hsr_conn *conn)
         hsr_conn_close(conn);
         return;
     }
-    if (conn->state != HSR_CONN_SESSION && conn->state != HSR_CONN_LISTING) {
-        if (conn->rc == 0)
-            conn->rc = conn->takeover != NULL ? HSR_E_BUSY : HSR_E_TIMEOUT;
+    if (conn_greeted(conn))
+        conn_pulse(conn);
+    else if (conn->rc == 0)
+        conn->rc = conn->takeover != NULL ? HSR_E_BUSY : HSR_E_TIMEOUT;
+}
+
+static bool conn_greeted(const struct hsr_conn *conn)
+{
+    return conn->state == HSR_CONN_SESSION || conn->state == HSR_CONN_STREAM ||
+           conn->state == HSR_CONN_LISTING;
+}
+
+static uint64_t conn_idle_ns(const struct hsr_conn *conn)
+{
+    uint64_t idle_ns = conn->shard->engine->config.idle_ns;
+
+    return idle_ns > 0 ? idle_ns : CONN_IDLE_NS;
+}
+
+uint32_t hsr_conn_silence_ms(const struct hsr_conn *conn)
+{
+    return (uint32_t)HSR_MIN(conn_idle_ns(conn) / HSR_NS_PER_MS, (uint64_t)UINT32_MAX);
+}
+
+int hsr_conn_beat(struct hsr_conn *conn, const struct hsr_frame *frame)
+{
+    return hsr_pulse_told(&conn->pulse, hsr_loop_clock(&conn->shard->loop),
+                          frame->kind == HSR_FRAME_REST, frame->offset,
+                          hsr_link_given(&conn->link));
+}
+
+/* Look, and beat. A beat that finds no place is left out: then bytes are on their way. */
+static void conn_pulse(struct hsr_conn *conn)
+{
+    uint64_t now = hsr_loop_clock(&conn->shard->loop);
+    struct hsr_pulse_view view = { .received = conn->link.received_bytes,
+                                   .reading = hsr_link_receiving(&conn->link) && !conn->in_waits };
+    int rc = hsr_pulse_look(&conn->pulse, now, &view);
+    bool stream = conn->state == HSR_CONN_STREAM, there;
+    uint64_t quiet_ns = hsr_pulse_quiet(&conn->pulse, &there);
+
+    if (stream)
+        hsr_stream_quiet(conn->stream, quiet_ns, there);
+    if (rc < 0) {
+        hsr_conn_quiet_words(conn->peer, stream ? conn->stream->index : UINT32_MAX, quiet_ns, there,
+                             conn->why, sizeof(conn->why));
+        conn->rc = rc;
+        if (stream)
+            hsr_stream_fail(conn->stream, rc); /* it closes us, and takes the words along */
         return;
     }
-    if (now - conn->heard_ns > idle_ns && !conn->in_waits) {
-        conn->rc = HSR_E_TIMEOUT;
-        return;
-    }
-    if (now - conn->spoke_ns >= HSR_MIN(CONN_HEARTBEAT_NS, idle_ns / 4))
-        (void)hsr_conn_put(conn, HSR_FRAME_PING); /* no room: then we are speaking */
-    hsr_loop_timer_set(&shard->loop, &conn->timer, now + HSR_MIN(HSR_NS_PER_S, idle_ns / 4));
+    if (hsr_conn_begin(conn, 0) != NULL &&
+        !(stream && (hsr_link_sending(&conn->link) || conn->out_size > 0)))
+        hsr_conn_commit(conn,
+                        (struct hsr_frame){ .kind = view.reading ? HSR_FRAME_BEAT : HSR_FRAME_REST,
+                                            .offset = view.received },
+                        0);
+    hsr_loop_timer_set(&conn->shard->loop, &conn->timer, now + conn->pulse.beat_ns);
+}
+
+void hsr_conn_quiet_words(const char *peer, uint32_t stream, uint64_t quiet_ns, bool there,
+                          char *buf, size_t size)
+{
+    char which[32] = "control connection";
+
+    if (stream != UINT32_MAX)
+        (void)snprintf(which, sizeof(which), "stream %u", stream);
+    (void)snprintf(buf, size, "no byte %s for %.1f s, waiting for %s (%s)",
+                   there ? "arrives there" : "comes", (double)quiet_ns / 1e9, peer, which);
 }
 
 void hsr_peer_text(const struct sockaddr_storage *address, char *buf, size_t size)

@@ -10,12 +10,14 @@
 #ifndef HSR_ENGINE_CONN_H
 #define HSR_ENGINE_CONN_H
 
+#include "transfer/engine/pulse.h"
 #include "transfer/engine/shard.h"
 #include "transfer/net/link.h"
 #include "transfer/proto/frame.h"
 #include "transfer/proto/message.h"
 
 #define HSR_CONN_BUFFER_SIZE (2u * (HSR_CONTROL_PAYLOAD_MAX + HSR_FRAME_HEADER_SIZE))
+#define HSR_CONN_WHY_SIZE 192u
 #define HSR_CONN_WAIT 1 /* a frame handler cannot take the frame now; hsr_conn_resume() retries */
 
 enum hsr_conn_state {
@@ -36,7 +38,7 @@ struct hsr_conn {
     struct hsr_shard *shard;
     struct hsr_link link;
     struct hsr_task task; /* parses input, sends output, closes */
-    struct hsr_timer timer; /* handshake deadline, then silence and heartbeat */
+    struct hsr_timer timer; /* handshake deadline, then the pulse */
     uint8_t state;
     bool server;
     bool in_waits; /* a handler said HSR_CONN_WAIT */
@@ -57,8 +59,9 @@ struct hsr_conn {
     uint8_t *out[2]; /* [fill] is filled while the other is sent */
     unsigned fill;
     size_t out_size;
-    uint64_t heard_ns; /* last byte received */
-    uint64_t spoke_ns; /* last frame queued */
+    uint32_t silence_ms; /* that the peer bears; 0: it did not say */
+    struct hsr_pulse pulse; /* SESSION, STREAM of files, LISTING */
+    char why[HSR_CONN_WHY_SIZE]; /* words about `rc`, where there are better ones; else "" */
     struct iovec iov;
     struct sockaddr_storage address;
     socklen_t address_size;
@@ -127,7 +130,18 @@ void hsr_handshake_join(struct hsr_conn *conn);
 /** "addr:port" of @address. */
 void hsr_peer_text(const struct sockaddr_storage *address, char *buf, size_t size);
 
-/** Arm the timer for @state's rules: handshake deadline, or silence and heartbeat. */
+/** What the peer is asked to bear of our silence, and we of its: milliseconds, for HELLO. */
+uint32_t hsr_conn_silence_ms(const struct hsr_conn *conn);
+
+/** BEAT or REST came. 0 or HSR_E_PROTOCOL. */
+int hsr_conn_beat(struct hsr_conn *conn, const struct hsr_frame *frame);
+
+/** What is quiet, since when: "no byte for 4 s, waiting for HOST:PORT (stream 3)". @stream: its
+ * number; UINT32_MAX: the control connection. @there: it is our bytes that do not arrive. */
+void hsr_conn_quiet_words(const char *peer, uint32_t stream, uint64_t quiet_ns, bool there,
+                          char *buf, size_t size);
+
+/** Arm the timer for @state's rules: handshake deadline, or the pulse. */
 void hsr_conn_timer_start(struct hsr_conn *conn);
 
 #endif

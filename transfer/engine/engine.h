@@ -72,6 +72,8 @@ enum hsr_event_kind {
                           text */
     HSR_EVENT_OPENED, /* a session began; peer, export, path, role */
     HSR_EVENT_PROGRESS, /* client: counters moved (at most 10 a second) */
+    HSR_EVENT_STALL, /* client: nothing comes, or arrives: text, and for how many ns: size. "": that
+                        is over, after so many */
     HSR_EVENT_NOTE, /* something about one path: note, code, path, text */
     HSR_EVENT_CLOSED, /* a session ended; code, totals, text */
     HSR_EVENT_ENTRY, /* client, LIST: one entry */
@@ -81,6 +83,7 @@ enum hsr_event_kind {
 };
 
 #define HSR_DELTA_WHY_SIZE 64u
+#define HSR_STALL_SIZE 160u /* words about a stall */
 
 /* What deltas did, as far as this side knows. */
 struct hsr_delta_figures {
@@ -111,6 +114,8 @@ struct hsr_progress {
     uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
     uint64_t elapsed_ns;
     uint64_t streams_lost; /* data connections that others took over from */
+    uint64_t stall_ns; /* client: how long nothing has come, or arrived; 0: it moves */
+    char stall[HSR_STALL_SIZE]; /* and where that is; else "" */
     struct hsr_delta_figures delta;
     uint64_t resumed_files; /* of which a part was there from an earlier session */
     uint64_t resumed_bytes; /* of these parts */

@@ -56,6 +56,7 @@ static int greeting_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
     struct hsr_hello_ack ack = { .streams_max = plan->streams,
                                  .depth_max = plan->depth,
                                  .chunk_max = plan->chunk,
+                                 .silence_ms = hsr_conn_silence_ms(conn),
                                  .agent = { (const uint8_t *)"hawser/" HSR_VERSION,
                                             sizeof("hawser/" HSR_VERSION) - 1 } };
     struct hsr_hello hello;
@@ -74,6 +75,7 @@ static int greeting_frame(struct hsr_conn *conn, const struct hsr_frame *frame,
         ack.features &= ~HSR_FEATURE_BENCH;
     hsr_require(ack.features & HSR_FEATURE_XXH3, HSR_E_VERSION); /* version 1 cannot do without */
     conn->features = ack.features;
+    conn->silence_ms = hello.silence_ms;
     out = hsr_conn_begin(conn, 256);
     hsr_assert(out != NULL); /* nothing was queued before */
     rc = hsr_hello_ack_encode(&ack, out, 256);

@@ -1,6 +1,8 @@
 /* See loss.h. */
 #include "transfer/engine/loss.h"
 
+#include <string.h>
+
 #include "base/base.h"
 #include "transfer/engine/session.h"
 #include "transfer/engine/source.h"
@@ -35,11 +37,11 @@ void hsr_loss_gone(struct hsr_session *session, const struct hsr_stream *stream,
     hsr_assert((losses->gone & bit) == 0);
     losses->gone |= bit;
     losses->rc = rc;
+    memcpy(losses->why, stream->why, sizeof(losses->why));
     losses->count++;
     if (session->role == HSR_ROLE_TARGET)
         losses->ends[index] = stream->ends;
     losses->taken[index] = losses->taken_told[index] = 0;
-    session->progress.streams_lost++;
     hsr_session_wake(session);
 }
 
@@ -132,6 +134,7 @@ static void loss_settle(struct hsr_session *session, uint32_t index)
     losses->heard &= ~bit;
     if (session->source != NULL)
         rc = hsr_source_lost(session, index, losses->ends[index]);
+    session->progress.streams_lost++; /* not before: at a session's end nothing is lost */
     if (losses->ends[index] > 0)
         losses->tries[index] = 0; /* it was of use */
     losses->ends[index] = 0;
@@ -156,7 +159,8 @@ static void loss_plan(struct hsr_session *session, uint32_t index)
     losses->joined_ns[index] = 0;
     if (losses->tries[index] >= LOSS_TRIES) {
         if (!others)
-            hsr_session_end(session, losses->rc, "the data connections are lost");
+            hsr_session_end(session, losses->rc,
+                            losses->why[0] != '\0' ? losses->why : "the data connections are lost");
         return;
     }
     for (uint8_t i = 0; i < losses->tries[index] && pause < LOSS_PAUSE_MAX_NS; i++)

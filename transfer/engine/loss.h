@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "transfer/engine/conn.h"
 #include "transfer/proto/frame.h"
 
 struct hsr_session;
@@ -25,6 +26,7 @@ struct hsr_losses {
     uint8_t tries[HSR_STREAMS_MAX]; /* of joining again, since one that was of use */
     uint64_t count; /* in all */
     int rc; /* why the last one was lost */
+    char why[HSR_CONN_WHY_SIZE]; /* words about it; or "" */
     /* target */
     uint64_t taken[HSR_STREAMS_MAX]; /* ends that were dealt with, of the connection of now */
     uint64_t taken_told[HSR_STREAMS_MAX];

@@ -309,6 +309,7 @@ static int opening_greeted(struct hsr_session *session, struct hsr_span payload)
     hsr_require(ack.version == HSR_PROTO_VERSION, HSR_E_VERSION);
     hsr_require((ack.features & ~HSR_FEATURES_OURS) == 0, HSR_E_PROTOCOL);
     session->features = ack.features;
+    session->control->silence_ms = ack.silence_ms;
     session->limit.agreed = (ack.features & HSR_FEATURE_STAGES) != 0;
     session->streams_count = HSR_MIN(session->streams_count, ack.streams_max);
     session->depth = HSR_MIN(session->depth, ack.depth_max);

@@ -328,6 +328,9 @@ static void session_run(struct hsr_task *task)
                                        .session = session->id,
                                        .role = session->role,
                                        .progress = hsr_session_progress(session) };
+
+            if (session->control != NULL && session->bench == NULL)
+                hsr_stall_tick(session);
             hsr_engine_event(session->engine, &event);
         }
         session_join_deadline(session);
@@ -525,7 +528,8 @@ static void session_control_closed(struct hsr_conn *conn)
     if (session->state != HSR_SESSION_CLOSING && !hsr_bench_heard(session)) {
         int rc = conn->rc < 0 ? conn->rc : HSR_E_CLOSED;
 
-        hsr_session_end(session, rc, "the control connection ended");
+        hsr_session_end(session, rc,
+                        conn->why[0] != '\0' ? conn->why : "the control connection ended");
     }
     hsr_session_wake(session);
 }

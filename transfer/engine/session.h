@@ -15,6 +15,7 @@
 #include "transfer/engine/loss.h"
 #include "transfer/engine/measure.h"
 #include "transfer/engine/shard.h"
+#include "transfer/engine/stall.h"
 #include "transfer/net/zerocopy.h"
 #include "transfer/proto/message.h"
 #include "transfer/tree/fileio.h"
@@ -109,6 +110,7 @@ struct hsr_session {
     struct hsr_measure *measure; /* NULL: not measured */
     struct hsr_session_counts counts;
     struct hsr_limit limit;
+    struct hsr_stall stall; /* client */
     struct hsr_progress progress;
     struct hsr_totals totals; /* source: from DONE; target: its own */
     uint8_t done_durability;

@@ -283,6 +283,30 @@ void hsr_stream_send(struct hsr_chunk *chunk, void (*returned)(struct hsr_link_l
     }
 }
 
+int hsr_stream_header(struct hsr_stream *stream)
+{
+    struct hsr_conn *conn = stream->conn;
+    int rc = hsr_frame_decode(stream->header, &stream->next);
+
+    stream->header_have = 0;
+    hsr_require(rc == 0, rc);
+    hsr_require(stream->next.seq == conn->seq_in++, HSR_E_PROTOCOL);
+    if (stream->next.kind != HSR_FRAME_BEAT && stream->next.kind != HSR_FRAME_REST)
+        return 0;
+    hsr_require(stream->next.check.low == hsr_hash64("", 0), HSR_E_CHECK);
+    rc = hsr_conn_beat(conn, &stream->next);
+    return rc < 0 ? rc : 1;
+}
+
+void hsr_stream_quiet(struct hsr_stream *stream, uint64_t quiet_ns, bool there)
+{
+    uint64_t now = hsr_loop_clock(&stream->shard->loop);
+
+    atomic_store_explicit(&stream->quiet_there, there, memory_order_relaxed);
+    atomic_store_explicit(&stream->quiet_ns, quiet_ns > 0 ? now - HSR_MIN(quiet_ns, now - 1) : 0,
+                          memory_order_relaxed);
+}
+
 bool hsr_stream_pause(struct hsr_stream *stream)
 {
     if (!hsr_loop_slice_over(&stream->shard->loop))
@@ -358,7 +382,8 @@ static void stream_run(struct hsr_task *task)
 
     hsr_assert(!stream->gone);
     hsr_meter_wait(&stream->meter, HSR_FIGURE_COUNT);
-    if (stream->rc == 0 && !stream->closing && stream->joined)
+    if (stream->rc == 0 && !stream->closing && stream->joined &&
+        stream->conn->state == HSR_CONN_STREAM) /* else it closes */
         stream->part->step(stream);
     if (stream->rc < 0 || stream->closing)
         stream_shut(stream);
@@ -482,6 +507,7 @@ static int stream_join(struct hsr_stream *stream, struct hsr_span payload)
     if (rc < 0)
         return rc;
     hsr_require(ack.version == HSR_PROTO_VERSION, HSR_E_VERSION);
+    stream->conn->silence_ms = ack.silence_ms;
     memcpy(join.token, stream->session->token, HSR_TOKEN_SIZE);
     out = hsr_conn_begin(stream->conn, 64);
     hsr_assert(out != NULL); /* only HELLO was queued before */
@@ -513,7 +539,10 @@ static void stream_begin(struct hsr_stream *stream)
     struct hsr_conn *conn = stream->conn;
 
     conn->in_stopped = true;
-    hsr_loop_timer_clear(&stream->shard->loop, &conn->timer);
+    if (stream->session->bench == NULL)
+        hsr_conn_timer_start(conn);
+    else /* it has a time of its own, and its frames go both ways */
+        hsr_loop_timer_clear(&stream->shard->loop, &conn->timer);
     stream->joined = true;
     hsr_meter_start(&stream->meter, HSR_FIGURE_STREAMS);
     hsr_lane_look(&stream->shard->lane, &stream->shard->loop); /* the home counts from here */
@@ -548,5 +577,6 @@ static void stream_conn_closed(struct hsr_conn *conn)
     stream->lent = false;
     if (stream->rc == 0 && !stream->closing)
         stream->rc = conn->rc < 0 ? conn->rc : HSR_E_CLOSED;
+    memcpy(stream->why, conn->why, sizeof(stream->why));
     hsr_loop_wake(&stream->shard->loop, &stream->task);
 }

@@ -239,6 +239,9 @@ struct hsr_stream {
     struct hsr_msg ebb_msg;
     uint64_t ends; /* PACKs and RANGE_ENDs that left, or came */
     int rc;
+    char why[HSR_CONN_WHY_SIZE]; /* words about it, where there are some */
+    atomic_ullong quiet_ns; /* since when the connection is; 0: it is not. The home reads both */
+    atomic_bool quiet_there; /* our bytes do not arrive; else none come */
     char congestion[HSR_CONGESTION_SIZE]; /* in use on our socket */
     char congestion_peer[HSR_CONGESTION_SIZE]; /* client: on the server's */
     uint32_t chunk_count; /* depth */
@@ -320,6 +323,14 @@ void hsr_stream_answer(struct hsr_intake *intake);
  * `arrived`. */
 void hsr_stream_receive(struct hsr_stream *stream);
 void hsr_stream_received(struct hsr_link *link, int64_t received); /* the link's handler for it */
+
+/** header[] is whole: decode it into `next`, and begin another one. 0; 1: it was a beat, and is
+ * dealt with; HSR_E_CHECK, HSR_E_PROTOCOL, HSR_E_LIMIT. */
+int hsr_stream_header(struct hsr_stream *stream);
+
+/** The connection's word about itself: for how long it is quiet (0: it is not), as of now, and
+ * whether it is our bytes that do not arrive. The stream's thread. */
+void hsr_stream_quiet(struct hsr_stream *stream, uint64_t quiet_ns, bool there);
 
 /** A free chunk with a buffer (state FREE, buf set), or NULL: woken when there is one. */
 struct hsr_chunk *hsr_stream_chunk(struct hsr_stream *stream);

@@ -39,6 +39,7 @@ static void source_patch(struct hsr_stream *stream, struct hsr_work *work,
                          const struct hsr_source_view *view, uint8_t *bytes,
                          struct hsr_pack_member *member);
 static void source_pack_end(struct hsr_chunk *chunk);
+static void source_listen(struct hsr_stream *stream);
 static void source_send(struct hsr_stream *stream);
 static void source_sent(struct hsr_link *link, int rc);
 static void source_returned(struct hsr_link_loan *loan);
@@ -93,12 +94,12 @@ static void source_step(struct hsr_stream *stream)
                           (stream->session->options & HSR_OPT_COPY_LINKS) != 0);
         stream->cache_ready = true;
         stream->conn->link.sent = source_sent;
+        stream->conn->link.received = hsr_stream_received;
         hsr_link_zc_start(&stream->conn->link, stream->session->zero_copy);
-        if (stream->conn->in_start != stream->conn->in_end) {
-            hsr_stream_fail(stream, HSR_E_PROTOCOL); /* a target says nothing on a stream */
-            return;
-        }
     }
+    source_listen(stream);
+    if (stream->rc < 0)
+        return;
     if (source_settle_reads(stream)) {
         while (source_fill(stream))
             continue;
@@ -439,6 +440,30 @@ static void source_pack_end(struct hsr_chunk *chunk)
                                        .size = chunk->size,
                                        .check.low = hsr_hash64(chunk->buf->payload, table_size) };
     hsr_chunk_enter(chunk, HSR_CHUNK_READY);
+}
+
+/* All that a target says on a stream is that it lives. */
+static void source_listen(struct hsr_stream *stream)
+{
+    while (stream->rc == 0) {
+        int rc = 1;
+
+        if (stream->has_arrived) {
+            stream->has_arrived = false;
+            if (stream->arrived <= 0)
+                rc = stream->arrived < 0 ? (int)stream->arrived : HSR_E_CLOSED;
+            else
+                stream->header_have += (uint32_t)stream->arrived;
+            hsr_assert(stream->header_have <= HSR_FRAME_HEADER_SIZE);
+            if (rc > 0 && stream->header_have == HSR_FRAME_HEADER_SIZE)
+                rc = hsr_stream_header(stream);
+        }
+        if (rc <= 0)
+            hsr_stream_fail(stream, rc < 0 ? rc : HSR_E_PROTOCOL);
+        hsr_stream_receive(stream);
+        if (!stream->has_arrived)
+            return;
+    }
 }
 
 /* One send at a time, oldest chunk first, when --bwlimit allows. */

@@ -185,15 +185,12 @@ static void target_take(struct hsr_stream *stream)
     stream->header_have += (uint32_t)arrived;
     hsr_assert(stream->header_have <= HSR_FRAME_HEADER_SIZE);
     if (rc == 0 && stream->header_have == HSR_FRAME_HEADER_SIZE) {
-        rc = hsr_frame_decode(stream->header, &stream->next);
-        if (rc == 0 &&
-            (!hsr_frame_is_bulk(stream->next.kind) || stream->next.seq != stream->conn->seq_in))
+        rc = hsr_stream_header(stream);
+        stream->taken = rc == 0;
+        if (rc == 0 && !hsr_frame_is_bulk(stream->next.kind))
             rc = HSR_E_PROTOCOL;
         if (rc == 0 && stream->next.size > stream->session->chunk)
             rc = HSR_E_LIMIT;
-        stream->conn->seq_in++;
-        stream->header_have = 0;
-        stream->taken = true;
     }
     if (rc < 0)
         hsr_stream_fail(stream, rc);

@@ -72,6 +72,12 @@ void hsr_link_send_zc(struct hsr_link *link, struct hsr_link_loan *loan, const v
 /** Receive what there is, into @iov (borrowed until link->received; at most 4 parts). */
 void hsr_link_receive(struct hsr_link *link, const struct iovec *iov, unsigned iov_count);
 
+/** Bytes that it was given to send: sent, or being sent. */
+static inline uint64_t hsr_link_given(const struct hsr_link *link)
+{
+    return link->sent_bytes + link->send_left;
+}
+
 bool hsr_link_sending(const struct hsr_link *link);
 bool hsr_link_receiving(const struct hsr_link *link);
 

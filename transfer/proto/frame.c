@@ -27,8 +27,8 @@ _Static_assert(HEADER_CHECKED_SIZE + sizeof(uint64_t) == HSR_FRAME_HEADER_SIZE, 
 
 /* Payload sizes: fixed part, plus each counted string with its size field at its longest. */
 #define STRING_MAX(size) (2u + (size))
-#define HELLO_SIZE_MAX (16u + STRING_MAX(HSR_AGENT_MAX))
-#define HELLO_ACK_SIZE_MAX (22u + STRING_MAX(HSR_AGENT_MAX))
+#define HELLO_SIZE_MAX (20u + STRING_MAX(HSR_AGENT_MAX))
+#define HELLO_ACK_SIZE_MAX (26u + STRING_MAX(HSR_AGENT_MAX))
 #define OPEN_SIZE_MAX                                                                              \
     (40u + STRING_MAX(HSR_NAME_MAX) + STRING_MAX(HSR_PATH_WIRE_MAX) + 4u + HSR_RULES_SIZE_MAX +    \
      STRING_MAX(HSR_CONGESTION_MAX) + HSR_JOB_SIZE)
@@ -81,8 +81,8 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_NOTE] = { "NOTE", NOTE_SIZE_MAX, 0 },
     [HSR_FRAME_WALK_END] = { "WALK_END", WALK_END_SIZE_MAX, 0 },
     [HSR_FRAME_DONE] = { "DONE", DONE_SIZE_MAX, 0 },
-    [HSR_FRAME_PING] = { "PING", 0, 0 },
-    [HSR_FRAME_PONG] = { "PONG", 0, 0 },
+    [HSR_FRAME_BEAT] = { "BEAT", 0, USES_OFFSET },
+    [HSR_FRAME_REST] = { "REST", 0, USES_OFFSET },
     [HSR_FRAME_LIST] = { "LIST", LIST_SIZE_MAX, 0 },
     [HSR_FRAME_LIST_END] = { "LIST_END", 0, 0 },
     [HSR_FRAME_CANCEL] = { "CANCEL", REJECT_SIZE_MAX, 0 },

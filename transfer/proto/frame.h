@@ -66,8 +66,8 @@ enum hsr_frame_kind {
     HSR_FRAME_NOTE, /* either: something a person should know about one path */
     HSR_FRAME_WALK_END, /* source -> target: no further page */
     HSR_FRAME_DONE, /* target -> source: all settled, as durable as asked, with totals */
-    HSR_FRAME_PING, /* either; answered by PONG; keeps an idle session alive */
-    HSR_FRAME_PONG,
+    HSR_FRAME_BEAT, /* either, on any connection, now and then: so many bytes have come here */
+    HSR_FRAME_REST, /* the same; and nothing more is read for now, on purpose */
     HSR_FRAME_LIST, /* client: list a directory or stat one path */
     HSR_FRAME_LIST_END, /* server: after the ENTRIES pages that answer LIST */
     HSR_FRAME_CANCEL, /* either: end the session; code and words */
@@ -104,7 +104,8 @@ struct hsr_frame {
     uint32_t index; /* DATA, PATCH, SIG, KEPT, FILE_END, SAME, DIFFERS: entry in that page */
     uint32_t region; /* PATCH: bytes of the file that it makes */
     /* DATA, PATCH: where the content belongs in the file, bytes. BENCH_DATA_ACK: bytes received
-     * in all. SIG: number of its first block. LOST, TAKEN: PACKs and RANGE_ENDs */
+     * in all; BEAT, REST: on this connection. SIG: number of its first block. LOST, TAKEN: PACKs
+     * and RANGE_ENDs */
     uint64_t offset;
     /* DATA, PATCH: digest sum of the content's leaves. PACK: low = XXH3-64 of the member table.
      * Others: low = XXH3-64 of the payload. Unused halves are zero. */

@@ -28,6 +28,7 @@ int hsr_hello_encode(const struct hsr_hello *hello, void *out, size_t size)
     hsr_put_u16(&w, hello->version_min);
     hsr_put_u16(&w, hello->version_max);
     hsr_put_u64(&w, hello->features);
+    hsr_put_u32(&w, hello->silence_ms);
     wire_put_string(&w, hello->agent);
     return wire_size(&w);
 }
@@ -42,6 +43,7 @@ int hsr_hello_decode(struct hsr_span payload, struct hsr_hello *ret_hello)
     hello.version_min = hsr_get_u16(&r);
     hello.version_max = hsr_get_u16(&r);
     hello.features = hsr_get_u64(&r);
+    hello.silence_ms = hsr_get_u32(&r);
     hello.agent = wire_get_string(&r);
     rc = wire_end(&r);
     if (rc == 0)
@@ -79,6 +81,7 @@ int hsr_hello_ack_encode(const struct hsr_hello_ack *ack, void *out, size_t size
     hsr_put_u32(&w, ack->streams_max);
     hsr_put_u32(&w, ack->depth_max);
     hsr_put_u32(&w, ack->chunk_max);
+    hsr_put_u32(&w, ack->silence_ms);
     wire_put_string(&w, ack->agent);
     return wire_size(&w);
 }
@@ -94,6 +97,7 @@ int hsr_hello_ack_decode(struct hsr_span payload, struct hsr_hello_ack *ret_ack)
     ack.streams_max = hsr_get_u32(&r);
     ack.depth_max = hsr_get_u32(&r);
     ack.chunk_max = hsr_get_u32(&r);
+    ack.silence_ms = hsr_get_u32(&r);
     ack.agent = wire_get_string(&r);
     rc = wire_end(&r);
     if (rc == 0)

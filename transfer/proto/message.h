@@ -23,6 +23,8 @@ struct hsr_hello {
     uint16_t version_min;
     uint16_t version_max;
     uint64_t features;
+    uint32_t silence_ms; /* of the peer, that the sender bears: then it gives up; 0: it does not say
+                          */
     struct hsr_span agent; /* "hawser/0.1.0", for logs; at most 64 bytes */
 };
 
@@ -32,6 +34,7 @@ struct hsr_hello_ack {
     uint32_t streams_max;
     uint32_t depth_max;
     uint32_t chunk_max;
+    uint32_t silence_ms; /* as in HELLO */
     struct hsr_span agent;
 };
 
