@@ -46,8 +46,34 @@ static void test_basis_opens_regular_files_only(void)
     CHECK_EQ(hsr_basis_open(&fx.tree, &fx.root, span_of("dir"), false, &basis), HSR_E_KIND);
     CHECK_EQ(hsr_basis_open(&fx.tree, &fx.root, span_of("none"), false, &basis), -ENOENT);
     CHECK_EQ(hsr_basis_open(&fx.tree, &fx.root, span_of(".."), false, &basis), HSR_E_NAME);
+    CHECK_EQ(hsr_basis_hold(&fx.tree, &fx.root, span_of("link"), &basis), HSR_E_KIND);
+    CHECK_EQ(hsr_basis_hold(&fx.tree, &fx.root, span_of("fifo"), &basis), HSR_E_KIND);
+    CHECK_EQ(hsr_basis_hold(&fx.tree, &fx.root, span_of("none"), &basis), -ENOENT);
     CHECK_EQ(basis.fd, -1);
     CHECK_EQ(fds_open(), open_count - 1);
+    fixture_fini(&fx);
+}
+
+/* Goal: what is held lives on when another file gets its name, and cannot be read. */
+static void test_basis_held_outlives_its_name(void)
+{
+    struct hsr_basis held;
+    struct fixture fx;
+    struct stat st;
+    char byte;
+
+    fixture_init(&fx, 0);
+    write_at(fx.root_fd, "file", "old");
+    write_at(fx.root_fd, "other", "newer");
+    CHECK_EQ(hsr_basis_hold(&fx.tree, &fx.root, span_of("file"), &held), 0);
+    CHECK_EQ(held.identity.size, 3);
+    CHECK_EQ(renameat(fx.root_fd, "other", fx.root_fd, "file"), 0);
+    CHECK_EQ(fstat(held.fd, &st), 0);
+    CHECK_EQ(st.st_nlink, 0);
+    CHECK_EQ(st.st_size, 3);
+    CHECK_EQ(read(held.fd, &byte, 1), -1);
+    CHECK_EQ(errno, EBADF);
+    hsr_basis_close(&fx.loop, &held);
     fixture_fini(&fx);
 }
 
@@ -111,6 +137,7 @@ static void test_basis_clone(void)
 int main(void)
 {
     RUN(test_basis_opens_regular_files_only);
+    RUN(test_basis_held_outlives_its_name);
     RUN(test_basis_check_finds_changes);
     RUN(test_basis_clone);
     TEST_END();

@@ -193,9 +193,8 @@ bool hsr_target_idle(const struct hsr_session *session)
         if (file->op.armed || file->huge.op.armed || file->sync_op.armed)
             return false;
     }
-    return !target->groups.op.armed && target->bases_closing == 0 &&
-           hsr_target_journal_idle(target) && target->signers.open == 0 &&
-           target->ahead.crew.open == 0;
+    return !target->groups.op.armed && target->closing == 0 && hsr_target_journal_idle(target) &&
+           target->signers.open == 0 && target->ahead.crew.open == 0;
 }
 
 void hsr_target_destroy(struct hsr_session *session)

@@ -3,7 +3,7 @@
  * make the sums, and these go out in order.
  *
  *   entry:  wanted -> (queue) -> open: dealt, sent -> ended (the source has sent the file) ->
- *           closed (a large one by a thread beside the ring)
+ *           closed
  *   piece:  free -> lent -> done -> sent -> free
  *
  * What cannot be opened, read or planned is wanted whole instead. */
@@ -14,9 +14,6 @@
 #include "transfer/engine/delta.h"
 #include "transfer/engine/target_impl.h"
 #include "transfer/engine/window.h"
-
-/* Freeing its pages takes longer than waking a thread. */
-#define BASIS_LARGE (256 * HSR_KIB)
 
 static uint64_t basis_hands_bytes(const struct hsr_target *target);
 static void basis_unqueue(struct hsr_target *target, uint32_t key);
@@ -31,8 +28,6 @@ static bool basis_send(struct hsr_target *target, struct target_basis *basis);
 static bool basis_send_piece(struct hsr_target *target, struct target_basis *basis,
                              struct target_piece *piece);
 static void basis_free(struct hsr_target *target, struct target_basis *basis);
-static void basis_close(struct hsr_target *target, struct target_basis *basis);
-static void basis_closed(struct hsr_op *op, int64_t res, unsigned flags);
 static void basis_count(struct hsr_target *target, struct target_basis *basis);
 static bool signer_step(struct hsr_hand *hand, struct hsr_crew_task *task);
 
@@ -86,8 +81,8 @@ int hsr_target_bases_create(struct hsr_target *target)
 
 size_t hsr_target_bases_bytes(void)
 {
-    return TARGET_KEYS_MAX * sizeof(uint32_t) + 2 * HSR_FILES_MAX * sizeof(struct target_basis) +
-           HSR_FILES_MAX * sizeof(struct hsr_window);
+    return TARGET_KEYS_MAX * sizeof(uint32_t) + HSR_FILES_MAX * sizeof(struct target_basis) +
+           HSR_FILES_MAX * sizeof(struct hsr_window) + hsr_target_replaced_bytes();
 }
 
 /* From the memory for deltas. */
@@ -444,43 +439,13 @@ static void basis_free(struct hsr_target *target, struct target_basis *basis)
         hsr_target_piece_free(target, piece);
     }
     hsr_target_ahead_shelf_free(target, basis);
-    if (target->session->options & HSR_OPT_INPLACE)
+    if (target->session->options & HSR_OPT_INPLACE) {
         hsr_delta_room_give(target->session->engine, hsr_window_bytes(basis->plan.base_size));
-    basis_close(target, basis);
-}
-
-/* When its name is another file's by now, closing it frees its blocks and pages: of a large one
- * beside the loop, so that neither other streams nor the acknowledgement wait for it. */
-static void basis_close(struct hsr_target *target, struct target_basis *basis)
-{
-    struct hsr_session *session = target->session;
-
-    if (basis->plan.base_size < BASIS_LARGE || (session->options & HSR_OPT_INPLACE) ||
-        session->state != HSR_SESSION_MOVING || target->bases_closing >= HSR_FILES_MAX) {
-        hsr_basis_close(&session->home->loop, &basis->basis);
-        free(basis);
-        return;
+        hsr_basis_close(&target->session->home->loop, &basis->basis);
+    } else {
+        hsr_target_replaced_close(target, &basis->basis);
     }
-    basis->target = target;
-    basis->close_op = (struct hsr_op){
-        .kind = HSR_OP_CLOSE, .done = basis_closed, .fd = basis->basis.fd, .buf_index = -1
-    };
-    target->bases_closing++;
-    hsr_loop_submit(&session->home->loop, &basis->close_op);
-}
-
-static void basis_closed(struct hsr_op *op, int64_t res, unsigned flags)
-{
-    struct target_basis *basis = hsr_container_of(op, struct target_basis, close_op);
-    struct hsr_target *target = basis->target;
-
-    (void)res; /* it was only read */
-    if (flags & HSR_CQE_MORE)
-        return;
-    hsr_assert(target->bases_closing > 0);
-    target->bases_closing--;
     free(basis);
-    hsr_session_wake(target->session);
 }
 
 /* ---- at a hand ---- */

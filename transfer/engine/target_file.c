@@ -31,6 +31,7 @@ static void file_io_choose(struct hsr_target *target, struct hsr_target_file *fi
 static int file_tail_write(struct hsr_session *session, struct hsr_target_file *file);
 static void file_finish(struct hsr_target *target, struct hsr_target_file *file);
 static void file_synced(struct hsr_op *op, int64_t res, unsigned flags);
+static int file_publish(struct hsr_target *target, struct hsr_target_file *file);
 static void file_commit(struct hsr_target *target, struct hsr_target_file *file);
 static void file_free(struct hsr_target *target, struct hsr_target_file *file);
 
@@ -651,6 +652,17 @@ void hsr_target_files_commit(struct hsr_target *target)
     }
 }
 
+static int file_publish(struct hsr_target *target, struct hsr_target_file *file)
+{
+    struct hsr_basis held;
+    int rc;
+
+    hsr_target_replaced_hold(target, file, &held);
+    rc = hsr_stage_publish(&target->tree, &file->stage, &file->entry);
+    hsr_target_replaced_close(target, &held);
+    return rc;
+}
+
 static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
 {
     struct target_page *page = file->page;
@@ -664,7 +676,7 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
         if (file->place.fd >= 0)
             rc = hsr_basis_finish(&target->tree, &file->place, &file->entry);
         else
-            rc = hsr_stage_publish(&target->tree, &file->stage, &file->entry);
+            rc = file_publish(target, file);
         file->stage.fd = -1;
         hsr_target_journal_end(target, file);
         hsr_target_warn(target, dir, &file->entry, target->tree.warning.code,

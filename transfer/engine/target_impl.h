@@ -138,8 +138,6 @@ struct target_basis {
     bool ahead; /* opened before its turn, which has not come yet */
     struct hsr_list pieces; /* target_piece.node, in order: lent, or waiting to be sent */
     int rc; /* why it cannot be read */
-    struct hsr_target *target;
-    struct hsr_op close_op; /* target->bases_closing */
     bool counted; /* the source has, or will have, its sums in memory */
     bool dropped; /* freed when its last piece is back */
 };
@@ -355,7 +353,7 @@ struct hsr_target {
     struct target_resume resume;
     uint32_t bases; /* counted ones */
     uint64_t bases_blocks; /* of these */
-    uint32_t bases_closing; /* dropped ones that a thread closes */
+    uint32_t closing; /* old versions that a thread closes (target_replaced.c) */
     bool owner_said;
     bool kept_said; /* that names were kept because a file changed */
     bool files_summing; /* some file is */
@@ -555,6 +553,17 @@ void hsr_target_journal_ended(struct hsr_target *target, struct target_entry *en
 bool hsr_target_journal_finish(struct hsr_target *target);
 bool hsr_target_journal_idle(const struct hsr_target *target);
 void hsr_target_journal_destroy(struct hsr_target *target);
+
+/* target_replaced.c */
+/** Memory for old versions that are being closed. */
+size_t hsr_target_replaced_bytes(void);
+/** A large file is about to replace what has its name: hold that, so that it is not freed by this.
+ * @ret_held gets it, with fd -1 where there is nothing worth it. */
+void hsr_target_replaced_hold(struct hsr_target *target, const struct hsr_target_file *file,
+                              struct hsr_basis *ret_held);
+/** Close @basis, which was only read and may be the last that knew its file: a large one without
+ * waiting for it. hsr_target_idle() knows when it has ended. */
+void hsr_target_replaced_close(struct hsr_target *target, struct hsr_basis *basis);
 
 /* target_huge.c */
 /** A stage was opened: begin to make its huge pages, if it shall have some. @return 0 or -errno of

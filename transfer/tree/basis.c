@@ -14,10 +14,9 @@ static int basis_resize(struct hsr_loop *loop, int fd, uint64_t size)
     return (int)hsr_loop_call(loop, &op);
 }
 
-int hsr_basis_open(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_span name,
-                   bool write, struct hsr_basis *ret_basis)
+static int basis_open(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_span name,
+                      uint32_t flags, struct hsr_basis *ret_basis)
 {
-    uint32_t flags = (write ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY;
     int dir_fd = hsr_dircache_get(&tree->cache, dir);
     char text[HSR_NAME_MAX + 1];
     struct statx stx;
@@ -28,7 +27,6 @@ int hsr_basis_open(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_
     rc = hsr_at_name(name, text);
     if (rc < 0)
         return rc;
-    /* O_NONBLOCK: a FIFO that has the name by now must not hold us up. */
     fd = hsr_at_open(tree->loop, dir_fd, text, flags, 0);
     if (fd < 0)
         return fd;
@@ -49,6 +47,21 @@ int hsr_basis_open(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_
                                                    .ctime_s = stx.stx_ctime.tv_sec,
                                                    .ctime_ns = stx.stx_ctime.tv_nsec } };
     return 0;
+}
+
+int hsr_basis_open(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_span name,
+                   bool write, struct hsr_basis *ret_basis)
+{
+    /* O_NONBLOCK: a FIFO that has the name by now must not hold us up. */
+    uint32_t flags = (write ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY;
+
+    return basis_open(tree, dir, name, flags, ret_basis);
+}
+
+int hsr_basis_hold(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_span name,
+                   struct hsr_basis *ret_basis)
+{
+    return basis_open(tree, dir, name, O_PATH, ret_basis);
 }
 
 int hsr_basis_check(struct hsr_loop *loop, const struct hsr_basis *basis)

@@ -17,6 +17,11 @@ struct hsr_basis {
 int hsr_basis_open(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_span name,
                    bool write, struct hsr_basis *ret_basis);
 
+/** Hold the regular file @name in @dir, so that it is not freed when its name goes. Its content
+ * cannot be read. Results as above. */
+int hsr_basis_hold(struct hsr_tree *tree, const struct hsr_dir *dir, struct hsr_span name,
+                   struct hsr_basis *ret_basis);
+
 /** Is it still what was opened? 0, HSR_E_CHANGED, -errno. Not for one that we write to. */
 int hsr_basis_check(struct hsr_loop *loop, const struct hsr_basis *basis);
 
