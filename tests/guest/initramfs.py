@@ -64,7 +64,9 @@ def build(kernel, programs, path):
         archive.file("bin/busybox", file.read())
     archive.link("bin/sh", "busybox")
     copied = set()
-    for name, program in {**programs, "rsync": program_path("rsync"), "dmsetup": program_path("dmsetup")}.items():
+    tools = {name: program_path(name) for name in ("rsync", "dmsetup", "xfs_quota")}
+    tools["as-user"] = program_path("setpriv")  # by another name: busybox's shell prefers its own
+    for name, program in {**programs, **tools}.items():
         for part in [program, *libraries(program)]:
             place = f"bin/{name}" if part == program else part.lstrip("/")
             if place in copied:

@@ -9,7 +9,7 @@ import subprocess
 
 # What a guest needs, without what these depend on: each module names that itself.
 MODULES = ("nvme", "virtio_pci", "virtio_blk", "crc32c_generic", "crc32c-intel", "ext4",
-           "dm-mod", "dm-flakey", "dm-delay")
+           "dm-mod", "dm-flakey", "dm-delay", "xfs", "quota_v2")
 
 
 class Missing(Exception):

@@ -17,8 +17,8 @@ import tree
 from hawser_test import Failure
 
 MIB = tree.MIB
-PAIRS = 7
-BURST = 1500  # connections of one pair: more than 10,000 in all
+PAIRS = 5
+BURST = 2100  # connections of one pair: more than 10,000 in all
 DRIBBLERS = 1000
 CROWD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "crowd.py")
 

@@ -10,8 +10,8 @@ check() { # text command...: the command must succeed; what it printed is shown 
     fi
 }
 
-server_start() { # options...: sets $url
-    hawserd --listen 127.0.0.1:0 --export data=/target "$@" >/tmp/server.out 2>/tmp/server.err &
+server_start() { # options...: sets $url; $as is in front of the program
+    $as hawserd --listen 127.0.0.1:0 --export data=/target "$@" >/tmp/server.out 2>/tmp/server.err &
     server=$!
     for i in $(seq 100); do
         port=$(sed -n 's/^hawserd: ready on .*://p' /tmp/server.out)
