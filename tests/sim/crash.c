@@ -37,6 +37,12 @@ static void events_end(struct sim_host *host)
         bool ours = (events[i].kind == SIM_EVENT_OP || events[i].kind == SIM_EVENT_NOTICE) &&
                     pending->backend->host == host->index;
 
+        if (events[i].kind == SIM_EVENT_RING && events[i].what != NULL &&
+            ((struct sim_backend *)events[i].what)->host == host->index) {
+            sim_ring_end(events[i].what);
+            continue;
+        }
+
         if (!ours)
             sim_event_keep(world, events[i]);
         else if (events[i].kind == SIM_EVENT_OP)

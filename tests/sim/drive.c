@@ -5,13 +5,16 @@
 #include <string.h>
 
 #include "ring/ring.h"
+#include "tests/sim/fs.h"
 #include "tests/sim/run.h"
+#include "transfer/tree/target.h"
 
 #define TROUBLE_NS_MIN (20 * HSR_NS_PER_US)
 #define TROUBLE_OCTAVES 12u /* up to 80 ms: the length of a longer run */
+#define CLOCK_OCTAVES 40u /* of a millisecond: 34 years */
 #define STALL_OCTAVES 22u /* of TROUBLE_NS_MIN: up to 168 s, more than anybody waits */
 
-enum trouble { TROUBLE_RESET, TROUBLE_STALL, TROUBLE_TOUCH };
+enum trouble { TROUBLE_RESET, TROUBLE_STALL, TROUBLE_TOUCH, TROUBLE_CLOCK };
 
 /* ---- troubles ---- */
 
@@ -21,6 +24,46 @@ static uint64_t some_time(struct sim_world *world, unsigned octaves)
     uint64_t base = TROUBLE_NS_MIN << sim_between(world, 0, octaves);
 
     return sim_between(world, base, 2 * base);
+}
+
+/* Somebody sets the wall clock of @host: by milliseconds or decades, to and fro. */
+static void clock_set(struct sim_host *host)
+{
+    uint64_t by_ns = HSR_NS_PER_MS << sim_between(host->world, 0, CLOCK_OCTAVES);
+
+    host->wall_jump_ns = (int64_t)sim_between(host->world, 0, by_ns);
+    if (sim_between(host->world, 0, 1) == 0)
+        host->wall_jump_ns = -host->wall_jump_ns;
+    if (host->world->trace != NULL)
+        fprintf(host->world->trace, "%12.6f the clock of host %u is set by %lld ns\n",
+                (double)host->world->now_ns / 1e9, host->index, (long long)host->wall_jump_ns);
+}
+
+/* The disk of the target gives the journal back otherwise than it took it. */
+static void rot(struct run *run)
+{
+    struct sim_inode *journal =
+        sim_find(&run->world->hosts[run->target], SIM_DATA "/" HSR_JOURNAL_NAME);
+    uint64_t size = journal != NULL ? journal->live.data.size : 0;
+
+    for (uint32_t i = 0; i < run->job->troubles.rots && size > 0; i++) {
+        uint64_t at = sim_between(run->world, 0, size - 1);
+        uint8_t byte;
+
+        run->report->rots++;
+        run->outcome.rotten = true;
+        if (sim_between(run->world, 0, 7) == 0) {
+            size = at;
+            (void)sim_data_resize(journal, size);
+            continue;
+        }
+        (void)sim_data_read(&journal->live.data, &byte, 1, at);
+        byte ^= (uint8_t)(1u << sim_between(run->world, 0, 7));
+        hsr_assert(sim_data_write(journal, &byte, 1, at) == 1);
+    }
+    if (run->report->rots > 0 && run->world->trace != NULL)
+        fprintf(run->world->trace, "%12.6f the journal is not what it was\n",
+                (double)run->world->now_ns / 1e9);
 }
 
 static void trouble(void *context, void *what)
@@ -45,6 +88,10 @@ static void trouble(void *context, void *what)
         run->outcome.touched = true;
         run->outcome.source_hash = sim_host_hash(&world->hosts[run->source], NULL);
         break;
+    case TROUBLE_CLOCK:
+        report->clocks++;
+        clock_set(&world->hosts[sim_between(world, 0, SIM_HOSTS - 1)]);
+        break;
     }
 }
 
@@ -64,6 +111,9 @@ static void troubles_begin(struct run *run, unsigned attempt)
     troubles_plan(run, TROUBLE_RESET, troubles->resets);
     troubles_plan(run, TROUBLE_STALL, troubles->stalls);
     troubles_plan(run, TROUBLE_TOUCH, troubles->touches);
+    troubles_plan(run, TROUBLE_CLOCK, troubles->clocks);
+    world->ring_room = troubles->ring_room;
+    world->reap_max = troubles->reap_max;
     if (attempt == 0 && troubles->touch_nth > 0) {
         world->trouble_nth = world->op_count + troubles->touch_nth;
         world->trouble_what = (void *)(uintptr_t)TROUBLE_TOUCH;
@@ -90,6 +140,7 @@ static void troubles_end(struct run *run)
 
     world->faults_off = true;
     world->disk_slow = world->net_slow = 0;
+    world->ring_room = world->reap_max = 0;
     for (unsigned host = 0; host < SIM_HOSTS; host++) {
         world->hosts[host].pages_max = 0;
         world->hosts[host].crash = (struct sim_crash){ 0 };
@@ -132,6 +183,7 @@ static void session_again(struct run *run)
     run->closed = true;
     sim_turn_until_closed(run, /* both= */ true); /* what the server still holds ends */
     run->outcome.touched = false;
+    rot(run);
     session_run(run, /* both= */ true);
     if (run->report->failed)
         sim_violation(run->world, "without faults the next session fails: %s",
@@ -156,6 +208,8 @@ static void run_sessions(struct run *run)
     world->bug = job->bug;
     for (unsigned i = 0; i < attempts && world->violation_count == 0; i++) {
         troubles_begin(run, i);
+        if (i > 0)
+            rot(run);
         session_run(run, !job->troubles.eager);
         for (unsigned host = 0; host < SIM_HOSTS && i == 0; host++)
             run->report->ops[host] = world->hosts[host].ops;

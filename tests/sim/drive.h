@@ -21,7 +21,11 @@ struct sim_troubles {
     uint32_t resets, stalls; /* connections */
     uint32_t touches; /* of files of the source */
     uint64_t touch_nth; /* one more, right before this operation of both sides; 0: none */
+    uint32_t clocks; /* how often somebody sets a wall clock */
+    uint32_t
+        rots; /* between attempts: bits of the target's journal that turn, or its end is lost */
     uint32_t disk_slow, net_slow; /* times */
+    uint32_t ring_room, reap_max; /* see world.h */
     uint32_t wire_ppm, base_ppm; /* damage: see world.h */
     uint32_t room_pages; /* what the target's disk has left; 0: enough */
     uint32_t pipe_bytes; /* room of a connection; 0: the world chooses */
@@ -50,7 +54,7 @@ struct sim_report {
     uint64_t resumed; /* bytes that were there from an earlier attempt, of all attempts */
     uint64_t took_ns; /* simulated */
     uint64_t ops[SIM_HOSTS]; /* operations of each host in the first run */
-    unsigned deaths, resets, stalls, touches; /* that happened */
+    unsigned deaths, resets, stalls, touches, clocks, rots; /* that happened */
 };
 
 /** Run @job from start to end and check everything. */

@@ -64,7 +64,8 @@ const int *sim_fault_errors(enum hsr_op_kind kind)
 bool sim_fault_cuttable(enum hsr_op_kind kind)
 {
     return kind == HSR_OP_READ || kind == HSR_OP_WRITE || kind == HSR_OP_SEND ||
-           kind == HSR_OP_SEND_ZC || kind == HSR_OP_RECV || kind == HSR_OP_RECVMSG;
+           kind == HSR_OP_SEND_ZC || kind == HSR_OP_RECV || kind == HSR_OP_RECVMSG ||
+           kind == HSR_OP_GETDENTS;
 }
 
 bool sim_fault_endable(enum hsr_op_kind kind)

@@ -40,7 +40,7 @@ struct entry {
 struct place {
     struct sim_host *host;
     const char *root;
-    bool old;
+    bool old, acls;
     char path[PATH_ROOM * 2];
 };
 
@@ -135,6 +135,8 @@ static void file_make(struct place *place, struct entry *entry)
         edit(place, entry);
     if (entry->number % 9 == 0)
         sim_xattr(place->host, at(place, entry->path), "user.note", old_time ? "old" : "new");
+    if (place->acls && entry->number % 7 == 3)
+        sim_acl_give(sim_find(place->host, at(place, entry->path)), false, old_time ? 1000 : 1001);
     stamp(place, entry->path, (uint32_t)entry->number, old_time);
 }
 
@@ -230,6 +232,12 @@ static void dirs_stamp(struct grower *grower, struct place *place)
 {
     uint32_t count = HSR_MIN(grower->forest->dirs, DIRS_MAX - 1);
 
+    for (uint32_t i = 0; i <= count && grower->forest->acls; i++) {
+        struct sim_inode *dir = sim_find(place->host, at(place, grower->dirs[i]));
+
+        if (place->old ? i == 0 : i % 3 == 1)
+            sim_acl_give(dir, /* inherited= */ true, 1000 + i);
+    }
     for (uint32_t i = 0; i <= count; i++)
         stamp(place, grower->dirs[i], i, place->old && grower->seed % 2 == 0);
 }
@@ -261,6 +269,7 @@ void sim_forest_grow(const struct sim_forest *forest, struct sim_host *source,
     grower->target = target;
     grower->seed = seed;
     for (unsigned p = 0; p < HSR_ARRAY_COUNT(places); p++) {
+        places[p].acls = forest->acls;
         dirs_make(grower, &places[p]);
         for (uint64_t i = 0; i < files; i++) {
             struct entry entry;

@@ -21,6 +21,7 @@ struct sim_forest {
     uint32_t files; /* entries of all kinds but directories */
     uint32_t dirs;
     uint32_t size_kib; /* of the largest file */
+    bool acls; /* some have one, and what is made at the target inherits one */
     bool delete; /* what stands in the way of another kind may be a full directory */
 };
 

@@ -23,11 +23,10 @@ void sim_data_free(struct sim_data *data);
 uint64_t sim_data_blocks(const struct sim_data *data);
 
 /* inode.c: inodes, names, attributes, both states */
-struct sim_inode *sim_inode_create(struct sim_host *host, uint32_t mode,
-                                   const struct sim_inode *parent);
+struct sim_inode *sim_inode_create(struct sim_host *host, uint32_t mode, struct sim_inode *parent);
 void sim_inode_changed(struct sim_inode *inode, bool content);
 void sim_inode_sync(struct sim_inode *inode, bool data_only);
-struct timespec sim_time(const struct sim_world *world);
+struct timespec sim_time(const struct sim_host *host);
 struct sim_name *sim_name_find(struct sim_inode *dir, const char *name, size_t size);
 void sim_name_add(struct sim_inode *dir, const char *name, size_t size, struct sim_inode *inode);
 void sim_name_remove(struct sim_inode *dir, struct sim_name *entry);
@@ -38,6 +37,14 @@ void sim_name_check(const struct sim_inode *dir, const char *name, size_t size,
 struct sim_xattr *sim_xattr_find(struct sim_inode *inode, const char *name);
 int sim_xattr_set(struct sim_inode *inode, const char *name, const void *value, uint64_t size);
 int sim_xattr_remove(struct sim_inode *inode, const char *name);
+
+/* acl.c: access control lists */
+/** What a new inode has from the default ACL of its parent (may be NULL). */
+void sim_acl_inherit(struct sim_inode *inode, struct sim_inode *parent);
+/** Its mode was set: so was its ACL. */
+void sim_acl_chmod(struct sim_inode *inode);
+bool sim_acl_name(const char *name);
+int sim_acl_set(struct sim_inode *inode, const char *name, const void *value, uint64_t size);
 
 /* path.c: from names to inodes */
 struct sim_lookup {

@@ -419,7 +419,8 @@ static size_t record_put(uint8_t *out, uint64_t room, const struct sim_inode *in
     return size;
 }
 
-static int64_t meta_getdents(struct sim_host *host, struct hsr_op *op)
+/* With @cut only the next of them: a file system may give fewer than fit. */
+static int64_t meta_getdents(struct sim_host *host, struct hsr_op *op, uint64_t cut)
 {
     struct sim_file *file;
     int rc = file_get(host, op, O_RDONLY, &file);
@@ -434,7 +435,7 @@ static int64_t meta_getdents(struct sim_host *host, struct hsr_op *op)
     if (file->inode->nlink == 0)
         return -ENOENT;
     names = &file->inode->live.names;
-    for (uint32_t i = 0; i < names->count + 2 && !full; i++) {
+    for (uint32_t i = 0; i < names->count + 2 && !full && (done == 0 || cut == 0); i++) {
         uint64_t cookie = i < 2 ? i + 1 : names->list[i - 2].cookie;
         const struct sim_inode *inode = i == 0   ? file->inode
                                         : i == 1 ? file->inode->parent
@@ -471,6 +472,7 @@ static int64_t meta_chmod(struct sim_inode *inode, uint32_t mode)
     if (S_ISLNK(inode->live.attrs.mode))
         return -EOPNOTSUPP;
     inode->live.attrs.mode = (inode->live.attrs.mode & S_IFMT) | (mode & 07777);
+    sim_acl_chmod(inode);
     sim_inode_changed(inode, false);
     return 0;
 }
@@ -506,7 +508,7 @@ static int64_t meta_utimens(struct sim_inode *inode, const struct timespec times
     }
     for (unsigned i = 0; i < 2; i++) {
         if (times[i].tv_nsec == UTIME_NOW)
-            *fields[i] = sim_time(world);
+            *fields[i] = sim_time(inode->host);
         else if (times[i].tv_nsec != UTIME_OMIT)
             *fields[i] = times[i];
     }
@@ -542,6 +544,8 @@ static int64_t meta_xattr(struct sim_inode *inode, struct hsr_op *op)
         return -EOPNOTSUPP;
     if (strncmp(op->xattr, "user.", 5) == 0 && !S_ISREG(mode) && !S_ISDIR(mode))
         return op->kind == HSR_OP_GETXATTR ? -ENODATA : -EPERM;
+    if (op->kind == HSR_OP_SETXATTR && sim_acl_name(op->xattr))
+        return sim_acl_set(inode, op->xattr, op->buf, op->size);
     if (op->kind == HSR_OP_SETXATTR)
         return sim_xattr_set(inode, op->xattr, op->buf, op->size);
     if (op->kind == HSR_OP_REMOVEXATTR)
@@ -654,7 +658,7 @@ int64_t sim_fs_run(struct sim_host *host, struct hsr_op *op, uint64_t cut)
     case HSR_OP_STATX:
         return meta_statx(host, op);
     case HSR_OP_GETDENTS:
-        return meta_getdents(host, op);
+        return meta_getdents(host, op, cut);
     case HSR_OP_FLOCK:
         return meta_flock(host, op);
     case HSR_OP_STATFS:

@@ -13,16 +13,15 @@
 
 #define COOKIE_FIRST 3u /* 1 and 2 are "." and ".." */
 
-struct timespec sim_time(const struct sim_world *world)
+struct timespec sim_time(const struct sim_host *host)
 {
-    uint64_t wall_ns = SIM_WALL_NS + world->now_ns / TICK_NS * TICK_NS;
+    uint64_t wall_ns = sim_wall_ns(host) / TICK_NS * TICK_NS;
 
     return (struct timespec){ .tv_sec = (time_t)(wall_ns / HSR_NS_PER_S),
                               .tv_nsec = (long)(wall_ns % HSR_NS_PER_S) };
 }
 
-struct sim_inode *sim_inode_create(struct sim_host *host, uint32_t mode,
-                                   const struct sim_inode *parent)
+struct sim_inode *sim_inode_create(struct sim_host *host, uint32_t mode, struct sim_inode *parent)
 {
     struct sim_inode *inode = calloc(1, sizeof(*inode));
     struct sim_attrs *attrs;
@@ -42,13 +41,14 @@ struct sim_inode *sim_inode_create(struct sim_host *host, uint32_t mode,
         if (S_ISDIR(mode))
             attrs->mode |= S_ISGID;
     }
-    attrs->atime = attrs->mtime = attrs->ctime = sim_time(host->world);
+    attrs->atime = attrs->mtime = attrs->ctime = sim_time(host);
+    sim_acl_inherit(inode, parent);
     return inode;
 }
 
 void sim_inode_changed(struct sim_inode *inode, bool content)
 {
-    inode->live.attrs.ctime = sim_time(inode->host->world);
+    inode->live.attrs.ctime = sim_time(inode->host);
     if (content)
         inode->live.attrs.mtime = inode->live.attrs.ctime;
     inode->dirty = true;

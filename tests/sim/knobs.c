@@ -7,6 +7,8 @@
 #define PIPE_LEAST 512u /* bytes: less, and a run takes too many turns */
 #define PIPE_LARGE (16 * HSR_KIB) /* the same of large files */
 #define RESUME_EVERY 4u /* large files take long: so many times fewer than of the other kinds */
+#define RESUME_OPS 1500u /* of a host, in a run of them */
+#define RESUME_SLOW 8000u
 #define OPS_OCTAVES 12u /* a crash comes within the first 4096 operations of a host, or never */
 
 const struct sim_knob sim_knob_table[SIM_KNOB_COUNT] = {
@@ -106,6 +108,28 @@ static void random_troubles(struct hsr_prng *prng, struct sim_knobs *knobs)
         knobs->pipe += PIPE_LARGE;
 }
 
+/* Numbers of their own: the others are what they were before there were these. */
+static void random_later(uint64_t seed, struct sim_knobs *knobs)
+{
+    struct hsr_prng prng = hsr_prng_init(seed ^ 0x6c61746572ull);
+
+    knobs->acls = once(&prng, 8);
+    knobs->clocks = once(&prng, 8) ? 1 + below(&prng, 4) : 0;
+    knobs->rots = once(&prng, 4) ? 1 + below(&prng, 3) : 0;
+    knobs->ring = once(&prng, 8) ? 1 + below(&prng, 8) : 0;
+    knobs->reap = once(&prng, 8) ? 1 + below(&prng, 4) : 0;
+    knobs->tight = once(&prng, 8);
+    if (knobs->tree != SIM_FOREST_RESUME || knobs->kind != 0 || knobs->crash1 != 0)
+        return;
+    /* of large files something is there when the first attempt ends */
+    knobs->attempts = HSR_MAX(knobs->attempts, 2u);
+    knobs->crash1 = 1 + below(&prng, 2);
+    knobs->crash1_op = 100 + below(&prng, RESUME_OPS);
+    knobs->crash1_power = once(&prng, 3);
+    if (knobs->crash1_power) /* then it is synced on the way */
+        knobs->net_slow = RESUME_SLOW;
+}
+
 void sim_knobs_random(uint64_t seed, struct sim_knobs *ret_knobs)
 {
     struct hsr_prng prng = hsr_prng_init(seed ^ 0x6b6e6f6273ull);
@@ -114,6 +138,7 @@ void sim_knobs_random(uint64_t seed, struct sim_knobs *ret_knobs)
     random_trees(&prng, ret_knobs);
     random_options(&prng, ret_knobs);
     random_troubles(&prng, ret_knobs);
+    random_later(seed, ret_knobs);
 }
 
 bool sim_knobs_set(struct sim_knobs *knobs, const char *word)
@@ -162,6 +187,10 @@ static struct sim_troubles knobs_troubles(const struct sim_knobs *knobs)
                                      .resets = knobs->resets,
                                      .stalls = knobs->stalls,
                                      .touches = knobs->touches,
+                                     .clocks = knobs->clocks,
+                                     .rots = knobs->rots,
+                                     .ring_room = knobs->ring,
+                                     .reap_max = knobs->reap,
                                      .disk_slow = knobs->disk_slow,
                                      .net_slow = knobs->net_slow,
                                      .wire_ppm = knobs->wire,
@@ -183,6 +212,7 @@ void sim_knobs_job(uint64_t seed, const struct sim_knobs *knobs, struct sim_job 
                                        .files = knobs->files,
                                        .dirs = knobs->dirs,
                                        .size_kib = knobs->size,
+                                       .acls = knobs->acls != 0,
                                        .delete = knobs->delete != 0 };
     *ret_scenario =
         (struct sim_scenario){ .name = "swarm",
@@ -200,6 +230,7 @@ void sim_knobs_job(uint64_t seed, const struct sim_knobs *knobs, struct sim_job 
                                .tmpfs = knobs->tmpfs != 0,
                                .slow_sync = knobs->slow_sync != 0,
                                .named = knobs->named != 0,
+                               .tight = knobs->tight != 0,
                                .streams = HSR_MAX(knobs->streams, 1u),
                                .shards = HSR_MAX(knobs->shards, 1u),
                                .client_shards = HSR_MAX(knobs->client_shards, 1u) };

@@ -44,7 +44,13 @@
     X(disk_slow, 1, "how many times slower than usual")                                            \
     X(net_slow, 1, "")                                                                             \
     X(room, 0, "4 KiB blocks left on the target's disk; 0: enough")                                \
-    X(pipe, 0, "bytes that a connection holds; 0: as the seed says")
+    X(pipe, 0, "bytes that a connection holds; 0: as the seed says")                               \
+    X(acls, 0, "some have an ACL, and what is made at the target inherits one")                    \
+    X(clocks, 0, "how often somebody sets a wall clock")                                           \
+    X(rots, 0, "bits of the target's journal that turn between attempts, or its end is lost")      \
+    X(ring, 0, "room of a submission queue; 0: enough")                                            \
+    X(reap, 0, "room of a completion queue; 0: enough")                                            \
+    X(tight, 0, "no more memory than a plan needs")
 
 struct sim_knobs {
 #define SIM_KNOB_FIELD(name, least, text) uint32_t name;

@@ -263,6 +263,7 @@ static pid_t process_start(struct real *real, unsigned host)
     hsr_assert(pid >= 0);
     if (pid == 0) {
         (void)alarm(2 * SESSION_SECONDS);
+        (void)umask(0); /* as our programs do */
         if (host == SIM_SERVER)
             server_main(real);
         client_main(real);

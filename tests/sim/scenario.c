@@ -114,6 +114,9 @@ static void delta_source(struct sim_host *host, const char *root, uint64_t seed)
     file(&place, "cut", 0640, seed + 3, 200 * HSR_KIB + 1, false);
     file(&place, "other", 0640, seed + 4, 150 * HSR_KIB, false);
     file(&place, "sparse", 0600, seed + 5, 400 * HSR_KIB, true);
+    file(&place, "reserved", 0640, seed + 12, 400 * HSR_KIB, true);
+    sim_find(host, at(&place, "reserved"))->live.data.reserved =
+        400 * HSR_KIB; /* not sparse, then */
     edited(&place, "little", seed + 7, 9000, 100, 33);
     edited(&place, "longer", seed + 8, 40 * HSR_KIB, 40 * HSR_KIB, 700);
     file(&place, "shorter", 0640, seed + 9, 5000, false);
@@ -132,6 +135,7 @@ static void delta_old(struct sim_host *host, const char *root, uint64_t seed)
     file(&place, "cut", 0640, seed + 3, 300 * HSR_KIB, false);
     file(&place, "other", 0640, seed + 44, 150 * HSR_KIB, false);
     file(&place, "sparse", 0600, seed + 5, 390 * HSR_KIB, false);
+    file(&place, "reserved", 0640, seed + 12, 390 * HSR_KIB, false);
     file(&place, "little", 0640, seed + 7, 9000, false);
     file(&place, "longer", 0640, seed + 8, 40 * HSR_KIB, false);
     file(&place, "shorter", 0640, seed + 9, 70000, false);
@@ -294,6 +298,9 @@ static void tree_source(struct sim_host *host, const char *root, uint64_t seed)
     file(&place, "was_link", 0644, seed + 7, 20, false);
     file(&place, "touched", 0600, seed + 8, 300, false);
     file(&place, "same", 0644, seed + 9, 400, false);
+    file(&place, "nearly", 0644, seed + 10, 410, false);
+    sim_acl_give(sim_find(host, at(&place, "same")), /* inherited= */ false, 1000);
+    sim_acl_give(sim_find(host, at(&place, "was_file")), /* inherited= */ true, 1001);
     owner(&place, at(&place, "a/one"), 1000);
     owner(&place, at(&place, "a/deep"), 1001);
     for (unsigned i = 0; i < 6; i++)
@@ -326,6 +333,11 @@ static void tree_old(struct sim_host *host, const char *root, uint64_t seed)
     place.time = NEW_TIME;
     file(&place, "touched", 0644, seed + 8, 300, false);
     file(&place, "same", 0644, seed + 9, 400, false);
+    file(&place, "nearly", 0644, seed + 10, 410, false);
+    sim_mtime(host, at(&place, "nearly"), NEW_TIME, 1); /* the same second */
+    sim_acl_give(sim_find(host, at(&place, "same")), /* inherited= */ false, 1000);
+    sim_acl_give(sim_find(host, at(&place, "a")), /* inherited= */ true, 1002);
+    sim_acl_give(sim_find(host, root), /* inherited= */ true, 1003);
 }
 
 /* ---- more large files than a target stages at once ---- */

@@ -29,6 +29,7 @@ struct sim_scenario {
     bool resume; /* files of which a target keeps what it has; what is there does not travel */
     bool slow_sync; /* an fsync takes longer than all data together */
     bool tmpfs; /* that is where both trees are */
+    bool tight; /* no more memory than a plan needs */
     bool named; /* no unnamed files at the target */
     unsigned streams, shards;
     unsigned client_shards; /* 0: as many as `shards`, which the server has */
@@ -56,6 +57,7 @@ struct sim_outcome {
     bool kept; /* it failed, and what it has staged may stay for the next one */
     bool unlink_failed; /* a fault hit unlink(2): hidden stage files may be left */
     bool touched; /* the source was changed meanwhile */
+    bool rotten; /* so was the target's journal */
     uint64_t source_hash, target_hash; /* of all outside of /data before the run */
 };
 

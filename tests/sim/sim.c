@@ -411,11 +411,12 @@ int main(int argc, char **argv)
     if (!command(left, argv))
         return usage();
     printf("%u runs: %llu faults, %llu deaths, %llu resets, %llu stalls, %llu touches, %llu bits, "
-           "%llu resumed; %u failed\n",
+           "%llu clocks set, %llu rotten journals, %llu resumed; %u failed\n",
            sim_tally->runs, (unsigned long long)sim_tally->faults,
            (unsigned long long)sim_tally->deaths, (unsigned long long)sim_tally->resets,
            (unsigned long long)sim_tally->stalls, (unsigned long long)sim_tally->touches,
-           (unsigned long long)sim_tally->damaged, (unsigned long long)sim_tally->resumed,
+           (unsigned long long)sim_tally->damaged, (unsigned long long)sim_tally->clocks,
+           (unsigned long long)sim_tally->rots, (unsigned long long)sim_tally->resumed,
            sim_tally->failures);
     return sim_tally->failures == 0 ? 0 : 1;
 }

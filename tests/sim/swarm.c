@@ -62,6 +62,8 @@ bool sim_run(const struct sim_job *job, const char *words, struct sim_report *re
     sim_tally->resets += ret_report->resets;
     sim_tally->stalls += ret_report->stalls;
     sim_tally->touches += ret_report->touches;
+    sim_tally->clocks += ret_report->clocks;
+    sim_tally->rots += ret_report->rots;
     sim_tally->resumed += ret_report->resumed > 0;
     sim_tally->damaged += ret_report->world->damaged;
     return good;

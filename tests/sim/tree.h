@@ -20,6 +20,10 @@ void sim_owner(struct sim_host *host, const char *path, uint32_t uid, uint32_t g
 void sim_mtime(struct sim_host *host, const char *path, int64_t s, uint32_t ns);
 void sim_xattr(struct sim_host *host, const char *path, const char *name, const char *value);
 
+/** Give it an ACL with one more user: its own, or (@inherited, a directory) what is made in it
+ * gets. */
+void sim_acl_give(struct sim_inode *inode, bool inherited, uint32_t uid);
+
 /** Find; NULL: not there. The last component is not followed. */
 struct sim_inode *sim_find(struct sim_host *host, const char *path);
 

@@ -13,6 +13,9 @@
 #define GHOST_NAP_NS HSR_NS_PER_MS
 #define CALL_NS_MIN 500u
 #define CALL_NS_MAX 3000u
+#define NOTICE_NS_MAX (4 * HSR_NS_PER_S) /* less than an engine waits when it stops */
+#define RING_NS_MIN 1000u
+#define RING_NS_MAX (200 * HSR_NS_PER_US)
 #define PIPE_BYTES_MIN (16 * HSR_KIB)
 #define PIPE_BYTES_MAX (256 * HSR_KIB)
 
@@ -96,6 +99,7 @@ void sim_violation(struct sim_world *world, const char *fmt, ...)
 /* ---- events ---- */
 
 static void event_notice(struct sim_pending *pending);
+static void ring_event(struct sim_backend *backend);
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -208,6 +212,8 @@ unsigned sim_world_step(struct sim_world *world)
             event_notice(event.what);
         else if (event.kind == SIM_EVENT_TROUBLE)
             world->trouble(world->trouble_context, event.what);
+        else if (event.kind == SIM_EVENT_RING)
+            ring_event(event.what);
         else
             sim_net_pump(event.what);
         count++;
@@ -265,11 +271,14 @@ void sim_trace(struct sim_world *world, const struct sim_backend *backend, const
     fprintf(world->trace, " = %s\n", result);
 }
 
-/* Mostly soon, sometimes together with the result, sometimes as late as a retransmission. */
+/* Mostly soon, sometimes together with the result, sometimes as late as a retransmission, or as a
+ * few of them in a row. */
 static uint64_t notice_delay(struct sim_world *world)
 {
     uint64_t pick = sim_between(world, 0, 7);
 
+    if (pick == 2 && sim_between(world, 0, 31) == 0)
+        return sim_between(world, HSR_NS_PER_S, NOTICE_NS_MAX);
     if (pick == 0)
         return 0;
     return pick == 1 ? sim_between(world, HSR_NS_PER_MS, 300 * HSR_NS_PER_MS)
@@ -399,12 +408,35 @@ static uint64_t op_delay(struct sim_world *world, const struct hsr_op *op)
     return slow * sim_between(world, 5 * HSR_NS_PER_US, 300 * HSR_NS_PER_US);
 }
 
+/* Operations go into a queue of a few entries; the rest waits until the kernel has taken those. */
+static bool ring_full(struct sim_backend *backend, struct hsr_op *op)
+{
+    struct sim_world *world = backend->world;
+
+    if (world->ring_room == 0 || world->hosts[backend->host].dead || op->call)
+        return false;
+    if (!backend->draining) {
+        backend->draining = true;
+        backend->room = world->ring_room;
+        sim_event_add(world, sim_between(world, RING_NS_MIN, RING_NS_MAX), SIM_EVENT_RING, backend);
+    }
+    if (backend->room > 0 && hsr_list_empty(&backend->unsent)) {
+        backend->room--;
+        return false;
+    }
+    op->msghdr.msg_control = NULL; /* nothing to cancel yet */
+    hsr_list_push_tail(&backend->unsent, &op->node);
+    return true;
+}
+
 static void submit_one(struct sim_backend *backend, struct hsr_op *op)
 {
     struct sim_world *world = backend->world;
     struct sim_host *host = &world->hosts[backend->host];
     struct sim_pending *pending;
 
+    if (ring_full(backend, op))
+        return;
     registered_check(backend, op);
     if (op->call) {
         hsr_assert(!sim_net_kind(op->kind));
@@ -436,6 +468,47 @@ static void submit_one(struct sim_backend *backend, struct hsr_op *op)
         sim_net_submit(pending);
     else
         sim_event_add(world, op_delay(world, op), SIM_EVENT_OP, pending);
+}
+
+static void ring_drain(struct sim_backend *backend)
+{
+    struct hsr_list left;
+    struct hsr_list *node;
+
+    hsr_list_init(&left);
+    while ((node = hsr_list_pop_head(&backend->unsent)) != NULL)
+        hsr_list_push_tail(&left, node);
+    backend->draining = false;
+    while ((node = hsr_list_pop_head(&left)) != NULL)
+        submit_one(backend, hsr_container_of(node, struct hsr_op, node));
+}
+
+static void ring_event(struct sim_backend *backend)
+{
+    if (backend != NULL) /* else its ring is gone */
+        ring_drain(backend);
+}
+
+/* Cancel what the kernel has not seen. */
+static bool ring_forgets(struct sim_backend *backend, struct hsr_op *op)
+{
+    struct hsr_list *node = backend->unsent.next;
+
+    while (node != &backend->unsent && node != &op->node)
+        node = node->next;
+    if (node == &backend->unsent)
+        return false;
+    hsr_list_remove(&op->node);
+    op->res = -ECANCELED;
+    op->due = HSR_DUE_RESULT;
+    hsr_list_push_tail(&backend->completed, &op->node);
+    return true;
+}
+
+void sim_ring_end(struct sim_backend *backend)
+{
+    hsr_assert(backend->world->hosts[backend->host].dead);
+    ring_drain(backend);
 }
 
 static void sim_submit(struct hsr_backend *base, struct hsr_list *ops)
@@ -487,6 +560,8 @@ static unsigned sim_reap(struct hsr_backend *base, unsigned max)
 
     if (!backend->world->hosts[backend->host].dead)
         (void)sim_world_step(backend->world); /* what it did shows in `completed` */
+    if (backend->world->reap_max > 0)
+        max = HSR_MIN(max, backend->world->reap_max); /* the others overflowed: the next time */
     while (count < max && (node = hsr_list_pop_head(&backend->completed)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
@@ -511,7 +586,7 @@ static uint64_t sim_now(struct hsr_backend *base)
 
 static uint64_t sim_wall(struct hsr_backend *base)
 {
-    return SIM_WALL_NS + sim_of(base)->world->now_ns;
+    return sim_wall_ns(&sim_of(base)->world->hosts[sim_of(base)->host]);
 }
 
 static void sim_cancel(struct hsr_backend *base, struct hsr_op *op)
@@ -519,6 +594,8 @@ static void sim_cancel(struct hsr_backend *base, struct hsr_op *op)
     struct sim_backend *backend = sim_of(base);
     struct sim_pending *pending = op->msghdr.msg_control;
 
+    if (ring_forgets(backend, op))
+        return;
     if (pending == NULL)
         return; /* it has completed */
     hsr_assert(pending->op == op);
@@ -568,8 +645,12 @@ static void sim_fini(struct hsr_backend *base)
     struct sim_backend *backend = sim_of(base);
     struct sim_world *world = backend->world;
 
-    hsr_assert(hsr_list_empty(&backend->completed));
+    hsr_assert(hsr_list_empty(&backend->completed) && hsr_list_empty(&backend->unsent));
     hsr_assert(backend->in_flight == 0);
+    for (uint32_t i = 0; i < world->event_count; i++) {
+        if (world->events[i].kind == SIM_EVENT_RING && world->events[i].what == backend)
+            world->events[i].what = NULL;
+    }
     for (unsigned i = 0; i < world->backend_count; i++) {
         if (world->backends[i] == backend)
             world->backends[i--] = world->backends[--world->backend_count];
@@ -609,6 +690,7 @@ int sim_backend_create(struct sim_world *world, unsigned host, unsigned shard,
     backend->random = hsr_prng_init(world->seed ^ ((uint64_t)world->hosts[host].lives << 40) ^
                                     ((uint64_t)host << 32) ^ (shard + 1));
     hsr_list_init(&backend->completed);
+    hsr_list_init(&backend->unsent);
     world->backends[world->backend_count++] = backend;
     *ret_backend = &backend->backend;
     return 0;

@@ -142,6 +142,7 @@ struct sim_host {
     uint64_t pages; /* allocated to files */
     uint64_t pages_max; /* 0: no limit */
     uint32_t uid, gid; /* of whatever runs here */
+    int64_t wall_jump_ns; /* how far somebody has set its wall clock, all in all */
     bool no_tmpfile; /* a file system without O_TMPFILE */
     uint32_t dio_align; /* of memory, offsets and sizes under O_DIRECT; 0: none here */
     bool no_dontcache; /* refuses RWF_DONTCACHE */
@@ -213,13 +214,14 @@ enum sim_event_kind {
     SIM_EVENT_PUMP,
     SIM_EVENT_NOTICE,
     SIM_EVENT_TROUBLE, /* world->trouble(context) */
+    SIM_EVENT_RING, /* a struct sim_backend: the kernel has taken what was submitted */
     SIM_EVENT_KIND_COUNT
 };
 
 struct sim_event {
     uint64_t at_ns, sequence;
     enum sim_event_kind kind;
-    void *what; /* struct sim_pending or struct sim_socket */
+    void *what; /* struct sim_pending, sim_socket or sim_backend */
 };
 
 /* ---- faults ---- */
@@ -262,6 +264,9 @@ struct sim_backend {
     bool rung;
     uint64_t deadline_ns; /* of the last wait(); 0: it has work */
     struct hsr_list completed;
+    struct hsr_list unsent; /* operations that found the submission queue full */
+    unsigned room; /* in it, until the kernel takes what is there */
+    bool draining; /* SIM_EVENT_RING is on its way */
     const struct iovec *registered;
     unsigned registered_count;
     uint64_t in_flight;
@@ -284,6 +289,8 @@ struct sim_world {
     unsigned huge_count; /* windows of huge pages made */
     bool driven; /* somebody turns the loops and moves the clock: wait() must not */
     uint32_t pipe_bytes; /* room of one direction of a stream */
+    uint32_t ring_room; /* of a submission queue; 0: there is always room */
+    uint32_t reap_max; /* completions that fit into the completion queue; 0: all */
     struct sim_fault fault;
     uint32_t swarm_ppm; /* chance of a fault for each operation, in millionths */
     uint32_t swarm_fired;
@@ -331,6 +338,12 @@ uint64_t sim_world_next(const struct sim_world *world);
 /** Jump to @at_ns, if that is later. */
 void sim_world_jump(struct sim_world *world, uint64_t at_ns);
 
+/** The wall clock of @host, in nanoseconds since 1970. */
+static inline uint64_t sim_wall_ns(const struct sim_host *host)
+{
+    return SIM_WALL_NS + host->world->now_ns + (uint64_t)host->wall_jump_ns;
+}
+
 /** Something that must never happen did: kept for the checks. */
 void sim_violation(struct sim_world *world, const char *fmt, ...) HSR_PRINTF(2, 3);
 
@@ -351,6 +364,8 @@ void sim_event_keep(struct sim_world *world, struct sim_event event);
  */
 void sim_pending_end(struct sim_pending *pending);
 void sim_notice_end(struct sim_pending *pending);
+/** The same of operations that found the submission queue full. */
+void sim_ring_end(struct sim_backend *backend);
 
 /** Count @op and say what goes wrong with it. */
 void sim_fault_decide(struct sim_world *world, unsigned host, const struct hsr_op *op,
