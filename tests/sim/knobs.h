@@ -22,7 +22,7 @@
     X(delta, 0, "--delta=on")                                                                      \
     X(inplace, 0, "--inplace")                                                                     \
     X(tmpfs, 0, "both trees are on one")                                                           \
-    X(slow_sync, 0, "an fsync takes half a second")                                                \
+    X(slow_sync, 0, "a sync takes half a second")                                                  \
     X(named, 0, "the target's file system has no unnamed files")                                   \
     X(attempts, 1, "runs with troubles")                                                           \
     X(faults, 0, "operations that fail or are short, of a million")                                \

@@ -401,7 +401,7 @@ static uint64_t op_delay(struct sim_world *world, const struct hsr_op *op)
 {
     uint64_t slow = HSR_MAX(world->disk_slow, 1u);
 
-    if (world->slow_sync && op->kind == HSR_OP_FSYNC)
+    if (world->slow_sync && (op->kind == HSR_OP_FSYNC || op->kind == HSR_OP_SYNCFS))
         return SIM_SYNC_NS;
     if (sim_between(world, 0, 63) == 0)
         return slow * sim_between(world, HSR_NS_PER_MS, 20 * HSR_NS_PER_MS);

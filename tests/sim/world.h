@@ -284,7 +284,7 @@ struct sim_world {
     struct sim_socket *sockets;
     struct sim_backend *backends[SIM_BACKENDS_MAX];
     unsigned backend_count;
-    bool slow_sync; /* fsync(2) takes SIM_SYNC_NS */
+    bool slow_sync; /* fsync(2) and syncfs(2) take SIM_SYNC_NS */
     bool tmpfs; /* statfs(2) says so */
     unsigned huge_count; /* windows of huge pages made */
     bool driven; /* somebody turns the loops and moves the clock: wait() must not */

@@ -549,7 +549,7 @@ static void target_finish(struct hsr_target *target)
     hsr_session_end(session, 0, NULL);
 }
 
-/* What was asked for, as far as it holds now; and the most that could. */
+/* What holds now, no more than is asked for above `written`; and the most that could. */
 static void target_done_levels(const struct hsr_target *target, struct hsr_done *done)
 {
     const struct target_groups *groups = &target->groups;
@@ -560,7 +560,7 @@ static void target_done_levels(const struct hsr_target *target, struct hsr_done 
     /* Only disks can keep it: then the client may be told less than it asked for. */
     if (hsr_volumes_syncable(&groups->volumes) && !hsr_volumes_lasting(&groups->volumes))
         done->limit = HSR_DURABILITY_WRITTEN;
-    done->durability = HSR_MIN(target->session->durability, HSR_DURABILITY_WRITTEN);
+    done->durability = HSR_DURABILITY_WRITTEN; /* all have their names, whatever was asked for */
     if (groups->on && hsr_volumes_lasting(&groups->volumes))
         done->durability = HSR_DURABILITY_DURABLE;
 }

@@ -1,7 +1,8 @@
 /* File data at the target's home: resolves packs and ranges for the streams, counts what came,
  * commits.
  *
- *   large file: WANTED -> BUSY (staged, ranges lent) -> [syncing] -> SETTLED */
+ *   large file: WANTED -> BUSY (staged, ranges lent) -> [syncing, alone or in a group] -> SETTLED
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,6 +353,7 @@ static struct hsr_target_file *file_make(struct hsr_target *target, struct targe
     file->page = page;
     file->index = index;
     hsr_list_init(&file->node);
+    hsr_list_init(&file->group);
     hsr_turn_init(&file->turn);
     hsr_target_entry_read(target, page, index, &file->entry);
     hsr_tally_init(&file->tally, (enum hsr_digest_kind)target->session->digest,
@@ -569,6 +571,8 @@ static void file_finish(struct hsr_target *target, struct hsr_target_file *file)
     if (file->rc == 0 && file->stage.fd >= 0)
         file->rc = file_seal(target, file);
     if (file->rc == 0 && hsr_target_groups(session, &dir->dir)) {
+        if (hsr_target_group_file(target, file))
+            return;
         file->op = (struct hsr_op){ .kind = HSR_OP_FSYNC,
                                     .done = file_synced,
                                     .fd = file->fd,
@@ -672,6 +676,7 @@ static void file_commit(struct hsr_target *target, struct hsr_target_file *file)
     const char *op = source_knows ? NULL : "write";
     int rc = file->rc;
 
+    hsr_target_group_drop(target, file);
     if (rc == 0 && !(target->session->options & HSR_OPT_DISCARD)) {
         if (file->place.fd >= 0)
             rc = hsr_basis_finish(&target->tree, &file->place, &file->entry);
@@ -719,6 +724,7 @@ static void file_free(struct hsr_target *target, struct hsr_target_file *file)
 {
     hsr_assert(!file->op.armed);
     hsr_assert(!file->huge.op.armed && !file->sync_op.armed);
+    hsr_target_group_drop(target, file);
     if (file->stage.fd >= 0 &&
         !(target->session->state != HSR_SESSION_MOVING && hsr_target_journal_leave(target, file)))
         hsr_stage_abort(&target->tree, &file->stage);

@@ -1,6 +1,8 @@
 /* What makes a target durable, in groups.
  *
  *   small file:  in a batch (staged) -> open group -> being synced -> named by a hand -> settled
+ *   larger one:  complete            -> open group -> being synced -> named by the home -> settled
+ *   from 8 MiB:  complete            -> fdatasync(2) of its own (target_file.c) -> named -> settled
  *   name:        settled -> covered by the next sync that begins -> durable
  *
  * A sync is of a whole file system (syncfs(2), on a helper thread): it covers what was written
@@ -37,6 +39,8 @@ void hsr_target_groups_create(struct hsr_target *target)
     hsr_list_init(&groups->synced);
     hsr_list_init(&groups->named);
     hsr_list_init(&groups->asking);
+    hsr_list_init(&groups->open_large);
+    hsr_list_init(&groups->synced_large);
     groups->timer.fired = group_timer_fired;
     hsr_volumes_init(&groups->volumes, &session->home->loop, session->root_fd);
     target->root.dir.volume = &groups->volumes.list[0];
@@ -180,13 +184,39 @@ static void group_collect(struct hsr_target *target, struct hsr_batch *batch)
         entry->state = TARGET_STAGED;
         entry->dir->dir.volume->dirty = true;
     }
-    if (groups->open_files == 0)
+    if (groups->open_files + groups->open_larges == 0)
         groups->open_ns = hsr_loop_clock(&target->session->home->loop);
     groups->open_files += batch->count;
     groups->open_bytes += batch->bytes;
     groups->staged += batch->count;
     groups->levels.received += batch->count;
     hsr_list_push_tail(&groups->open, &batch->task.node);
+}
+
+/* ---- large files ---- */
+
+bool hsr_target_group_file(struct hsr_target *target, struct hsr_target_file *file)
+{
+    struct target_groups *groups = &target->groups;
+
+    if (file->entry.size >= TARGET_GROUP_LARGE_MAX)
+        return false;
+    if (groups->open_files + groups->open_larges == 0)
+        groups->open_ns = hsr_loop_clock(&target->session->home->loop);
+    groups->open_larges++;
+    groups->staged++;
+    file->page->entries[file->index].dir->dir.volume->dirty = true;
+    hsr_list_push_tail(&groups->open_large, &file->group);
+    hsr_session_wake(target->session); /* it may be the last one */
+    return true;
+}
+
+void hsr_target_group_drop(struct hsr_target *target, struct hsr_target_file *file)
+{
+    if (hsr_list_empty(&file->group))
+        return;
+    hsr_list_remove(&file->group);
+    target->groups.staged--;
 }
 
 /* ---- at the home, in each of its steps ---- */
@@ -283,8 +313,9 @@ static bool group_due(const struct hsr_target *target, uint64_t now_ns)
 {
     const struct target_groups *groups = &target->groups;
 
-    if (groups->open_files > 0)
+    if (groups->open_files + groups->open_larges > 0)
         return groups->open_files >= TARGET_GROUP_FILES ||
+               groups->open_larges >= TARGET_GROUP_LARGES || !hsr_list_empty(&target->asking) ||
                groups->open_bytes >= TARGET_GROUP_BYTES ||
                now_ns - groups->open_ns >= TARGET_GROUP_NS || !hsr_list_empty(&groups->asking) ||
                group_waited_for(target);
@@ -318,7 +349,7 @@ static void group_timer(struct hsr_target *target, uint64_t now_ns)
 
     if (groups->syncing) /* its end wakes us */
         next_ns = UINT64_MAX;
-    else if (groups->open_files > 0)
+    else if (groups->open_files + groups->open_larges > 0)
         next_ns = groups->open_ns + TARGET_GROUP_NS;
     else if (groups->levels.written > groups->covered)
         next_ns = groups->synced_ns + TARGET_NAMES_NS;
@@ -364,7 +395,9 @@ static void sync_begin(struct hsr_target *target)
     groups->syncing = true;
     while ((node = hsr_list_pop_head(&groups->open)) != NULL)
         hsr_list_push_tail(&groups->synced, node);
-    groups->open_files = 0;
+    while ((node = hsr_list_pop_head(&groups->open_large)) != NULL)
+        hsr_list_push_tail(&groups->synced_large, node);
+    groups->open_files = groups->open_larges = 0;
     groups->open_bytes = 0;
     groups->covered = groups->levels.written;
     groups->covered_pages = groups->pages;
@@ -406,6 +439,10 @@ static void sync_next(struct hsr_target *target)
     groups->tell = true;
     while ((node = hsr_list_pop_head(&groups->synced)) != NULL)
         hsr_list_push_tail(&groups->named, node);
+    for (node = groups->synced_large.next; node != &groups->synced_large; node = node->next) {
+        hsr_container_of(node, struct hsr_target_file, group)->synced = true;
+        target->files_synced = true;
+    }
     hsr_session_wake(target->session);
 }
 

@@ -46,6 +46,10 @@
 /* A group is closed at the first of these. */
 #define TARGET_GROUP_FILES 2048u
 #define TARGET_GROUP_BYTES (64 * HSR_MIB)
+#define TARGET_GROUP_LARGES (TARGET_FILES_MAX / 2) /* the next ones are staged meanwhile */
+/* A file of this size is synced by itself: to write it takes longer than a sync, so that nothing
+ * was gained from 16 MiB on (docs/BENCHMARKS.md), and an error of the disk is its own. */
+#define TARGET_GROUP_LARGE_MAX (8 * HSR_MIB)
 #define TARGET_GROUP_NS (100 * HSR_NS_PER_MS)
 #define TARGET_NAMES_NS HSR_NS_PER_S /* names alone: what a power cut may take of them */
 #define TARGET_NAMES_SLICE 32u /* given by a hand before others get a turn: 150 us */
@@ -264,7 +268,8 @@ struct hsr_target_file {
     struct hsr_op sync_op; /* fdatasync on the way, for the journal */
     int sync_rc;
     bool sync_heard;
-    struct hsr_op op; /* fdatasync before the commit */
+    struct hsr_op op; /* fdatasync before the commit: a file of its own */
+    struct hsr_list group; /* target_groups.open_large or synced_large; else in none */
     bool synced;
     bool finishing;
     bool summing; /* all has come, and holes are hashed */
@@ -279,8 +284,9 @@ struct target_groups {
     /* hsr_batch.task.node: unused; not covered yet; covered by the sync under way; to be named */
     struct hsr_list free, open, synced, named;
     struct hsr_list asking; /* intakes that wait for a batch */
-    uint32_t staged; /* files in batches that are here or at hands */
-    uint32_t open_files;
+    struct hsr_list open_large, synced_large; /* hsr_target_file.group: the same for large files */
+    uint32_t staged; /* files in batches that are here or at hands, and large ones in these */
+    uint32_t open_files, open_larges;
     uint64_t open_bytes, open_ns; /* since when */
     bool syncing;
     bool sync_done; /* of one file system: the task goes on with the next */
@@ -520,6 +526,11 @@ void hsr_target_groups_step(struct hsr_target *target);
 bool hsr_target_batch_grant(struct hsr_target *target, struct hsr_intake *intake);
 /** A pack is done: take its batch. */
 void hsr_target_batch_take(struct hsr_target *target, struct hsr_intake *intake);
+/** A large file is complete but for its name: have it synced with others. False: it is to be synced
+ * by itself. */
+bool hsr_target_group_file(struct hsr_target *target, struct hsr_target_file *file);
+/** It is to be named, or is given up: it waits for no sync any more. */
+void hsr_target_group_drop(struct hsr_target *target, struct hsr_target_file *file);
 /** A batch came back from its hand: settle its files. */
 void hsr_target_named(struct hsr_target *target, struct hsr_batch *batch);
 /** Everything is settled: is it as durable as can be? Else a sync is under way. */
