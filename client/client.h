@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/base.h"
+#include "hawser/bench.h"
 #include "hawser/hawser.h"
 #include "transfer/engine/engine.h"
 #include "transfer/engine/measure.h"

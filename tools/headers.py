@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Does every header compile alone, and the public one as plain C11 and C++ too?"""
+"""Does every header compile alone, and the public ones as plain C11 and C++ too?"""
 
 import concurrent.futures
 import os
@@ -15,7 +15,7 @@ EXEMPT = {"hash/blake3_impl.h", "hash/blake3_lanes.h", "hash/xxh3_impl.h",
           "transfer/delta/weak_impl.h"}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Werror"]
-PUBLIC = "include/hawser/hawser.h"
+PUBLIC = "include/"
 
 
 def compiles(path, argv):
@@ -33,7 +33,7 @@ def main():
         sys.exit(0 if sys.argv[1:] == ["--help"] else 2)
     jobs = []
     for path in sources.files(".h"):
-        if path == PUBLIC:
+        if path.startswith(PUBLIC):
             jobs.append((path, ["gcc", "-x", "c", "-std=c11", "-pedantic"]))
             if shutil.which("g++"):
                 jobs.append((path, ["g++", "-x", "c++", "-std=c++17", "-pedantic"]))

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "client/cli/cli.h"
+#include "hawser/bench.h"
 
 #define BENCH_LIST_MAX 32u /* values of one option in a sweep */
 #define BENCH_POINTS_MAX 4096u

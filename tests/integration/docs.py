@@ -66,7 +66,7 @@ def main():
         if not re.search(r"\b%s\b" % name, pages["hawser.conf.5"][1]):
             problems.append("hawser.conf.5: %s is not there" % name)
 
-    header = read("include", "hawser", "hawser.h")
+    header = read("include", "hawser", "hawser.h") + read("include", "hawser", "bench.h")
     for name in re.findall(r"^HAWSER_API [^(]*?\b(hawser_\w+)\(", header, re.M):
         if ".Fn %s" % name not in pages["libhawser.3"][1]:
             problems.append("libhawser.3: %s() is not there" % name)

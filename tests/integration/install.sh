@@ -20,7 +20,8 @@ prefix=$(dirname "$(dirname "$(find "$work/root" -path '*/bin/hawser')")")
 libdir=$(dirname "$(find "$prefix" -name 'libhawser.so')")
 
 # --- where things are ---
-for path in include/hawser/hawser.h share/man/man1/hawser.1 share/man/man1/hawser-bench.1 share/man/man8/hawserd.8 \
+for path in include/hawser/hawser.h include/hawser/bench.h \
+    share/man/man1/hawser.1 share/man/man1/hawser-bench.1 share/man/man8/hawserd.8 \
     share/man/man5/hawser.conf.5 share/man/man3/libhawser.3 share/man/man7/hawser-protocol.7; do
     [ -s "$prefix/$path" ] || [ -s "$prefix/$path.gz" ] || fail "$path is not installed"
 done
@@ -28,7 +29,7 @@ done
 [ -s "$libdir/libhawser.a" ] || fail "libhawser.a is not installed"
 [ -s "$libdir/pkgconfig/hawser.pc" ] || fail "hawser.pc is not installed"
 find "$prefix" -name 'hsr_*' -o -name 'libhsr_*' -o -path '*/hawser/*' -name '*.h' \
-    ! -name hawser.h | while read -r path; do echo "$path"; done >"$work/internal"
+    ! -name hawser.h ! -name bench.h | while read -r path; do echo "$path"; done >"$work/internal"
 [ ! -s "$work/internal" ] || fail "internal files are installed: $(cat "$work/internal")"
 
 # --- names ---
@@ -48,6 +49,7 @@ fi
 # --- a program of somebody else ---
 cat >"$work/user.c" <<'END'
 #include <errno.h>
+#include <hawser/bench.h>
 #include <hawser/hawser.h>
 #include <stdio.h>
 
