@@ -179,11 +179,36 @@ void hawser_client_close(hawser_client *client)
 
 void hawser_cancel(hawser_client *client)
 {
+    bool again;
+
     if (client == NULL)
         return;
+    again = client->canceled != 0;
     client->canceled = 1;
-    if (client->engine != NULL)
+    if (client->engine == NULL)
+        return;
+    if (again)
         hsr_engine_cancel_async(client->engine);
+    else
+        hsr_engine_control(client->engine, HSR_CONTROL_STOP);
+}
+
+void hawser_pause(hawser_client *client)
+{
+    if (client == NULL)
+        return;
+    client->paused = 1;
+    if (client->engine != NULL)
+        hsr_engine_control(client->engine, HSR_CONTROL_HOLD);
+}
+
+void hawser_resume(hawser_client *client)
+{
+    if (client == NULL)
+        return;
+    client->paused = 0;
+    if (client->engine != NULL)
+        hsr_engine_control(client->engine, HSR_CONTROL_GO);
 }
 
 void hawser_engine_info(const hawser_client *client, char *buf, size_t size)
@@ -229,6 +254,7 @@ static void event_progress(struct hawser_client *client, const struct hsr_event 
         .walk_done = from->walk_done,
         .stalled_ns = from->stall_ns,
         .stall = from->stall,
+        .paused = from->held,
     };
     struct hawser_event ours = {
         .kind = HAWSER_EVENT_PROGRESS, .path = "", .text = "", .progress = &progress
@@ -262,6 +288,19 @@ static void event_stall(struct hawser_client *client, const struct hsr_event *ev
 {
     struct hawser_event ours = {
         .kind = HAWSER_EVENT_STALL, .path = "", .text = event->text, .stalled_ns = event->size
+    };
+
+    if (client->event != NULL)
+        client->event(client->context, &ours);
+}
+
+_Static_assert((int)HAWSER_STATE_PAUSED == (int)HSR_HOLD_HELD, "the same states");
+_Static_assert((int)HAWSER_STATE_STOPPING == (int)HSR_HOLD_STOPPING, "the same states");
+
+static void event_state(struct hawser_client *client, const struct hsr_event *event)
+{
+    struct hawser_event ours = {
+        .kind = HAWSER_EVENT_STATE, .path = "", .text = "", .state = (enum hawser_state)event->hold
     };
 
     if (client->event != NULL)
@@ -362,6 +401,9 @@ static void client_event(void *context, const struct hsr_event *event)
         break;
     case HSR_EVENT_STALL:
         event_stall(client, event);
+        break;
+    case HSR_EVENT_HOLD:
+        event_state(client, event);
         break;
     case HSR_EVENT_NOTE:
         if (event->note == HSR_NOTE_FAILED)

@@ -26,6 +26,7 @@ struct hawser_client {
     bool retry_connect; /* also when the server was never reached */
     bool pinned; /* threads were asked to stay on their cores */
     volatile sig_atomic_t canceled; /* sticky; set from signal handlers */
+    volatile sig_atomic_t paused; /* the same, not sticky */
     char message[CLIENT_MESSAGE_SIZE]; /* of the last failure */
 
     /* One running session. `lock` also keeps callbacks one at a time. */

@@ -56,7 +56,7 @@ static int session_run(struct hawser_client *client, struct hsr_job_spec *spec)
     if (rc < 0)
         return rc;
     if (client->canceled) /* a signal between the test above and the start found no session */
-        hsr_engine_cancel(client->engine);
+        hsr_engine_control(client->engine, HSR_CONTROL_STOP);
     (void)pthread_mutex_lock(&client->lock);
     while (!client->closed)
         (void)pthread_cond_wait(&client->closed_cond, &client->lock);
@@ -156,7 +156,8 @@ static struct hsr_attempts attempts_begin(const struct hawser_client *client,
     return attempts;
 }
 
-/* Wait before the next attempt, and until the engine has let go of what the last one held. */
+/* Wait before the next attempt, until the engine has let go of what the last one held, and as long
+ * as the caller has paused it. */
 static void attempt_pause(const struct hawser_client *client, uint64_t pause_ns)
 {
     const struct timespec step = { .tv_nsec = (long)RUN_PAUSE_STEP_NS };
@@ -164,7 +165,7 @@ static void attempt_pause(const struct hawser_client *client, uint64_t pause_ns)
     for (uint64_t waited = 0; !client->canceled; waited += RUN_PAUSE_STEP_NS) {
         bool ended = hsr_engine_sessions(client->engine) == 0 || waited >= RUN_END_NS;
 
-        if (waited >= pause_ns && ended)
+        if (waited >= pause_ns && ended && !client->paused)
             return;
         (void)nanosleep(&step, NULL); /* waking early means asking early */
     }
@@ -216,6 +217,8 @@ int hsr_client_run(struct hawser_client *client, const hawser_url *url, const ch
         client->carried.elapsed_ns += pause_ns;
         client->message[0] = '\0';
     }
+    if (rc < 0 && client->canceled && hsr_err_class(rc) == HSR_CLASS_NET)
+        rc = HSR_E_CANCELED; /* it would have been tried again */
     if (rc < 0 && rc != HSR_E_PARTIAL && rc != HSR_E_RESOLVE) {
         bool plain = client->text[0] == '\0' || strcmp(client->text, hsr_err_text(rc)) == 0;
 

@@ -59,6 +59,8 @@ static void stats_session(const struct hawser_client *client, hawser_stats *stat
     stats->streams_lost += client->progress.streams_lost;
     stats->resumed_files += client->progress.resumed_files;
     stats->resumed_bytes += client->progress.resumed_bytes;
+    stats->kept_files += client->progress.left_files;
+    stats->kept_bytes += client->progress.left_bytes;
     stats->delta = client->progress.delta.on;
     memcpy(stats->delta_why, client->progress.delta.why, sizeof(stats->delta_why));
     memcpy(stats->congestion, client->progress.congestion, sizeof(stats->congestion));
@@ -82,6 +84,7 @@ void hsr_client_stats_carry(struct hawser_client *client)
     /* The next attempt finds these again: what it says counts. */
     carried->entries_seen = carried->files_seen = carried->bytes_seen = 0;
     carried->unchanged = carried->failed = 0;
+    carried->kept_files = carried->kept_bytes = 0;
     client->progress = (struct hsr_progress){ 0 };
     client->totals = (struct hsr_totals){ 0 };
     client->failed = 0;

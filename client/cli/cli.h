@@ -157,6 +157,7 @@ void cli_json_progress(const hawser_progress *progress);
 void cli_json_note(const hawser_event *event);
 void cli_json_retry(const hawser_event *event);
 void cli_json_stall(const hawser_event *event);
+void cli_json_state(enum hawser_state state);
 void cli_json_difference(const hawser_event *event);
 void cli_json_digest(const char *path, uint64_t bytes, const char *kind, const char *hex);
 void cli_json_error(const char *path, int code, const char *message);

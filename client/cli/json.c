@@ -221,6 +221,7 @@ void cli_json_progress(const hawser_progress *progress)
     put_count(object, "entries_done", progress->entries_done);
     put_count(object, "entries_seen", progress->entries_seen);
     put(object, "walk_done", json_object_new_boolean(progress->walk_done));
+    put(object, "paused", json_object_new_boolean(progress->paused));
     put_count(object, "wire_sent", progress->wire_sent);
     put_count(object, "wire_received", progress->wire_received);
     put_count(object, "elapsed_ns", progress->elapsed_ns);
@@ -297,6 +298,19 @@ void cli_json_stall(const hawser_event *event)
     line_end(object);
 }
 
+void cli_json_state(enum hawser_state state)
+{
+    static const char *const words[] = {
+        [HAWSER_STATE_RUNNING] = "running",
+        [HAWSER_STATE_PAUSED] = "paused",
+        [HAWSER_STATE_STOPPING] = "stopping",
+    };
+    struct json_object *object = line_new("state");
+
+    put_text(object, "state", words[state]);
+    line_end(object);
+}
+
 void cli_json_error(const char *path, int code, const char *message)
 {
     struct json_object *object = line_new("error");
@@ -367,6 +381,8 @@ void cli_json_summary(const struct cli_options *options, const hawser_stats *sta
     put_count(object, "signature_bytes", stats->signature_bytes);
     put_count(object, "resumed_files", stats->resumed_files);
     put_count(object, "resumed_bytes", stats->resumed_bytes);
+    put_count(object, "kept_files", stats->kept_files);
+    put_count(object, "kept_bytes", stats->kept_bytes);
     put(object, "seconds", json_object_new_double(seconds));
     put(object, "bytes_per_second",
         json_object_new_double(seconds > 0 ? (double)stats->bytes / seconds : 0));

@@ -185,22 +185,22 @@ static void progress_line(struct cli_output *output, const hawser_progress *now)
     double average =
         now->elapsed_ns > 0 ? (double)now->bytes_done / ((double)now->elapsed_ns / 1e9) : 0;
     char done[32], seen[32], files[32], rate[32], eta[48], line[512];
-    const char *limit = hawser_stage_name(now->limit);
+    const char *limit = now->paused ? "" : hawser_stage_name(now->limit);
     bool stalled = now->stalled_ns > 0;
     struct winsize window = { 0 };
     int columns = LINE_COLUMNS, length;
 
     eta_print(now, average, eta, sizeof(eta));
     cli_bytes_print(seconds > 0 && moved >= 0 ? moved / seconds : 0, rate, sizeof(rate));
-    length = snprintf(line, sizeof(line), "%s of %s%s  %s files  %s/s%s%s%s",
-                      cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
-                      cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)),
-                      now->walk_done ? "" : "+",
-                      cli_count_print(now->files_done, files, sizeof(files)), rate, eta,
-                      stalled       ? "  "
-                      : *limit != 0 ? "  limited by "
-                                    : "",
-                      stalled ? now->stall : limit);
+    length = snprintf(
+        line, sizeof(line), "%s%s of %s%s  %s files  %s/s%s%s%s", now->paused ? "paused  " : "",
+        cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
+        cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)), now->walk_done ? "" : "+",
+        cli_count_print(now->files_done, files, sizeof(files)), rate, eta,
+        stalled       ? "  "
+        : *limit != 0 ? "  limited by "
+                      : "",
+        stalled ? now->stall : limit);
     if (!output->tty) {
         fprintf(stderr, "%s\n", line);
         return;
@@ -342,6 +342,23 @@ static void stall_show(struct cli_output *output, const hawser_event *event)
         fprintf(stderr, "hawser: the stall of %.1f s is over\n", seconds);
 }
 
+static void state_show(struct cli_output *output, const hawser_event *event)
+{
+    static const char *const words[] = {
+        [HAWSER_STATE_RUNNING] = "going on",
+        [HAWSER_STATE_PAUSED] = "paused",
+        [HAWSER_STATE_STOPPING] = "stopping, when what is on its way has arrived (interrupt it "
+                                  "again to end at once)",
+    };
+
+    live_clear(output);
+    output->last.elapsed_ns = 0; /* the next line of progress comes at once */
+    if (output->options->json)
+        cli_json_state(event->state);
+    if (!output->options->quiet)
+        fprintf(stderr, "hawser: %s\n", words[event->state]);
+}
+
 void cli_output_event(void *context, const hawser_event *event)
 {
     struct cli_output *output = context;
@@ -366,6 +383,9 @@ void cli_output_event(void *context, const hawser_event *event)
         break;
     case HAWSER_EVENT_STALL:
         stall_show(output, event);
+        break;
+    case HAWSER_EVENT_STATE:
+        state_show(output, event);
         break;
     }
 }
@@ -410,6 +430,37 @@ static void summary_levels(const struct cli_options *options, const hawser_stats
         cli_count_print(stats->files_durable, durable, sizeof(durable)),
         cli_count_print(stats->files_written - stats->files_durable, written, sizeof(written)),
         cli_count_print(stats->files_received - stats->files_written, received, sizeof(received)));
+}
+
+/* What an end before its time leaves for the next run. */
+static void summary_left(const struct cli_options *options, const hawser_stats *stats, int code)
+{
+    uint64_t done = stats->files + stats->created + stats->touched + stats->unchanged;
+    char left[32], seen[32], files[32], bytes[32];
+
+    if (code == 0 || code == HAWSER_E_PARTIAL || options->transfer.dry_run)
+        return;
+    if (stats->entries_seen > done)
+        printf("left: %s of the %s entries found so far\n",
+               cli_count_print(stats->entries_seen - done, left, sizeof(left)),
+               cli_count_print(stats->entries_seen, seen, sizeof(seen)));
+    if (stats->kept_files > 0)
+        printf("kept for the next run of the same command: %s of %s file%s that %s not complete\n",
+               cli_bytes_print((double)stats->kept_bytes, bytes, sizeof(bytes)),
+               cli_count_print(stats->kept_files, files, sizeof(files)),
+               stats->kept_files == 1 ? "" : "s", stats->kept_files == 1 ? "is" : "are");
+}
+
+/* What an earlier run had left. */
+static void summary_resumed(const hawser_stats *stats)
+{
+    char files[32], bytes[32];
+
+    if (stats->resumed_files > 0)
+        printf("resumed: %s file%s, %s kept of an earlier run\n",
+               cli_count_print(stats->resumed_files, files, sizeof(files)),
+               stats->resumed_files == 1 ? "" : "s",
+               cli_bytes_print((double)stats->resumed_bytes, bytes, sizeof(bytes)));
 }
 
 static bool nothing_done(const hawser_stats *stats)
@@ -468,6 +519,10 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
     bool differs = code == 0 && stats->differences > 0;
     double seconds = (double)stats->elapsed_ns / 1e9;
     char files[32], bytes[32], wire[32], rate[32], failed[32], seen[32];
+    const char *level = options->transfer.dry_run || options->transfer.discard ? "nothing written"
+                        : stats->durability == HAWSER_DURABILITY_DEFAULT /* see summary_levels() */
+                            ? ""
+                            : cli_durability_name(stats->durability);
 
     live_clear(output);
     fflush(stderr);
@@ -499,16 +554,14 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
     summary_count("other names made", stats->created);
     summary_count("metadata only", stats->touched);
     summary_count("deleted", stats->deleted);
-    printf(", wire %s, %.2f s, %s/s, digest %s, %s, %s failed\n",
+    printf(", wire %s, %.2f s, %s/s, digest %s%s%s, %s failed\n",
            cli_bytes_print((double)(stats->wire_sent + stats->wire_received), wire, sizeof(wire)),
            seconds,
            cli_bytes_print(seconds > 0 ? (double)stats->bytes / seconds : 0, rate, sizeof(rate)),
-           cli_digest_name(options->transfer.digest),
-           options->transfer.dry_run || options->transfer.discard
-               ? "nothing written"
-               : cli_durability_name(stats->durability),
+           cli_digest_name(options->transfer.digest), *level != '\0' ? ", " : "", level,
            cli_count_print(stats->failed, failed, sizeof(failed)));
     summary_levels(options, stats, code);
+    summary_left(options, stats, code);
     if (options->verbose > 0 &&
         stats->disk_direct + stats->disk_uncached + stats->disk_buffered > 0)
         printf("large files here: %s direct, %s uncached, %s buffered\n",
@@ -520,11 +573,7 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
         printf("retries: %s, data connections lost: %s\n",
                cli_count_print(stats->retries, files, sizeof(files)),
                cli_count_print(stats->streams_lost, seen, sizeof(seen)));
-    if (stats->resumed_files > 0)
-        printf("resumed: %s file%s, %s kept of an earlier run\n",
-               cli_count_print(stats->resumed_files, files, sizeof(files)),
-               stats->resumed_files == 1 ? "" : "s",
-               cli_bytes_print((double)stats->resumed_bytes, bytes, sizeof(bytes)));
+    summary_resumed(stats);
     if (options->verbose > 0)
         cli_ahead_print(&stats->ahead);
     if (options->verbose > 0 && stats->zc_sent_bytes > 0)

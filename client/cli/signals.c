@@ -1,4 +1,5 @@
-/* The first signal ends what runs in good order; a second one, the process. */
+/* The first signal ends what runs in good order, which takes some moments; a second one, the
+ * process. */
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>

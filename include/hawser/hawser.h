@@ -4,8 +4,9 @@
  * Every function that can fail returns 0 or a negative code: -errno, or one of enum hawser_error.
  * The library prints nothing, takes no signals, changes neither umask nor working directory, and
  * does not end the process for a mistake of its caller: it returns HAWSER_E_USAGE. Functions of one
- * client may be called by one thread at a time, hawser_cancel() excepted; different clients are
- * independent. Today's transfer functions block until the transfer is over.
+ * client may be called by one thread at a time, hawser_cancel(), hawser_pause() and hawser_resume()
+ * excepted; different clients are independent. Today's transfer functions block until the transfer
+ * is over.
  *
  * Structures that the caller fills start with `size`: set it to sizeof the structure (HAWSER_INIT
  * does, and zeroes the rest). Zero always means the default. */
@@ -176,9 +177,22 @@ HAWSER_API int hawser_client_open(const hawser_client_opts *opts, hawser_client 
 HAWSER_API void hawser_client_close(hawser_client *client);
 
 /** End what the client does: the running call, or else the next one, returns HAWSER_E_CANCELED and
- * so does every later one. Committed names stay; nothing half-written does. Any thread;
- * async-signal-safe. Accepts NULL. Since 0.1. */
+ * so does every later one. A transfer ends in good order: nothing new is sent, the target finishes
+ * what has come, gives complete files their names, and keeps of the others what it has, so that the
+ * same transfer later goes on from there (hawser_stats.kept_bytes). That takes 10 s at most, or
+ * hawser_client_opts.idle_timeout_ns if that is less. Called once more it ends at once, and what
+ * was on its way is lost. Any thread; async-signal-safe. Accepts NULL. Since 0.1. */
 HAWSER_API void hawser_cancel(hawser_client *client);
+
+/** Hold up the running transfer and those that follow: nothing new is read or sent, what was sent
+ * is finished, connections stay alive, and no deadline runs out, until hawser_resume(). A transfer
+ * that waits to be tried again waits until then. An event tells when the running one is held.
+ * Lists, digests and benchmarks do not pause. Any thread; async-signal-safe. Accepts NULL. Since
+ * 0.1. */
+HAWSER_API void hawser_pause(hawser_client *client);
+
+/** Go on. Harmless when nothing is paused. As hawser_pause(). Since 0.1. */
+HAWSER_API void hawser_resume(hawser_client *client);
 
 /** More words about the last failure of this client ("" if there are none): which path or address,
  * what was tried. Valid until the next call with this client. Never NULL. Since 0.1. */
@@ -196,7 +210,14 @@ enum hawser_event_kind {
     HAWSER_EVENT_PROGRESS, /* at most 10 a second: progress */
     HAWSER_EVENT_NOTE, /* something about one path: note, path, code, text, bytes */
     HAWSER_EVENT_RETRY, /* the job is tried again: code, text, retry, retries_left, pause_ns */
-    HAWSER_EVENT_STALL /* nothing comes, or arrives: text, stalled_ns; once more when it is over */
+    HAWSER_EVENT_STALL, /* nothing comes, or arrives: text, stalled_ns; once more when it is over */
+    HAWSER_EVENT_STATE /* it is paused, goes on, or ends early: state */
+};
+
+enum hawser_state {
+    HAWSER_STATE_RUNNING,
+    HAWSER_STATE_PAUSED, /* hawser_pause() */
+    HAWSER_STATE_STOPPING /* hawser_cancel(): what is on its way is finished */
 };
 
 enum hawser_note {
@@ -252,6 +273,7 @@ typedef struct hawser_progress {
     uint64_t wire_received;
     uint64_t elapsed_ns;
     bool walk_done; /* then the *_seen are final */
+    bool paused; /* hawser_pause() */
     enum hawser_stage limit; /* what the others waited for most, of late */
     hawser_stage_time stages[HAWSER_STAGE_COUNT]; /* of the last quarter of a second or so */
     uint64_t stalled_ns; /* nothing has come, or arrived, for so long; 0: it moves */
@@ -273,10 +295,12 @@ typedef struct hawser_event {
     uint32_t retries_left; /* RETRY: after that one, if it comes no further */
     uint64_t pause_ns; /* RETRY: before it begins */
     uint64_t stalled_ns; /* STALL: so far; or in all, when it is over: then text is "" */
+    enum hawser_state state; /* STATE */
 } hawser_event;
 
 /** Called on the client's threads, one call at a time. It must return soon (it holds the transfer
- * up) and may call nothing with this client but hawser_cancel(). */
+ * up) and may call nothing with this client but hawser_cancel(), hawser_pause() and
+ * hawser_resume(). */
 typedef void hawser_event_fn(void *context, const hawser_event *event);
 
 /* ---- transfers ---- */
@@ -443,6 +467,10 @@ typedef struct hawser_stats {
     uint64_t signature_bytes; /* sums of blocks, from the target to the source */
     uint64_t resumed_files; /* that an earlier run had begun */
     uint64_t resumed_bytes; /* of them: what was there and was not sent again */
+    /* After an end before its time: what the target keeps of files that are not complete, as far as
+     * it could say so. The same transfer goes on from there. */
+    uint64_t kept_files;
+    uint64_t kept_bytes; /* of them, that need not be sent again */
     bool delta; /* they were allowed; */
     char delta_why[64]; /* and why, or why not */
     hawser_ahead_stats ahead;

@@ -47,6 +47,7 @@ TRY(stages)
 TRY(ahead)
 TRY(measured)
 TRY(levels)
+TRY(left)
 
 /* The first byte picks the size of digests, too. */
 static uint32_t digest_size;
@@ -167,7 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         try_reject,       try_note,      try_done,          try_walk_end,  try_file_end,
         try_list_request, try_join_ack,  try_bench_ask,     try_bench_ack, try_bench_result,
         try_stages,       try_sig,       try_digest_answer, try_measured,  try_ahead,
-        try_kept,         try_levels,
+        try_kept,         try_levels,    try_left,
     };
     struct hsr_span payload;
     unsigned pick;

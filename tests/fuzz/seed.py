@@ -27,14 +27,14 @@ def frames():
     kinds = ("hello hello_ack open open_ack join join_ack reject paths entries want same data pack file_end "
              "page_ack note walk_end done beat rest list list_end cancel bench bench_ack "
              "bench_data_ack bench_result stages sig patch digest ahead measured lost "
-             "taken kept levels").split()
+             "taken kept levels differs hold go stop left").split()
     for kind, name in enumerate(kinds, 1):
-        entry_too = ("same", "data", "file_end", "sig", "patch", "digest", "kept")
+        entry_too = ("same", "data", "file_end", "sig", "patch", "digest", "kept", "differs")
         page = 7 if name in ("entries", "want", "page_ack", "lost", "taken", *entry_too) else 0
         index = 3 if name in entry_too else 0
         data = name in ("data", "patch")
         size = 0 if name in ("same", "beat", "rest", "list_end", "bench_data_ack", "lost",
-                             "taken") else 20
+                             "taken", "differs", "hold", "go", "stop") else 20
         counts = name in ("sig", "lost", "taken", "beat", "rest")
         offset = 65536 if counts or name in ("data", "bench_data_ack", "patch") else 0
         region = 65536 if name == "patch" else 0
@@ -75,6 +75,7 @@ def messages():
         ("ahead", struct.pack("<16Q", 2, *range(1000, 16000, 1000))),
         ("kept", struct.pack("<IQQ", 1, 8 << 20, 4 << 20) + digest),
         ("levels", struct.pack("<I3Q", 7, 30, 20, 10)),
+        ("left", struct.pack("<9Q", 2, 8 << 20, 1, 2, 3, 4, 5, 6, 7)),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHBHB", 3, 0, 1, 7, 3, 511, 2) + digest),
         ("page_ack", struct.pack("<BIHiHi", 2, 2, 5, -28, 6, -5017)),
@@ -85,8 +86,8 @@ def messages():
             save("message", name + "_32", bytes([pick + 128]) + payload + b"\xd3" * 16)
     save("message", "file_end_failed", b"\x09" + struct.pack("<iI4Q", -5017, 0, 0, 0, 0, 0))
     save("message", "note_created", b"\x06" + struct.pack("<BiQ", 4, 0, 99) + string(b"a") + string(b""))
-    save("message", "want_empty", b"\x17" + struct.pack("<I", 0))
-    save("message", "want_patch", b"\x17" + struct.pack("<IHBIBHB", 2, 9, 5, 200, 7, 0, 0)[:12] + bytes(range(12))
+    save("message", "want_empty", b"\x18" + struct.pack("<I", 0))
+    save("message", "want_patch", b"\x18" + struct.pack("<IHBIBHB", 2, 9, 5, 200, 7, 0, 0)[:12] + bytes(range(12))
          + struct.pack("<HB", 10, 1))
 
 

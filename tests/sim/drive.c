@@ -14,7 +14,20 @@
 #define CLOCK_OCTAVES 40u /* of a millisecond: 34 years */
 #define STALL_OCTAVES 22u /* of TROUBLE_NS_MIN: up to 168 s, more than anybody waits */
 
-enum trouble { TROUBLE_RESET, TROUBLE_STALL, TROUBLE_TOUCH, TROUBLE_CLOCK };
+#define STOP_NS_MAX (5 * HSR_NS_PER_S) /* in good order; after 10 it ends as it is */
+#define HOLD_NS (40 * HSR_NS_PER_S) /* longer than anybody waits for a silent peer */
+
+enum trouble {
+    TROUBLE_RESET,
+    TROUBLE_STALL,
+    TROUBLE_TOUCH,
+    TROUBLE_CLOCK,
+    TROUBLE_STOP, /* the user interrupts the client */
+    TROUBLE_HOLD, /* he pauses it */
+    TROUBLE_GO, /* and lets it go on */
+    TROUBLE_STOP_SOON, /* when the operation of now has been issued */
+    TROUBLE_HOLD_SOON
+};
 
 /* ---- troubles ---- */
 
@@ -66,6 +79,18 @@ static void rot(struct run *run)
                 (double)run->world->now_ns / 1e9);
 }
 
+/* The client's user. What he says when nothing runs would be for the next session. */
+static bool user_says(struct run *run, enum hsr_control control)
+{
+    struct hsr_engine *engine = run->sides[SIM_CLIENT].engine;
+
+    if (engine == NULL || run->world->hosts[SIM_CLIENT].dead ||
+        (run->closed && control != HSR_CONTROL_GO))
+        return false;
+    hsr_engine_control(engine, control);
+    return true;
+}
+
 static void trouble(void *context, void *what)
 {
     struct run *run = context;
@@ -92,6 +117,25 @@ static void trouble(void *context, void *what)
         report->clocks++;
         clock_set(&world->hosts[sim_between(world, 0, SIM_HOSTS - 1)]);
         break;
+    case TROUBLE_STOP:
+        report->stops += user_says(run, HSR_CONTROL_STOP);
+        run->stop_ns = world->now_ns;
+        break;
+    case TROUBLE_HOLD:
+        if (!user_says(run, HSR_CONTROL_HOLD))
+            break;
+        report->holds++;
+        sim_event_add(world, HOLD_NS, SIM_EVENT_TROUBLE, (void *)(uintptr_t)TROUBLE_GO);
+        break;
+    case TROUBLE_STOP_SOON:
+        sim_event_add(world, 0, SIM_EVENT_TROUBLE, (void *)(uintptr_t)TROUBLE_STOP);
+        break;
+    case TROUBLE_HOLD_SOON:
+        sim_event_add(world, 0, SIM_EVENT_TROUBLE, (void *)(uintptr_t)TROUBLE_HOLD);
+        break;
+    case TROUBLE_GO:
+        (void)user_says(run, HSR_CONTROL_GO);
+        break;
     }
 }
 
@@ -114,9 +158,15 @@ static void troubles_begin(struct run *run, unsigned attempt)
     troubles_plan(run, TROUBLE_CLOCK, troubles->clocks);
     world->ring_room = troubles->ring_room;
     world->reap_max = troubles->reap_max;
+    troubles_plan(run, TROUBLE_STOP, troubles->stops);
+    troubles_plan(run, TROUBLE_HOLD, troubles->holds);
     if (attempt == 0 && troubles->touch_nth > 0) {
         world->trouble_nth = world->op_count + troubles->touch_nth;
         world->trouble_what = (void *)(uintptr_t)TROUBLE_TOUCH;
+    } else if (attempt == 0 && troubles->stop_nth + troubles->hold_nth > 0) {
+        world->trouble_nth = world->op_count + troubles->stop_nth + troubles->hold_nth;
+        world->trouble_what =
+            (void *)(uintptr_t)(troubles->stop_nth > 0 ? TROUBLE_STOP_SOON : TROUBLE_HOLD_SOON);
     }
     world->disk_slow = troubles->disk_slow;
     world->net_slow = troubles->net_slow;
@@ -138,6 +188,7 @@ static void troubles_end(struct run *run)
 {
     struct sim_world *world = run->world;
 
+    (void)user_says(run, HSR_CONTROL_GO);
     world->faults_off = true;
     world->disk_slow = world->net_slow = 0;
     world->ring_room = world->reap_max = 0;
@@ -147,7 +198,8 @@ static void troubles_end(struct run *run)
     }
 }
 
-static bool troubles_any(const struct run *run)
+/* Something that nobody wanted. */
+static bool troubles_real(const struct run *run)
 {
     const struct sim_report *report = run->report;
     const struct sim_world *world = run->world;
@@ -155,6 +207,31 @@ static bool troubles_any(const struct run *run)
     return world->fault.fired > 0 || world->swarm_fired > 0 || world->damaged > 0 ||
            report->deaths > 0 || report->resets > 0 || report->stalls > 0 || report->touches > 0 ||
            (run->job->troubles.room_pages > 0 && report->failed);
+}
+
+static bool troubles_any(const struct run *run)
+{
+    return troubles_real(run) || run->report->stops > 0 || run->report->holds > 0;
+}
+
+/* If nothing else went wrong, who was interrupted says that, and who was held up nothing. */
+static void user_check(struct run *run)
+{
+    struct sim_report *report = run->report;
+    bool quick = run->job->troubles.net_slow <= 1 && run->job->troubles.disk_slow <= 1 &&
+                 !run->job->scenario->slow_sync;
+    bool stopped = report->stops > 0 && report->code == HSR_E_CANCELED && report->failures == 0;
+
+    if (troubles_real(run)) {
+        report->left = 0;
+        return;
+    }
+    if (report->failed && !stopped)
+        sim_violation(run->world, "its user interrupted it %u times and paused it %u times: %s",
+                      report->stops, report->holds, hsr_err_name(report->code));
+    if (stopped && quick && run->world->now_ns - run->stop_ns > STOP_NS_MAX)
+        sim_violation(run->world, "an interrupted session took %.1f s to end",
+                      (double)(run->world->now_ns - run->stop_ns) / 1e9);
 }
 
 /* ---- a session ---- */
@@ -211,6 +288,8 @@ static void run_sessions(struct run *run)
         if (i > 0)
             rot(run);
         session_run(run, !job->troubles.eager);
+        if (run->report->stops + run->report->holds > 0)
+            user_check(run);
         for (unsigned host = 0; host < SIM_HOSTS && i == 0; host++)
             run->report->ops[host] = world->hosts[host].ops;
     }

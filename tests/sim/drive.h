@@ -24,6 +24,9 @@ struct sim_troubles {
     uint32_t clocks; /* how often somebody sets a wall clock */
     uint32_t
         rots; /* between attempts: bits of the target's journal that turn, or its end is lost */
+    uint32_t stops; /* the client's user interrupts it */
+    uint32_t holds; /* he pauses it for longer than anybody waits */
+    uint64_t stop_nth, hold_nth; /* the same, right after this operation of both sides; 0: never */
     uint32_t disk_slow, net_slow; /* times */
     uint32_t ring_room, reap_max; /* see world.h */
     uint32_t wire_ppm, base_ppm; /* damage: see world.h */
@@ -54,7 +57,8 @@ struct sim_report {
     uint64_t resumed; /* bytes that were there from an earlier attempt, of all attempts */
     uint64_t took_ns; /* simulated */
     uint64_t ops[SIM_HOSTS]; /* operations of each host in the first run */
-    unsigned deaths, resets, stalls, touches, clocks, rots; /* that happened */
+    unsigned deaths, resets, stalls, touches, clocks, rots, stops, holds; /* that happened */
+    uint64_t left; /* bytes that an interrupted session said to keep, if nothing else happened */
 };
 
 /** Run @job from start to end and check everything. */

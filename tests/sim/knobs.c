@@ -106,6 +106,8 @@ static void random_troubles(struct hsr_prng *prng, struct sim_knobs *knobs)
     knobs->pipe = once(prng, 8) ? PIPE_LEAST + scaled(prng, 14) : 0;
     if (knobs->pipe > 0 && knobs->tree == SIM_FOREST_RESUME)
         knobs->pipe += PIPE_LARGE;
+    knobs->stops = once(prng, 8) ? 1 + below(prng, 2) : 0;
+    knobs->holds = once(prng, 16) ? 1 + below(prng, 2) : 0;
 }
 
 /* Numbers of their own: the others are what they were before there were these. */
@@ -191,6 +193,8 @@ static struct sim_troubles knobs_troubles(const struct sim_knobs *knobs)
                                      .rots = knobs->rots,
                                      .ring_room = knobs->ring,
                                      .reap_max = knobs->reap,
+                                     .stops = knobs->stops,
+                                     .holds = knobs->holds,
                                      .disk_slow = knobs->disk_slow,
                                      .net_slow = knobs->net_slow,
                                      .wire_ppm = knobs->wire,

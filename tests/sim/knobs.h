@@ -39,6 +39,8 @@
     X(resets, 0, "connections that are reset, in each attempt")                                    \
     X(stalls, 0, "connections on which nothing arrives for a while")                               \
     X(touches, 0, "files of the source that somebody changes")                                     \
+    X(stops, 0, "interruptions by the client's user")                                              \
+    X(holds, 0, "pauses of 40 s by the client's user")                                             \
     X(wire, 0, "bits that turn on the wire, of a million parts")                                   \
     X(base, 0, "bits that turn when the target reads, of a million reads")                         \
     X(disk_slow, 1, "how many times slower than usual")                                            \

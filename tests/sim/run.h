@@ -39,6 +39,7 @@ struct run {
     struct hsr_span all;
     bool closed; /* the client's session */
     bool died; /* a host, in this attempt */
+    uint64_t stop_ns; /* when it was interrupted last */
     bool spared; /* nothing goes wrong in this one */
     uint8_t durability;
     uint64_t entries, digests; /* that were told */

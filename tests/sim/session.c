@@ -138,6 +138,13 @@ static void event_progress(struct run *run, const struct hsr_event *event)
 
     run->report->ahead_hits = progress->ahead.hits;
     run->report->resumed += progress->resumed_bytes;
+    if (event->code == HSR_E_CANCELED)
+        run->report->left = progress->left_bytes;
+    if (run->spared && progress->resumed_bytes < run->report->left && !run->job->scenario->delta &&
+        run->report->rots == 0)
+        sim_violation(run->world, "%llu bytes were said to be kept, and %llu were",
+                      (unsigned long long)run->report->left,
+                      (unsigned long long)progress->resumed_bytes);
     sim_tree_visit(&run->world->hosts[run->source], SIM_DATA, file_bytes, &size);
     if (run->spared && progress->resumed_bytes > 0 && run->job->scenario->resume &&
         wire + progress->resumed_bytes > size + size / 16)

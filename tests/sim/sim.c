@@ -11,6 +11,10 @@
  *       [--op N --host H]          this one only, with a trace; --power: the power cut
  *   sim touch SCENARIO push|pull   before every operation in turn somebody changes a file of the
  *       [--stride N] [--op N]      source; then the same again, without
+ *   sim stop SCENARIO push|pull    after every operation in turn the client's user interrupts it
+ *       [--stride N] [--op N]
+ *   sim hold SCENARIO push|pull    the same: he pauses it for longer than anybody waits
+ *       [--stride N] [--op N]
  *   sim swarm SEED [COUNT]         random trees, shards, streams and troubles, COUNT seeds
  *       [--seconds N] [--apart]    at most so long; each in a process of its own
  *   sim canary                     worlds with a planted bug: the checks must find it
@@ -42,6 +46,7 @@ static const char *job_words(const struct sim_job *job, char *buf, size_t size)
 {
     const struct sim_fault *fault = &job->fault;
     const struct sim_crash *crash = &job->troubles.crashes[0].when;
+    uint64_t user_nth = job->troubles.stop_nth + job->troubles.hold_nth;
     const char *way = job->pull ? "pull" : "push";
     unsigned long long seed = job->seed;
 
@@ -52,6 +57,10 @@ static const char *job_words(const struct sim_job *job, char *buf, size_t size)
     else if (job->troubles.touch_nth > 0)
         (void)snprintf(buf, size, "touch %s %s --op %llu --seed %llu", job->scenario->name, way,
                        (unsigned long long)job->troubles.touch_nth, seed);
+    else if (user_nth > 0)
+        (void)snprintf(buf, size, "%s %s %s --op %llu --seed %llu",
+                       job->troubles.stop_nth > 0 ? "stop" : "hold", job->scenario->name, way,
+                       (unsigned long long)user_nth, seed);
     else if (fault->nth > 0)
         (void)snprintf(buf, size, "fault %s %s --op %llu --error %s --seed %llu",
                        job->scenario->name, way, (unsigned long long)fault->nth,
@@ -261,6 +270,43 @@ static void crash(const char *name, bool pull)
            options.stride > 1 ? " (not each killed it: --stride)" : "");
 }
 
+/* ---- every operation is when the user says something ---- */
+
+static void user_try(struct sim_job *job, bool hold, uint64_t nth)
+{
+    job->troubles.stop_nth = hold ? 0 : nth;
+    job->troubles.hold_nth = hold ? nth : 0;
+    job->troubles.net_slow = job->scenario->resume && nth % 4 >= 2 ? SLOW_TIMES : 1;
+    run_job(job);
+}
+
+static void user(const char *name, bool pull, bool hold)
+{
+    struct sim_job job = {
+        .scenario = scenario_named(name), .pull = pull, .seed = options.seed, .again = true
+    };
+    struct sim_report report;
+    uint64_t count;
+
+    if (options.op > 0) {
+        job.trace = stderr;
+        user_try(&job, hold, options.op);
+        return;
+    }
+    sim_tally->failures += !run_here(&job, &report);
+    count = report.world->op_count;
+    sim_world_destroy(report.world);
+    for (uint64_t n = options.seed % options.stride; n < count; n += options.stride)
+        user_try(&job, hold, n + 1);
+    if (sim_tally->stops + sim_tally->holds == 0 ||
+        (job.scenario->resume && !hold && sim_tally->resumed == 0)) {
+        fprintf(stderr, hold ? "nothing was paused\n" : "nothing was interrupted and resumed\n");
+        sim_tally->failures++;
+    }
+    printf("%s %s: %llu operations%s\n", name, pull ? "pull" : "push", (unsigned long long)count,
+           options.stride > 1 ? " (not each of them: --stride)" : "");
+}
+
 /* ---- before every operation a file of the source changes ---- */
 
 static void touch(const char *name, bool pull)
@@ -325,7 +371,7 @@ static int usage(void)
             "usage: sim clean | canary | swarm SEED [COUNT] [--seconds N] [--apart]\n"
             "       fault SCENARIO push|pull [--op N --error NAME] [--stride N] [--seed N]\n"
             "       crash SCENARIO push|pull [--op N --host 0|1 [--power]] [--stride N]\n"
-            "       touch SCENARIO push|pull [--op N] [--stride N]\n"
+            "       touch|stop|hold SCENARIO push|pull [--op N] [--stride N]\n"
             "       SEED [NAME=VALUE]... | shrink SEED [NAME=VALUE]...\n");
     return 2;
 }
@@ -393,6 +439,8 @@ static bool command(int left, char **argv)
         crash(argv[1], pull);
     else if (left == 3 && strcmp(argv[0], "touch") == 0)
         touch(argv[1], pull);
+    else if (left == 3 && (strcmp(argv[0], "stop") == 0 || strcmp(argv[0], "hold") == 0))
+        user(argv[1], pull, argv[0][0] == 'h');
     else
         return false;
     return true;
@@ -410,11 +458,13 @@ int main(int argc, char **argv)
         sim_tally->failures_max = 1;
     if (!command(left, argv))
         return usage();
-    printf("%u runs: %llu faults, %llu deaths, %llu resets, %llu stalls, %llu touches, %llu bits, "
-           "%llu clocks set, %llu rotten journals, %llu resumed; %u failed\n",
+    printf("%u runs: %llu faults, %llu deaths, %llu resets, %llu stalls, %llu touches, "
+           "%llu interruptions, %llu pauses, %llu bits, %llu clocks set, %llu rotten journals, "
+           "%llu resumed; %u failed\n",
            sim_tally->runs, (unsigned long long)sim_tally->faults,
            (unsigned long long)sim_tally->deaths, (unsigned long long)sim_tally->resets,
            (unsigned long long)sim_tally->stalls, (unsigned long long)sim_tally->touches,
+           (unsigned long long)sim_tally->stops, (unsigned long long)sim_tally->holds,
            (unsigned long long)sim_tally->damaged, (unsigned long long)sim_tally->clocks,
            (unsigned long long)sim_tally->rots, (unsigned long long)sim_tally->resumed,
            sim_tally->failures);

@@ -60,6 +60,8 @@ bool sim_run(const struct sim_job *job, const char *words, struct sim_report *re
     sim_tally->faults += ret_report->world->fault.fired + ret_report->world->swarm_fired;
     sim_tally->deaths += ret_report->deaths;
     sim_tally->resets += ret_report->resets;
+    sim_tally->stops += ret_report->stops;
+    sim_tally->holds += ret_report->holds;
     sim_tally->stalls += ret_report->stalls;
     sim_tally->touches += ret_report->touches;
     sim_tally->clocks += ret_report->clocks;

@@ -8,7 +8,7 @@
 struct sim_tally {
     unsigned runs, failures;
     unsigned failures_max; /* then it is enough */
-    uint64_t faults, deaths, resets, stalls, touches, damaged, resumed, clocks, rots;
+    uint64_t faults, deaths, resets, stalls, touches, stops, holds, damaged, resumed, clocks, rots;
 };
 /* Shared with the processes of runs that have one of their own. */
 extern struct sim_tally *sim_tally;

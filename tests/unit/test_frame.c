@@ -48,6 +48,10 @@ static const struct {
     [HSR_FRAME_DIGEST] = { "DIGEST", 36, true, true, false },
     [HSR_FRAME_LOST] = { "LOST", 0, true, false, false },
     [HSR_FRAME_TAKEN] = { "TAKEN", 0, true, false, false },
+    [HSR_FRAME_HOLD] = { "HOLD", 0, false, false, false },
+    [HSR_FRAME_GO] = { "GO", 0, false, false, false },
+    [HSR_FRAME_STOP] = { "STOP", 0, false, false, false },
+    [HSR_FRAME_LEFT] = { "LEFT", 72, false, false, false },
 };
 
 /* Lay out a header by hand, with its check, so that headers no encoder writes can be tried. */

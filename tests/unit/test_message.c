@@ -376,6 +376,20 @@ static void test_message_levels(void)
     CHECK_REFUSED(levels, levels, durable, 21, HSR_E_PROTOCOL);
 }
 
+/* Goal: what is kept, with totals; bytes and files of it come together or not at all. */
+static void test_message_left(void)
+{
+    struct hsr_left left = { 2, 8 << 20, { 1, 2, 3, 4, 5, 6, 7 } };
+    struct hsr_left none = { 0 };
+
+    CHECK_PAYLOAD(left, &left);
+    CHECK_PAYLOAD(left, &none);
+    CHECK_EQ(hsr_left_encode(&left, out, sizeof(out)), HSR_LEFT_SIZE);
+    CHECK_POKED(left, &left, 0, 0, HSR_E_PROTOCOL); /* bytes of no file */
+    CHECK_POKED(left, &none, 0, 1, HSR_E_PROTOCOL); /* a file of which nothing is kept */
+    CHECK_REFUSED(left, left, files, 0, HSR_E_PROTOCOL);
+}
+
 static void test_message_ack_level(void)
 {
     struct hsr_ack_item item = { .index = 1, .code = -5 };
@@ -747,6 +761,7 @@ int main(void)
     RUN(test_message_reject_codes);
     RUN(test_message_note);
     RUN(test_message_levels);
+    RUN(test_message_left);
     RUN(test_message_ack_level);
     RUN(test_message_results);
     RUN(test_message_stages);

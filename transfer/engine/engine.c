@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "transfer/engine/bell.h"
 #include "transfer/engine/conn.h"
 #include "transfer/engine/session.h"
 
@@ -40,10 +41,8 @@ static void shard_fini(struct hsr_shard *shard);
 static void shard_listen(struct hsr_shard *shard, int fd);
 static void shard_deaf(struct hsr_shard *shard);
 static void shard_run(struct hsr_shard *shard, const struct hsr_job_spec *spec);
-static void shard_cancel(struct hsr_shard *shard);
 static void shard_stop(struct hsr_shard *shard);
 static void shard_stop_tick(struct hsr_timer *timer);
-static void shard_cancel_arm(struct hsr_shard *shard);
 static int ask_all(struct hsr_engine *engine, enum hsr_ask_kind kind, int fd, uint64_t nodes);
 static bool shard_on(const struct hsr_shard *shard, uint64_t nodes);
 static struct hsr_ask *ask_new(struct hsr_shard *shard, enum hsr_ask_kind kind);
@@ -184,17 +183,6 @@ void hsr_engine_cancel(struct hsr_engine *engine)
         hsr_loop_send(&ask->shard->loop, &ask->msg);
     else
         hsr_engine_cancel_async(engine); /* needs no memory */
-}
-
-void hsr_engine_cancel_async(struct hsr_engine *engine)
-{
-    uint64_t one = 1;
-    int saved = errno; /* a signal handler must not change it */
-
-    atomic_store(&engine->cancel_async, true);
-    if (engine->cancel_fd >= 0 && write(engine->cancel_fd, &one, sizeof(one)) < 0)
-        hsr_assert(errno == EAGAIN || errno == EINTR); /* it was rung already, or will be again */
-    errno = saved;
 }
 
 void hsr_engine_event(struct hsr_engine *engine, const struct hsr_event *event)
@@ -370,7 +358,7 @@ static void shard_init(struct hsr_shard *shard)
     rc = hsr_bufpool_init(&shard->pool, &shard->loop, shard->mem.ptr, plan->buffer_bytes,
                           plan->chunk, plan->register_buffers);
     if (rc == 0 && shard->index == 0 && shard->engine->cancel_fd >= 0)
-        shard_cancel_arm(shard);
+        hsr_bell_arm(shard);
 out:
     shard->start_rc = rc;
     if (rc < 0 && shard->start_why[0] == '\0')
@@ -436,7 +424,7 @@ static void ask_deliver(struct hsr_msg *msg)
         shard_run(shard, &ask->spec);
         break;
     case HSR_ASK_CANCEL:
-        shard_cancel(shard);
+        hsr_bell_end(shard, HSR_E_CANCELED, "interrupted");
         break;
     case HSR_ASK_STOP:
         shard_stop(shard);
@@ -515,7 +503,8 @@ static void shard_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
 
     if (shard->stopping)
         rc = HSR_E_CANCELED;
-    else if (atomic_exchange(&shard->engine->cancel_async, false))
+    else if (atomic_exchange(&shard->engine->cancel_async, false) ||
+             atomic_exchange(&shard->engine->stop_async, false))
         rc = HSR_E_CANCELED; /* asked between two jobs */
     else
         rc = hsr_session_run(shard, spec);
@@ -531,50 +520,6 @@ static void shard_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
 
         hsr_engine_event(shard->engine, &event);
     }
-}
-
-static void shard_end_sessions(struct hsr_shard *shard, int rc, const char *why)
-{
-    struct hsr_list *node = shard->sessions.next;
-
-    while (node != &shard->sessions) {
-        struct hsr_list *next = node->next; /* ending one may take it off the list, no other */
-        struct hsr_session *session = hsr_container_of(node, struct hsr_session, node);
-
-        if (session->state != HSR_SESSION_CLOSING) /* else its result stands */
-            hsr_session_end(session, rc, why);
-        node = next;
-    }
-}
-
-static void shard_cancel(struct hsr_shard *shard)
-{
-    shard_end_sessions(shard, HSR_E_CANCELED, "interrupted");
-}
-
-/* The signal handler's bell. */
-static void shard_cancel_done(struct hsr_op *op, int64_t res, unsigned flags)
-{
-    struct hsr_shard *shard = hsr_container_of(op, struct hsr_shard, cancel_op);
-
-    (void)flags; /* a read completes once */
-    if (shard->stopping || (res < 0 && res != -EINTR && res != -EAGAIN))
-        return; /* -ECANCELED: the engine ends */
-    /* With no session here the flag stays and stops the next one. */
-    if (!hsr_list_empty(&shard->sessions) && atomic_exchange(&shard->engine->cancel_async, false))
-        shard_cancel(shard);
-    shard_cancel_arm(shard);
-}
-
-static void shard_cancel_arm(struct hsr_shard *shard)
-{
-    shard->cancel_op = (struct hsr_op){ .kind = HSR_OP_READ,
-                                        .done = shard_cancel_done,
-                                        .fd = shard->engine->cancel_fd,
-                                        .buf = &shard->cancel_value,
-                                        .size = sizeof(shard->cancel_value),
-                                        .buf_index = -1 };
-    hsr_loop_submit(&shard->loop, &shard->cancel_op);
 }
 
 /* Close connections that belong to no session; with @all every one. */
@@ -598,8 +543,8 @@ static void shard_stop(struct hsr_shard *shard)
     shard->stop_ns = hsr_loop_clock(&shard->loop);
     shard_deaf(shard);
     hsr_loop_cancel(&shard->loop, &shard->cancel_op);
-    shard_end_sessions(shard, server ? HSR_E_SHUTDOWN : HSR_E_CANCELED,
-                       server ? "the server is shutting down" : "interrupted");
+    hsr_bell_end(shard, server ? HSR_E_SHUTDOWN : HSR_E_CANCELED,
+                 server ? "the server is shutting down" : "interrupted");
     shard_close_conns(shard, false);
     hsr_loop_timer_set(&shard->loop, &shard->stop_timer, shard->stop_ns + STOP_TICK_NS);
 }

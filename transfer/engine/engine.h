@@ -77,10 +77,13 @@ enum hsr_event_kind {
     HSR_EVENT_NOTE, /* something about one path: note, code, path, text */
     HSR_EVENT_CLOSED, /* a session ended; code, totals, text */
     HSR_EVENT_ENTRY, /* client, LIST: one entry */
+    HSR_EVENT_HOLD, /* client: it is held up, goes on, or ends early: hold */
     HSR_EVENT_DIGEST, /* client, digests alone: path, size, digest */
     HSR_EVENT_SHARD, /* a shard ends: shard, shard_stats */
     HSR_EVENT_COUNT
 };
+
+enum hsr_hold_state { HSR_HOLD_GOING, HSR_HOLD_HELD, HSR_HOLD_STOPPING, HSR_HOLD_STATE_COUNT };
 
 #define HSR_DELTA_WHY_SIZE 64u
 #define HSR_STALL_SIZE 160u /* words about a stall */
@@ -101,6 +104,7 @@ struct hsr_progress {
     uint64_t files_seen;
     uint64_t bytes_seen; /* of regular files */
     bool walk_done; /* then the three above are final */
+    bool held; /* client: its user holds it up */
     uint64_t files_done; /* settled entries that carried content */
     uint64_t entries_done; /* settled entries of any kind */
     uint64_t
@@ -119,6 +123,8 @@ struct hsr_progress {
     struct hsr_delta_figures delta;
     uint64_t resumed_files; /* of which a part was there from an earlier session */
     uint64_t resumed_bytes; /* of these parts */
+    uint64_t left_files; /* at the end: not complete, of which a part is kept for a later session */
+    uint64_t left_bytes; /* of these parts */
     char congestion[HSR_CONGESTION_SIZE]; /* of the side that sends the data; "": not known */
     struct hsr_ahead ahead; /* of the target, where it is known */
     struct hsr_levels levels; /* how many files are how safe, as far as this side knows */
@@ -149,6 +155,7 @@ struct hsr_event {
     const struct hsr_progress *progress; /* PROGRESS, CLOSED */
     const struct hsr_totals *totals; /* CLOSED */
     uint8_t durability; /* CLOSED */
+    enum hsr_hold_state hold; /* HOLD */
     const struct hsr_entry *entry; /* ENTRY */
     const uint8_t *digest; /* DIGEST */
     bool bench; /* OPENED, CLOSED: of a benchmark */
@@ -263,7 +270,17 @@ struct hsr_job_spec {
 /** Start; the session's CLOSED event ends it. One at a time per client engine. Any thread. */
 int hsr_engine_run(struct hsr_engine *engine, const struct hsr_job_spec *spec);
 
-/** Ask the client's session to end (HSR_E_CANCELED). Any thread. */
+enum hsr_control {
+    HSR_CONTROL_HOLD, /* begin nothing new: this session, and those that follow */
+    HSR_CONTROL_GO, /* go on */
+    HSR_CONTROL_STOP /* end early in good order (hold.h); what cannot, at once */
+};
+
+/** Client: hold its sessions up, let them go on, or end the one that runs, else the next one
+ * (HSR_E_CANCELED). Any thread; async-signal-safe. */
+void hsr_engine_control(struct hsr_engine *engine, enum hsr_control control);
+
+/** Ask the client's session to end at once (HSR_E_CANCELED). Any thread. */
 void hsr_engine_cancel(struct hsr_engine *engine);
 
 /** Async-signal-safe part of hsr_engine_cancel: sets a flag and wakes shard 0. */

@@ -81,7 +81,8 @@ void hsr_loss_tick(struct hsr_session *session)
     struct hsr_losses *losses = &session->losses;
     uint64_t now = hsr_loop_clock(&session->home->loop);
 
-    if (session->state != HSR_SESSION_MOVING || (losses->gone | losses->heard | losses->again) == 0)
+    if (session->state != HSR_SESSION_MOVING || session->hold.stopping ||
+        (losses->gone | losses->heard | losses->again) == 0)
         return;
     for (uint32_t i = 0; i < session->streams_count; i++) {
         uint64_t bit = 1ull << i;

@@ -88,6 +88,8 @@ int hsr_session_start(struct hsr_session *session)
         return rc;
     session->state = HSR_SESSION_MOVING;
     hsr_engine_event(session->engine, &event);
+    if (session->client)
+        hsr_hold_set(session, atomic_load(&session->engine->hold));
     hsr_session_wake(session);
     return 0;
 }
@@ -130,7 +132,8 @@ int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,
 {
     struct hsr_shard *shard;
 
-    hsr_require(session->state == HSR_SESSION_MOVING && session->rc == 0, HSR_E_SHUTDOWN);
+    hsr_require(session->state == HSR_SESSION_MOVING && session->rc == 0 && !session->hold.stopping,
+                HSR_E_SHUTDOWN);
     hsr_require(index < session->streams_count, HSR_E_PROTOCOL);
     hsr_require(session->streams[index] == NULL, HSR_E_PROTOCOL);
     hsr_require(hsr_loss_settled(session, index), HSR_E_BUSY);
@@ -149,6 +152,7 @@ void hsr_session_end(struct hsr_session *session, int rc, const char *why)
     if (session->rc == 0 && rc < 0) {
         session->rc = rc;
         (void)strncpy(session->why, why != NULL ? why : "", sizeof(session->why) - 1);
+        hsr_hold_tell_left(session);
         if (session->control != NULL)
             hsr_conn_fail(session->control, rc, session->why);
     } else if (session->control != NULL) {
@@ -244,10 +248,10 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
     session->streams[stream->index] = NULL;
     hsr_limit_gone(session, stream);
     hsr_measure_gone(session, stream);
-    if (hsr_loss_may(session, rc))
+    if (hsr_loss_may(session, rc) && !session->hold.stopping)
         hsr_loss_gone(session, stream, rc);
     else if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session) &&
-             !hsr_bench_ended(session))
+             !hsr_bench_ended(session) && !hsr_loss_may(session, rc))
         hsr_session_end(session, rc, "a data connection ended");
     if (session->source != NULL)
         hsr_source_stream_gone(session, stream);
@@ -338,6 +342,7 @@ static void session_run(struct hsr_task *task)
     }
     if (session->state == HSR_SESSION_MOVING)
         session_step(session);
+    hsr_hold_step(session);
     if (session->state == HSR_SESSION_CLOSING)
         session_close(session);
 }
@@ -378,7 +383,7 @@ static void session_join_deadline(struct hsr_session *session)
 
     if (join_ns == 0)
         join_ns = SESSION_JOIN_NS;
-    if (!session->client && session->state == HSR_SESSION_MOVING &&
+    if (!session->client && session->state == HSR_SESSION_MOVING && !session->hold.stopping &&
         session->streams_joined < session->streams_count &&
         session->home->loop.now_ns - session->started_ns >= join_ns)
         hsr_session_end(session, HSR_E_TIMEOUT, "a data connection is missing");
@@ -458,6 +463,8 @@ static void session_say_closed(struct hsr_session *session)
     if (event.code == 0 && (session->failed > 0 || session->totals.failed > 0))
         event.code = HSR_E_PARTIAL;
     hsr_limit_close(session);
+    if (session->client && session->target != NULL)
+        hsr_target_left(session, &session->progress.left_files, &session->progress.left_bytes);
     event.measures = hsr_measure_end(session);
     event.progress = hsr_session_progress(session);
     hsr_engine_event(session->engine, &event);
@@ -482,6 +489,11 @@ static int session_control_frame(struct hsr_conn *conn, const struct hsr_frame *
                         (session->features & HSR_FEATURE_AHEAD),
                     HSR_E_PROTOCOL);
         return hsr_ahead_decode(payload, &session->progress.ahead);
+    case HSR_FRAME_HOLD:
+    case HSR_FRAME_GO:
+    case HSR_FRAME_STOP:
+    case HSR_FRAME_LEFT:
+        return hsr_hold_frame(session, frame, payload);
     case HSR_FRAME_CANCEL:
     case HSR_FRAME_REJECT:
         rc = hsr_reject_decode(payload, &reject);

@@ -11,6 +11,7 @@
 
 #include "transfer/engine/conn.h"
 #include "transfer/engine/crew.h"
+#include "transfer/engine/hold.h"
 #include "transfer/engine/limit.h"
 #include "transfer/engine/loss.h"
 #include "transfer/engine/measure.h"
@@ -67,7 +68,6 @@ struct hsr_session {
     uint8_t state;
     uint8_t role; /* ours: enum hsr_role */
     bool client;
-    bool cancel_asked;
     bool closed_said;
     int rc; /* first error that ends the session */
     char why[HSR_ERROR_TEXT_SIZE];
@@ -100,6 +100,7 @@ struct hsr_session {
     uint32_t streams_open; /* made and not yet given back */
     uint32_t streams_joined; /* were ready once; one that is joined again counts again */
     struct hsr_losses losses; /* of data connections */
+    struct hsr_hold hold;
     atomic_bool ended; /* streams look: what is left need not be finished */
     struct hsr_source *source; /* one of these three */
     struct hsr_target *target;

@@ -78,6 +78,7 @@ struct hsr_engine {
     atomic_uint sessions;
     atomic_ullong session_next; /* number of the next session */
     atomic_bool cancel_async; /* set by hsr_engine_cancel_async() */
+    atomic_bool stop_async, hold; /* set by hsr_engine_control() */
     atomic_bool draining;
     atomic_uint started; /* shard threads that are up, or gave up */
     pthread_mutex_t start_lock; /* only while starting: waits for the threads */
@@ -86,7 +87,7 @@ struct hsr_engine {
     atomic_ullong delta_used; /* of plan.delta_bytes */
     atomic_uint joining; /* connections and takeovers on their way between shards */
     atomic_uint staged; /* of plan.staged */
-    int cancel_fd; /* eventfd of hsr_engine_cancel_async(); -1: none */
+    int cancel_fd; /* eventfd of these; -1: none */
 };
 
 /** Emit an event, if anybody listens. */

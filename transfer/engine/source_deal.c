@@ -35,11 +35,14 @@ void hsr_source_enqueue(struct hsr_source *source, uint32_t key)
 
 void hsr_source_deal(struct hsr_source *source)
 {
-    bool more = true;
+    bool held = hsr_hold_is(&source->session->hold);
+    bool more = !held;
 
-    hsr_source_check_step(source);
-    hsr_source_delta_step(source);
-    deal_file_start(source);
+    if (!held) {
+        hsr_source_check_step(source);
+        hsr_source_delta_step(source);
+        deal_file_start(source);
+    }
     while (more) {
         struct hsr_stream *stream = deal_stream(source);
 
@@ -50,9 +53,13 @@ void hsr_source_deal(struct hsr_source *source)
             more = deal_pack(source, stream->works_lent == 0) || more;
     }
     source->zeros_done = false;
-    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
-        if (source->files[i].used)
-            deal_file_end(source, &source->files[i]);
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++) {
+        if (!source->files[i].used)
+            continue;
+        if (held && !source->files[i].dealt) /* finds out that all of it is */
+            (void)deal_file_extent(source, &source->files[i]);
+        deal_file_end(source, &source->files[i]);
+    }
 }
 
 bool hsr_source_deal_idle(const struct hsr_source *source)

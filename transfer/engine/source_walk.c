@@ -104,7 +104,7 @@ void hsr_source_walk(struct hsr_source *source)
 {
     struct hsr_session *session = source->session;
 
-    if (source->walk_over)
+    if (source->walk_over || hsr_hold_is(&session->hold))
         return;
     if (!walk_take(source) || session->state != HSR_SESSION_MOVING)
         return;

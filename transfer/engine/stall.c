@@ -61,8 +61,8 @@ static uint64_t stall_connection(const struct hsr_session *session, uint64_t now
     return longest;
 }
 
-/* Nothing has moved for a while, on no connection in particular. What --bwlimit holds back is not
- * stalled. */
+/* Nothing has moved for a while, on no connection in particular. What --bwlimit or its user holds
+ * back is not stalled. */
 static uint64_t stall_progress(struct hsr_session *session, uint64_t now, char *text)
 {
     const struct hsr_progress *progress = hsr_session_progress(session);
@@ -73,7 +73,8 @@ static uint64_t stall_progress(struct hsr_session *session, uint64_t now, char *
     const char *what = step == HSR_STEP_NONE ? session->peer : hsr_step_name(step);
     uint64_t still_ns;
 
-    if (moved != stall->moved || stall->moved_ns == 0 || step == HSR_STEP_BWLIMIT) {
+    if (moved != stall->moved || stall->moved_ns == 0 || step == HSR_STEP_BWLIMIT ||
+        progress->held || session->hold.stopping) {
         stall->moved = moved;
         stall->moved_ns = now;
     }

@@ -11,6 +11,7 @@
 #include "transfer/engine/small.h"
 
 static void stream_run(struct hsr_task *task);
+static bool stream_leaves(struct hsr_stream *stream);
 static void stream_shut(struct hsr_stream *stream);
 static void stream_start(struct hsr_msg *msg);
 static void stream_ready(struct hsr_msg *msg);
@@ -385,8 +386,21 @@ static void stream_run(struct hsr_task *task)
     if (stream->rc == 0 && !stream->closing && stream->joined &&
         stream->conn->state == HSR_CONN_STREAM) /* else it closes */
         stream->part->step(stream);
-    if (stream->rc < 0 || stream->closing)
+    if ((stream->rc < 0 || stream->closing) && !stream_leaves(stream))
         stream_shut(stream);
+}
+
+/* The session stops in good order: what is being sent still has to arrive. */
+static bool stream_leaves(struct hsr_stream *stream)
+{
+    struct hsr_loop *loop = &stream->shard->loop;
+
+    if (stream->rc < 0 || !stream->joined || stream->conn == NULL || stream->part->leave == NULL ||
+        stream->conn->state != HSR_CONN_STREAM || !hsr_hold_is(&stream->session->hold) ||
+        atomic_load(&stream->session->ended) || !stream->part->leave(stream))
+        return false;
+    hsr_loop_timer_set(loop, &stream->timer, hsr_loop_clock(loop) + HSR_HOLD_LOOK_NS);
+    return true;
 }
 
 /* End: the connection first, then what it held, then what the disk still does; then say so. */

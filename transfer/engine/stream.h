@@ -221,6 +221,9 @@ struct hsr_stream_part {
     void (*step)(struct hsr_stream *stream);
     bool (*idle)(const struct hsr_stream *stream); /* holds nothing of others, nothing in flight */
     void (*drop)(struct hsr_stream *stream); /* the connection is gone: give back what can be */
+    /* The session stops in good order (hold.h). True: what has begun to leave has not arrived yet;
+     * it is called again after whatever happens, and from time to time. NULL: nothing leaves. */
+    bool (*leave)(struct hsr_stream *stream);
 };
 
 struct hsr_stream {
@@ -230,7 +233,7 @@ struct hsr_stream {
     uint32_t index;
     struct hsr_conn *conn; /* NULL before and after */
     struct hsr_task task;
-    struct hsr_timer timer; /* --bwlimit */
+    struct hsr_timer timer; /* --bwlimit; held: when to look again */
     struct hsr_buf_waiter waiter;
     struct hsr_msg start_msg, ready_msg, close_msg, gone_msg;
     bool joined, closing, gone;
@@ -258,6 +261,7 @@ struct hsr_stream {
     struct hsr_chunk *flying; /* being sent */
     uint32_t lingering; /* chunks in that state */
     bool cache_ready;
+    bool leaving; /* all was sent, and the end of it; the peer closes when it has read that */
     struct hsr_chunk *packing; /* being filled, member by member */
     struct hsr_patcher *patcher; /* made for the first delta; owned */
     /* target */

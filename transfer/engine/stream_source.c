@@ -21,6 +21,8 @@
 static void source_step(struct hsr_stream *stream);
 static bool source_idle(const struct hsr_stream *stream);
 static void source_drop(struct hsr_stream *stream);
+static bool source_leave(struct hsr_stream *stream);
+static bool source_held(struct hsr_stream *stream);
 static enum hsr_figure source_waits(const struct hsr_stream *stream);
 static bool source_fill(struct hsr_stream *stream);
 static bool source_ahead(const struct hsr_stream *stream, const struct hsr_work *work);
@@ -53,6 +55,7 @@ const struct hsr_stream_part hsr_stream_source_part = {
     .step = source_step,
     .idle = source_idle,
     .drop = source_drop,
+    .leave = source_leave,
 };
 
 void hsr_stream_source_granted(struct hsr_msg *msg)
@@ -100,17 +103,54 @@ static void source_step(struct hsr_stream *stream)
     source_listen(stream);
     if (stream->rc < 0)
         return;
-    if (source_settle_reads(stream)) {
+    if (source_settle_reads(stream) && !source_held(stream)) {
         while (source_fill(stream))
             continue;
         hsr_patcher_step(stream);
     }
-    source_send(stream);
+    if (!source_held(stream))
+        source_send(stream);
     hsr_meter_wait(&stream->meter, source_waits(stream));
+}
+
+/* First what is being sent, then the end of it. We close after the target has: a beat of it that
+ * met a closed socket would make the kernel throw away what it still has to send. */
+static bool source_leave(struct hsr_stream *stream)
+{
+    struct hsr_conn *conn = stream->conn;
+
+    if (!stream->cache_ready)
+        return false; /* it was never stepped: nothing was sent */
+    source_listen(stream);
+    if (stream->rc < 0)
+        return false;
+    if (!stream->leaving && stream->flying == NULL && stream->lingering == 0 &&
+        !hsr_link_sending(&conn->link) && conn->out_size == 0) {
+        hsr_loop_timer_clear(&stream->shard->loop, &conn->timer); /* no further beat */
+        hsr_link_end(&conn->link);
+        stream->leaving = true;
+    }
+    return true;
+}
+
+/* Nothing is begun: look again later. There is no message for its end, so none can cross ours. */
+static bool source_held(struct hsr_stream *stream)
+{
+    struct hsr_loop *loop = &stream->shard->loop;
+
+    if (!hsr_hold_is(&stream->session->hold))
+        return false;
+    if (!stream->paced && (!hsr_list_empty(&stream->works) || !hsr_list_empty(&stream->sending))) {
+        stream->paced = true;
+        hsr_loop_timer_set(loop, &stream->timer, hsr_loop_clock(loop) + HSR_HOLD_LOOK_NS);
+    }
+    return true;
 }
 
 static enum hsr_figure source_waits(const struct hsr_stream *stream)
 {
+    if (stream->flying == NULL && hsr_hold_is(&stream->session->hold))
+        return HSR_FIGURE_COUNT; /* for its user, who is no stage */
     if (stream->flying != NULL || (stream->lingering > 0 && hsr_list_empty(&stream->sending) &&
                                    !hsr_list_empty(&stream->works)))
         return HSR_FIGURE_WAIT_PEER;

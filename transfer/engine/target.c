@@ -97,7 +97,8 @@ void hsr_target_step(struct hsr_session *session)
         if (rc < 0)
             hsr_session_end(session, rc, "cannot ask for these paths");
     }
-    hsr_target_decide(target);
+    if (!session->hold.stop_heard) /* then what is not decided is for the next session */
+        hsr_target_decide(target);
     if (session->readers != NULL && session->state == HSR_SESSION_MOVING)
         hsr_target_check_step(target);
     hsr_target_files_sum(target);
@@ -563,6 +564,18 @@ static void target_done_levels(const struct hsr_target *target, struct hsr_done 
     done->durability = HSR_DURABILITY_WRITTEN; /* all have their names, whatever was asked for */
     if (groups->on && hsr_volumes_lasting(&groups->volumes))
         done->durability = HSR_DURABILITY_DURABLE;
+}
+
+bool hsr_target_stopped(struct hsr_session *session)
+{
+    struct hsr_target *target = session->target;
+
+    for (struct hsr_list *node = target->files.next; node != &target->files; node = node->next)
+        if (hsr_container_of(node, struct hsr_target_file, node)->finishing)
+            return false; /* it is being summed, synced or named */
+    if (target->groups.staged > 0 || !hsr_target_journal_flush(target))
+        return false;
+    return hsr_target_groups_durable(target) && target_levels_tell(target);
 }
 
 /* How many files have reached which level. True: it is said, or nobody is to be told. */

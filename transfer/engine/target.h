@@ -27,6 +27,12 @@ bool hsr_target_idle(const struct hsr_session *session);
 void hsr_target_destroy(struct hsr_session *session);
 /** What signatures before their turn came to; some microseconds. */
 void hsr_target_ahead_figures(struct hsr_target *target, struct hsr_ahead *ret_figures);
+/** The source has stopped, and no stream is left: is everything that came named, kept, synced and
+ * told? Home steps until it is. */
+bool hsr_target_stopped(struct hsr_session *session);
+/** Files that are not complete, of which a part is kept for a later session; and bytes of these
+ * parts. */
+void hsr_target_left(const struct hsr_session *session, uint64_t *ret_files, uint64_t *ret_bytes);
 /** How many files have reached which level. */
 void hsr_target_levels(const struct hsr_target *target, struct hsr_levels *ret_levels);
 /** Must what is made in @dir be synced before it gets its name? Any shard. */

@@ -318,7 +318,7 @@ static bool group_due(const struct hsr_target *target, uint64_t now_ns)
                groups->open_larges >= TARGET_GROUP_LARGES || !hsr_list_empty(&target->asking) ||
                groups->open_bytes >= TARGET_GROUP_BYTES ||
                now_ns - groups->open_ns >= TARGET_GROUP_NS || !hsr_list_empty(&groups->asking) ||
-               group_waited_for(target);
+               target->session->hold.stop_heard || group_waited_for(target);
     return groups->levels.written > groups->covered &&
            now_ns - groups->synced_ns >= TARGET_NAMES_NS;
 }

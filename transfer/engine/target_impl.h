@@ -547,6 +547,8 @@ enum hsr_want_action hsr_target_journal_want(struct hsr_target *target, struct t
                                              bool delta);
 /** Tell sources what is kept, sync, write. */
 void hsr_target_journal_step(struct hsr_target *target);
+/** The session stops: sync and write what has come. True: nothing is under way or left to do. */
+bool hsr_target_journal_flush(struct hsr_target *target);
 /** Shall the stage of @file be one that a later session can find? */
 bool hsr_target_journal_wants(const struct hsr_target *target, const struct hsr_target_file *file);
 /** Its stage was opened. */

@@ -31,6 +31,7 @@ static void journal_forget(struct hsr_target *target, const struct target_dir *d
                            const struct hsr_entry *entry, uint32_t slot);
 static void journal_offer(struct hsr_target *target);
 static bool journal_offer_one(struct hsr_target *target, uint32_t key);
+static bool journal_syncs(const struct hsr_target *target);
 static void journal_sync(struct hsr_target *target);
 static void journal_sync_file(struct hsr_target *target, struct hsr_target_file *file);
 static void journal_synced(struct hsr_op *op, int64_t res, unsigned flags);
@@ -369,15 +370,24 @@ void hsr_target_journal_step(struct hsr_target *target)
     hsr_journal_step(target->resume.journal);
 }
 
-/* Sync what has come since the last time. Where nobody asked for it, and on a tmpfs, never. */
+/* Where nobody asked for it, and on a tmpfs, never. */
+static bool journal_syncs(const struct hsr_target *target)
+{
+    const struct hsr_session *session = target->session;
+
+    return session->durability == HSR_DURABILITY_DURABLE && !session->call_io &&
+           !target->resume.journal->off;
+}
+
+/* Sync what has come since the last time. */
 static void journal_sync(struct hsr_target *target)
 {
     struct target_resume *resume = &target->resume;
     struct hsr_session *session = target->session;
     uint64_t now_ns = session->home->loop.now_ns;
 
-    if (session->durability != HSR_DURABILITY_DURABLE || session->call_io || resume->journal->off ||
-        resume->fresh == 0 || (resume->fresh < SYNC_BYTES && now_ns - resume->sync_ns < SYNC_NS))
+    if (!journal_syncs(target) || resume->fresh == 0 ||
+        (resume->fresh < SYNC_BYTES && now_ns - resume->sync_ns < SYNC_NS))
         return;
     resume->fresh = 0;
     resume->sync_ns = now_ns;
@@ -387,6 +397,42 @@ static void journal_sync(struct hsr_target *target)
         if (file->slot >= 0 && file->fresh > 0 && !file->finishing && !file->sync_op.armed &&
             file->rc == 0)
             journal_sync_file(target, file);
+    }
+}
+
+bool hsr_target_journal_flush(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+    const struct hsr_journal *journal = target->resume.journal;
+    bool quiet = true;
+
+    if (journal == NULL)
+        return true;
+    for (struct hsr_list *node = target->files.next; node != &target->files; node = node->next) {
+        struct hsr_target_file *file = hsr_container_of(node, struct hsr_target_file, node);
+
+        if (file->slot >= 0 && file->fresh > 0 && !file->finishing && !file->sync_op.armed &&
+            file->rc == 0 && journal_syncs(target))
+            journal_sync_file(target, file);
+        quiet &= !file->sync_op.armed && !file->sync_heard;
+    }
+    if (quiet && !journal->off && journal->filled > 0)
+        hsr_session_wake(session); /* what was just told is written in the next step */
+    return quiet && (journal->off || journal->filled == 0) && hsr_journal_idle(journal);
+}
+
+void hsr_target_left(const struct hsr_session *session, uint64_t *ret_files, uint64_t *ret_bytes)
+{
+    const struct hsr_journal *journal = session->target->resume.journal;
+
+    *ret_files = *ret_bytes = 0;
+    for (uint32_t i = 0; journal != NULL && !journal->off && i < HSR_JOURNAL_FILES_MAX; i++) {
+        const struct hsr_journal_file *file = &journal->table.files[i];
+
+        if (!file->used || file->range_count == 0)
+            continue;
+        *ret_files += 1;
+        *ret_bytes += hsr_journal_file_bytes(file);
     }
 }
 

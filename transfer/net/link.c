@@ -114,6 +114,14 @@ void hsr_link_move(struct hsr_link *link, struct hsr_loop *loop)
     link->loop = loop;
 }
 
+void hsr_link_end(struct hsr_link *link)
+{
+    struct hsr_op op = { .kind = HSR_OP_SHUTDOWN, .fd = link->fd, .msg_flags = SHUT_WR };
+
+    hsr_assert(!hsr_link_sending(link));
+    (void)hsr_loop_call(link->loop, &op); /* a socket that is gone already is fine */
+}
+
 void hsr_link_close(struct hsr_link *link)
 {
     if (link->closing)

@@ -84,6 +84,9 @@ bool hsr_link_receiving(const struct hsr_link *link);
 /** Hand an idle link to another loop; its next operation runs there. */
 void hsr_link_move(struct hsr_link *link, struct hsr_loop *loop);
 
+/** Say that nothing more is sent; nothing may be under way. What the peer says still comes. */
+void hsr_link_end(struct hsr_link *link);
+
 /** Shut down both ways, end what is in flight, close; then link->closed, perhaps at once. With
  * loans that are still out the connection is reset, so that the kernel gives them back even if the
  * peer is dead; link->closed comes after all of them. */

@@ -102,6 +102,10 @@ static const struct frame_kind frame_kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_DIGEST] = { "DIGEST", DIGEST_SIZE_MAX, USES_PAGE | USES_INDEX },
     [HSR_FRAME_LOST] = { "LOST", 0, USES_PAGE | USES_OFFSET },
     [HSR_FRAME_TAKEN] = { "TAKEN", 0, USES_PAGE | USES_OFFSET },
+    [HSR_FRAME_HOLD] = { "HOLD", 0, 0 },
+    [HSR_FRAME_GO] = { "GO", 0, 0 },
+    [HSR_FRAME_STOP] = { "STOP", 0, 0 },
+    [HSR_FRAME_LEFT] = { "LEFT", HSR_LEFT_SIZE, 0 },
 };
 
 static const struct frame_kind *frame_kind_get(uint16_t kind)

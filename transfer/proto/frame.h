@@ -24,9 +24,11 @@
 #define HSR_FEATURE_STAGES (1ull << 5) /* the server sends STAGES: where its time went */
 #define HSR_FEATURE_COMPARE (1ull << 6) /* dry runs compare digests (WANT DIGEST, DIGEST) */
 #define HSR_FEATURE_AHEAD (1ull << 7) /* signatures before their turn: AHEAD, and its options */
+#define HSR_FEATURE_HOLD (1ull << 8) /* held up, and ended early: HOLD, GO, STOP, LEFT */
 #define HSR_FEATURES_OURS                                                                          \
     (HSR_FEATURE_XXH3 | HSR_FEATURE_BLAKE3 | HSR_FEATURE_DELTA | HSR_FEATURE_BENCH |               \
-     HSR_FEATURE_STAGES | HSR_FEATURE_COMPARE | HSR_FEATURE_AHEAD | HSR_FEATURE_RESUME)
+     HSR_FEATURE_STAGES | HSR_FEATURE_COMPARE | HSR_FEATURE_AHEAD | HSR_FEATURE_RESUME |           \
+     HSR_FEATURE_HOLD)
 
 #define HSR_FRAME_HEADER_SIZE 56u
 #define HSR_CONTROL_PAYLOAD_MAX (192u * 1024) /* one page of entries with large xattrs */
@@ -86,6 +88,10 @@ enum hsr_frame_kind {
     HSR_FRAME_KEPT, /* target -> source: ranges of an entry that it has from an earlier session */
     HSR_FRAME_LEVELS, /* target -> source: how many files have reached which level */
     HSR_FRAME_DIFFERS, /* source -> target: the digest in WANT did not match; want it otherwise */
+    HSR_FRAME_HOLD, /* client that is the target: begin nothing new */
+    HSR_FRAME_GO, /* the same: go on */
+    HSR_FRAME_STOP, /* either: stop early; from the source: nothing more comes */
+    HSR_FRAME_LEFT, /* server that is the target: what is kept, before CANCEL */
     HSR_FRAME_KIND_COUNT
 };
 

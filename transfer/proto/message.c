@@ -461,6 +461,64 @@ int hsr_levels_decode(struct hsr_span payload, struct hsr_levels *ret_levels)
     return rc;
 }
 
+static void totals_put(struct hsr_writer *w, const struct hsr_totals *totals)
+{
+    hsr_put_u64(w, totals->files);
+    hsr_put_u64(w, totals->bytes);
+    hsr_put_u64(w, totals->created);
+    hsr_put_u64(w, totals->touched);
+    hsr_put_u64(w, totals->skipped);
+    hsr_put_u64(w, totals->deleted);
+    hsr_put_u64(w, totals->failed);
+}
+
+static void totals_get(struct hsr_reader *r, struct hsr_totals *ret_totals)
+{
+    ret_totals->files = hsr_get_u64(r);
+    ret_totals->bytes = hsr_get_u64(r);
+    ret_totals->created = hsr_get_u64(r);
+    ret_totals->touched = hsr_get_u64(r);
+    ret_totals->skipped = hsr_get_u64(r);
+    ret_totals->deleted = hsr_get_u64(r);
+    ret_totals->failed = hsr_get_u64(r);
+}
+
+static int left_check(const struct hsr_left *left)
+{
+    hsr_require((left->files == 0) == (left->bytes == 0), HSR_E_PROTOCOL);
+    return 0;
+}
+
+int hsr_left_encode(const struct hsr_left *left, void *out, size_t size)
+{
+    struct hsr_writer w = hsr_writer_init(out, size);
+    int rc = left_check(left);
+
+    if (rc < 0)
+        return rc;
+    hsr_put_u64(&w, left->files);
+    hsr_put_u64(&w, left->bytes);
+    totals_put(&w, &left->totals);
+    return wire_size(&w);
+}
+
+int hsr_left_decode(struct hsr_span payload, struct hsr_left *ret_left)
+{
+    struct hsr_reader r = hsr_reader_init(payload.ptr, payload.size);
+    struct hsr_left left;
+    int rc;
+
+    left.files = hsr_get_u64(&r);
+    left.bytes = hsr_get_u64(&r);
+    totals_get(&r, &left.totals);
+    rc = wire_end(&r);
+    if (rc == 0)
+        rc = left_check(&left);
+    if (rc == 0)
+        *ret_left = left;
+    return rc;
+}
+
 int hsr_done_encode(const struct hsr_done *done, void *out, size_t size)
 {
     struct hsr_writer w = hsr_writer_init(out, size);
@@ -471,13 +529,7 @@ int hsr_done_encode(const struct hsr_done *done, void *out, size_t size)
     hsr_put_u8(&w, done->durability);
     hsr_put_u8(&w, done->limit);
     wire_put_i32(&w, done->code);
-    hsr_put_u64(&w, done->totals.files);
-    hsr_put_u64(&w, done->totals.bytes);
-    hsr_put_u64(&w, done->totals.created);
-    hsr_put_u64(&w, done->totals.touched);
-    hsr_put_u64(&w, done->totals.skipped);
-    hsr_put_u64(&w, done->totals.deleted);
-    hsr_put_u64(&w, done->totals.failed);
+    totals_put(&w, &done->totals);
     return wire_size(&w);
 }
 
@@ -490,13 +542,7 @@ int hsr_done_decode(struct hsr_span payload, struct hsr_done *ret_done)
     done.durability = hsr_get_u8(&r);
     done.limit = hsr_get_u8(&r);
     done.code = wire_get_i32(&r);
-    done.totals.files = hsr_get_u64(&r);
-    done.totals.bytes = hsr_get_u64(&r);
-    done.totals.created = hsr_get_u64(&r);
-    done.totals.touched = hsr_get_u64(&r);
-    done.totals.skipped = hsr_get_u64(&r);
-    done.totals.deleted = hsr_get_u64(&r);
-    done.totals.failed = hsr_get_u64(&r);
+    totals_get(&r, &done.totals);
     rc = wire_end(&r);
     if (rc == 0)
         rc = done_check(&done);

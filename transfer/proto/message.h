@@ -201,6 +201,14 @@ struct hsr_levels {
 };
 #define HSR_LEVELS_SIZE 28u
 
+/* LEFT: what a target keeps of files that are not complete, and what it did so far. */
+struct hsr_left {
+    uint64_t files;
+    uint64_t bytes; /* of these that need not be sent again */
+    struct hsr_totals totals;
+};
+#define HSR_LEFT_SIZE 72u
+
 struct hsr_ack_item {
     uint16_t index;
     int32_t code; /* why this entry failed */
@@ -231,6 +239,8 @@ int hsr_done_encode(const struct hsr_done *done, void *out, size_t size);
 int hsr_done_decode(struct hsr_span payload, struct hsr_done *ret_done);
 int hsr_levels_encode(const struct hsr_levels *levels, void *out, size_t size);
 int hsr_levels_decode(struct hsr_span payload, struct hsr_levels *ret_levels);
+int hsr_left_encode(const struct hsr_left *left, void *out, size_t size);
+int hsr_left_decode(struct hsr_span payload, struct hsr_left *ret_left);
 int hsr_walk_end_encode(const struct hsr_walk_end *end, void *out, size_t size);
 int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end);
 

@@ -1,0 +1,197 @@
+/* Goal: what a server does that is held up, or asked to stop, and with peers that say so when they
+ * may not. Method: a real server engine on loopback, and sessions by hand. */
+#include "tests/unit/server_fixture.h"
+
+#define FEATURES (HSR_FEATURE_XXH3 | HSR_FEATURE_HOLD)
+
+struct hand {
+    struct fixture fx;
+    struct raw control, stream;
+    uint8_t token[HSR_TOKEN_SIZE];
+};
+
+static void hand_open(struct hand *hand, uint8_t role, uint64_t features)
+{
+    struct hsr_open open = { .role = role,
+                             .digest = HSR_DIGEST_XXH3,
+                             .durability = HSR_DURABILITY_WRITTEN,
+                             .streams = 1,
+                             .depth = 2,
+                             .chunk = 65536,
+                             .delete_max = UINT64_MAX,
+                             .paths = role == HSR_ROLE_TARGET ? 1 : 0,
+                             .export_name = { (const uint8_t *)"data", 4 } };
+    int fd;
+
+    memset(hand, 0, sizeof(*hand));
+    fixture_start(&hand->fx, 1, 0);
+    hand->fx.writable = true;
+    fd = openat(hand->fx.root_fd, "there", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    CHECK_EQ(write(fd, "12345", 5), 5);
+    CHECK_EQ(close(fd), 0);
+    raw_session(&hand->fx, &hand->control, &hand->stream, features, &open, hand->token);
+}
+
+static void hand_close(struct hand *hand)
+{
+    raw_close(&hand->stream);
+    raw_close(&hand->control);
+    fixture_stop(&hand->fx); /* asserts that every buffer is home */
+}
+
+static void say(struct hand *hand, uint16_t kind)
+{
+    raw_frame(&hand->control, kind, NULL, 0);
+}
+
+static void paths_send(struct hand *hand)
+{
+    uint8_t out[64];
+    struct hsr_list_writer list;
+    int size;
+
+    hsr_list_start(&list, out, sizeof(out));
+    CHECK_EQ(hsr_paths_put(&list, (struct hsr_span){ (const uint8_t *)"", 0 }), 0);
+    size = hsr_list_finish(&list);
+    CHECK(size > 0);
+    raw_frame(&hand->control, HSR_FRAME_PATHS, out, (size_t)size);
+}
+
+/* Within a second, on the control connection; its end is something too. */
+static bool anything_comes(struct hand *hand)
+{
+    struct hsr_span payload;
+    struct hsr_frame frame;
+
+    return raw_wait(&hand->fx, &hand->control, &frame, &payload) || hand->control.ended;
+}
+
+static void expect_canceled(struct hand *hand, int code)
+{
+    struct hsr_span payload = { 0 };
+    struct hsr_reject reject = { 0 };
+    struct hsr_frame frame = { 0 };
+
+    while (raw_wait(&hand->fx, &hand->control, &frame, &payload))
+        if (frame.kind == HSR_FRAME_CANCEL)
+            break;
+    CHECK_EQ(frame.kind, HSR_FRAME_CANCEL);
+    CHECK_EQ(hsr_reject_decode(payload, &reject), 0);
+    CHECK_EQ(reject.code, code);
+}
+
+/* Does the server end the data connection, with nothing on it but beats? */
+static bool stream_ends(struct hand *hand)
+{
+    struct hsr_span payload;
+    struct hsr_frame frame;
+
+    CHECK(!raw_wait(&hand->fx, &hand->stream, &frame, &payload));
+    return hand->stream.ended;
+}
+
+/* Goal: a source that is held says nothing of its tree until it may go on; twice is once. */
+static void test_source_is_held(void)
+{
+    static struct hand hand;
+    struct hsr_span payload;
+
+    hand_open(&hand, HSR_ROLE_TARGET, FEATURES);
+    say(&hand, HSR_FRAME_HOLD);
+    say(&hand, HSR_FRAME_HOLD);
+    paths_send(&hand);
+    CHECK(!anything_comes(&hand));
+    say(&hand, HSR_FRAME_GO);
+    raw_expect(&hand.fx, &hand.control, HSR_FRAME_ENTRIES, &payload);
+    say(&hand, HSR_FRAME_GO); /* harmless */
+    CHECK(!anything_comes(&hand)); /* it waits for what is wanted */
+    hand_close(&hand);
+}
+
+/* Goal: a source that is to stop ends its data connections, says so, and waits for the target, held
+ * or not; nothing lets it go on. */
+static void test_source_stops(void)
+{
+    static struct hand hand;
+    struct hsr_span payload;
+
+    for (int held = 0; held < 2; held++) {
+        hand_open(&hand, HSR_ROLE_TARGET, FEATURES);
+        if (held)
+            say(&hand, HSR_FRAME_HOLD);
+        say(&hand, HSR_FRAME_STOP);
+        say(&hand, HSR_FRAME_GO);
+        paths_send(&hand);
+        CHECK(stream_ends(&hand));
+        CHECK(!anything_comes(&hand)); /* it waits for us to have read all of it */
+        CHECK_EQ(shutdown(hand.stream.fd, SHUT_WR), 0);
+        raw_expect(&hand.fx, &hand.control, HSR_FRAME_STOP, &payload);
+        CHECK(!anything_comes(&hand));
+        hand_close(&hand);
+    }
+}
+
+/* Goal: a target whose source has stopped waits for its data connections, then says what is left,
+ * and ends the session. */
+static void test_target_stops(void)
+{
+    static struct hand hand;
+    struct hsr_left left = { .files = 9 };
+    struct hsr_span payload;
+
+    hand_open(&hand, HSR_ROLE_SOURCE, FEATURES);
+    say(&hand, HSR_FRAME_STOP);
+    CHECK(!anything_comes(&hand)); /* something may still come on the stream */
+    CHECK_EQ(shutdown(hand.stream.fd, SHUT_WR), 0);
+    raw_expect(&hand.fx, &hand.control, HSR_FRAME_LEFT, &payload);
+    CHECK_EQ(hsr_left_decode(payload, &left), 0);
+    CHECK_EQ(left.files, 0);
+    CHECK_EQ(left.bytes, 0);
+    expect_canceled(&hand, HSR_E_CANCELED);
+    hand_close(&hand);
+}
+
+/* Goal: what may not be said ends the session. A source may not be held by another source, asked
+ * twice, told what is left; and nobody anything where the feature is not in force. */
+static void test_out_of_place(void)
+{
+    static const struct {
+        uint8_t role; /* of the client */
+        uint64_t features;
+        uint16_t kinds[2];
+    } cases[] = {
+        { HSR_ROLE_SOURCE, FEATURES, { HSR_FRAME_HOLD } },
+        { HSR_ROLE_SOURCE, FEATURES, { HSR_FRAME_GO } },
+        { HSR_ROLE_SOURCE, FEATURES, { HSR_FRAME_LEFT } },
+        { HSR_ROLE_SOURCE, FEATURES, { HSR_FRAME_STOP, HSR_FRAME_STOP } },
+        { HSR_ROLE_TARGET, FEATURES, { HSR_FRAME_STOP, HSR_FRAME_STOP } },
+        { HSR_ROLE_TARGET, FEATURES, { HSR_FRAME_LEFT } },
+        { HSR_ROLE_TARGET, HSR_FEATURE_XXH3, { HSR_FRAME_HOLD } },
+        { HSR_ROLE_TARGET, HSR_FEATURE_XXH3, { HSR_FRAME_GO } },
+        { HSR_ROLE_TARGET, HSR_FEATURE_XXH3, { HSR_FRAME_STOP } },
+        { HSR_ROLE_SOURCE, HSR_FEATURE_XXH3, { HSR_FRAME_STOP } },
+        { HSR_ROLE_SOURCE, HSR_FEATURE_XXH3, { HSR_FRAME_LEFT } },
+    };
+    static struct hand hand;
+
+    for (size_t i = 0; i < HSR_ARRAY_COUNT(cases); i++) {
+        hand_open(&hand, cases[i].role, cases[i].features);
+        for (unsigned k = 0; k < 2 && cases[i].kinds[k] != 0; k++) {
+            uint8_t payload[HSR_LEFT_SIZE] = { 0 };
+            bool left = cases[i].kinds[k] == HSR_FRAME_LEFT;
+
+            raw_frame(&hand.control, cases[i].kinds[k], payload, left ? sizeof(payload) : 0);
+        }
+        expect_canceled(&hand, HSR_E_PROTOCOL);
+        hand_close(&hand);
+    }
+}
+
+int main(void)
+{
+    RUN(test_source_is_held);
+    RUN(test_source_stops);
+    RUN(test_target_stops);
+    RUN(test_out_of_place);
+    TEST_END();
+}
