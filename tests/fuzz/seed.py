@@ -177,7 +177,7 @@ def journals():
     ranges = [record(2, 1, 0, slot, struct.pack("<QQ", at * unit, unit) + b"\xd1" * 16)
               for slot in (0, 1) for at in (0, 1, 2, 5)]
     story = [*files, *ranges, record(3, 2), ranges[0], record(3, 3), record(3, 2, slot=1), record(3, 1, slot=1),
-             record(4, slot=1)]
+             record(5, slot=0, body=struct.pack("<QQ", unit, unit)), record(4, slot=1)]
     save("journal", "story", b"\1" + b"".join(story))
     save("journal", "short", b"\0" + bytes(96))
 

@@ -77,6 +77,9 @@ static uint32_t story(void)
                                           .level = HSR_RANGE_WRITTEN,
                                           .slot = 1 };
     CHECK_EQ(add(++seq, &record), 0); /* it failed */
+    record = range_of(1, 2, 1, 0);
+    record.kind = HSR_JOURNAL_LOST;
+    CHECK_EQ(add(++seq, &record), 0);
     record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_GONE, .slot = 1 };
     CHECK_EQ(add(++seq, &record), 0);
     record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_FILE, .slot = 1 };
@@ -112,17 +115,21 @@ static bool same_files(const struct hsr_journal_table *a, const struct hsr_journ
 
 static void test_journal_comes_back(void)
 {
+    struct hsr_kept_range kept[HSR_KEPT_RANGES_MAX];
     uint32_t count = story(), records;
 
     CHECK_EQ(recover(image, (count + 1) * (size_t)HSR_JOURNAL_RECORD_SIZE, &records), 0);
     CHECK_EQ(records, count);
     CHECK(same_files(&table, &other));
-    /* xxh3: one range is durable, what came during the sync is apart */
-    CHECK_EQ(other.files[0].range_count, 2);
-    CHECK_EQ(other.files[0].ranges[0].at.size, 4 * UNIT);
-    CHECK_EQ(other.files[0].ranges[0].level, HSR_RANGE_DURABLE);
-    CHECK_EQ(other.files[0].ranges[0].at.value[0], 1 + 2 + 3 + 4); /* sums */
-    CHECK_EQ(other.files[2].range_count, 1); /* blake3: two siblings, and two of these */
+    /* four ranges are durable, what came during the sync is not; xxh3: told as one */
+    CHECK_EQ(other.files[0].range_count, 5);
+    CHECK_EQ(other.files[0].ranges[3].level, HSR_RANGE_DURABLE);
+    CHECK_EQ(other.files[0].ranges[4].level, HSR_RANGE_WRITTEN);
+    CHECK_EQ(hsr_journal_file_kept(&other.files[0], kept), 1);
+    CHECK_EQ(kept[0].size, 5 * UNIT);
+    CHECK_EQ(kept[0].value[0], 1 + 2 + 3 + 4 + 5); /* sums */
+    CHECK_EQ(hsr_journal_file_kept(&other.files[2], kept), 1); /* blake3: siblings, and of these */
+    CHECK_EQ(kept[0].size, 4 * UNIT);
     CHECK_EQ(hsr_journal_file_bytes(&other.files[2]), 4 * UNIT);
     CHECK(other.files[1].used && other.files[1].range_count == 0);
     CHECK_EQ(hsr_journal_table_find(&other, (struct hsr_digest_sum){ 77, 1 }), 1);
@@ -206,6 +213,13 @@ static void test_journal_poisoned(void)
     CHECK_EQ(refused(&record), HSR_E_PROTOCOL);
     record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_SYNC, .level = 9 };
     CHECK_EQ(refused(&record), HSR_E_PROTOCOL);
+    record = range_of(0, 0, 1, 0);
+    record.kind = HSR_JOURNAL_LOST;
+    CHECK_EQ(refused(&record), 0);
+    record.range.at.size = 0;
+    CHECK_EQ(refused(&record), HSR_E_PROTOCOL);
+    record.range.at.size = UINT64_MAX;
+    CHECK_EQ(refused(&record), HSR_E_PROTOCOL);
     record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_GONE, .slot = 3 };
     CHECK_EQ(refused(&record), HSR_E_PROTOCOL);
     record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_FILE, .slot = 1 };
@@ -256,6 +270,38 @@ static void test_journal_table(void)
     record.file.claimed = true;
     CHECK_EQ(hsr_journal_record_apply(&table, &record), 0);
     CHECK_EQ(hsr_journal_table_free(&table), -1);
+    hsr_journal_table_fini(&table);
+}
+
+/* Goal: neighbours keep their own values as long as there is room, and then become one; no unit is
+ * forgotten for that, and each is forgotten alone when it is lost. */
+static void test_journal_units_stay_apart(void)
+{
+    struct hsr_kept_range kept[HSR_KEPT_RANGES_MAX];
+    struct hsr_journal_record record = { .kind = HSR_JOURNAL_FILE };
+    uint32_t apart = 0;
+
+    hsr_journal_table_init(&table);
+    record.file = file_of(1, 1u << 20, HSR_DIGEST_XXH3);
+    CHECK_EQ(hsr_journal_record_apply(&table, &record), 0);
+    for (uint64_t unit = 0; unit < 3 * HSR_JOURNAL_RANGES_MAX; unit++) {
+        record = range_of(0, unit, 1, HSR_RANGE_WRITTEN);
+        CHECK_EQ(hsr_journal_record_apply(&table, &record), 0);
+        CHECK_EQ(hsr_journal_file_bytes(&table.files[0]), (unit + 1) * UNIT);
+        apart = HSR_MAX(apart, table.files[0].range_count);
+        CHECK(table.range_room <= HSR_JOURNAL_RANGES_MAX);
+    }
+    CHECK_EQ(apart, HSR_JOURNAL_RANGES_MAX);
+    CHECK_EQ(hsr_journal_file_kept(&table.files[0], kept), 1);
+    CHECK_EQ(kept[0].size, 3 * HSR_JOURNAL_RANGES_MAX * UNIT);
+    record = range_of(0, 17, 1, HSR_RANGE_WRITTEN); /* within what is one by now */
+    CHECK_EQ(hsr_journal_record_apply(&table, &record), 0);
+    CHECK_EQ(hsr_journal_file_bytes(&table.files[0]), 3 * HSR_JOURNAL_RANGES_MAX * UNIT);
+    record = range_of(0, 3 * HSR_JOURNAL_RANGES_MAX - 2, 1, 0);
+    record.kind = HSR_JOURNAL_LOST;
+    CHECK_EQ(hsr_journal_record_apply(&table, &record), 0);
+    CHECK_EQ(hsr_journal_file_bytes(&table.files[0]), (3 * HSR_JOURNAL_RANGES_MAX - 1) * UNIT);
+    CHECK_EQ(hsr_journal_file_kept(&table.files[0], kept), 2);
     hsr_journal_table_fini(&table);
 }
 
@@ -338,6 +384,60 @@ static void test_journal_from_session_to_session(void)
     fixture_fini(&fx);
 }
 
+static int truncate_at(int dir_fd, const char *name, off_t size)
+{
+    int fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);
+    int rc = ftruncate(fd, size);
+
+    CHECK_EQ(close(fd), 0);
+    return rc;
+}
+
+/* What somebody may put where a journal is looked for. */
+static void hostile_huge(struct fixture *fx)
+{
+    write_at(fx->root_fd, HSR_JOURNAL_NAME, "");
+    CHECK_EQ(truncate_at(fx->root_fd, HSR_JOURNAL_NAME, (off_t)1 << 40), 0);
+}
+
+static void hostile_linked(struct fixture *fx)
+{
+    write_at(fx->base_fd, "theirs", "theirs");
+    CHECK_EQ(linkat(fx->base_fd, "theirs", fx->root_fd, HSR_JOURNAL_NAME, 0), 0);
+}
+
+static void hostile_dir(struct fixture *fx)
+{
+    CHECK_EQ(mkdirat(fx->root_fd, HSR_JOURNAL_NAME, 0700), 0);
+}
+
+static void hostile_owner(struct fixture *fx)
+{
+    write_at(fx->root_fd, HSR_JOURNAL_NAME, "");
+    CHECK_EQ(fchownat(fx->root_fd, HSR_JOURNAL_NAME, 1000, 1000, 0), 0);
+}
+
+/* It is refused; what it is or leads to is not written to; a good one takes its name, where
+ * rename(2) can. */
+static void refuses(struct hsr_journal *journal, struct fixture *fx,
+                    void (*make)(struct fixture *fx), int why)
+{
+    make(fx);
+    journal_open(journal, fx, boot);
+    CHECK_EQ(journal->why, why);
+    CHECK_EQ(journal->table.file_count, 0);
+    fill(journal);
+    settle(journal, fx);
+    CHECK_EQ(journal->off, why == -EISDIR);
+    CHECK_EQ(S_ISREG(stat_at(fx->root_fd, HSR_JOURNAL_NAME).st_mode), why != -EISDIR);
+    hsr_journal_close(journal, true);
+    if (exists(fx->base_fd, "theirs"))
+        CHECK(holds(fx->base_fd, "theirs", "theirs"));
+    (void)unlinkat(fx->base_fd, "theirs", 0);
+    (void)unlinkat(fx->root_fd, HSR_JOURNAL_NAME, AT_REMOVEDIR);
+    CHECK_EQ(count_names(fx->root_fd, "."), 0);
+}
+
 static void test_journal_refused(void)
 {
     struct hsr_journal *journal = malloc(sizeof(*journal));
@@ -373,6 +473,12 @@ static void test_journal_refused(void)
     journal_open(journal, &fx, boot);
     CHECK(journal->why == HSR_E_DENIED);
     hsr_journal_close(journal, true);
+    CHECK_EQ(count_names(fx.root_fd, "."), 0);
+    refuses(journal, &fx, hostile_huge, HSR_E_LIMIT);
+    refuses(journal, &fx, hostile_linked, HSR_E_DENIED);
+    refuses(journal, &fx, hostile_dir, -EISDIR);
+    if (getuid() == 0)
+        refuses(journal, &fx, hostile_owner, HSR_E_DENIED);
     free(journal);
     fixture_fini(&fx);
 }
@@ -411,6 +517,7 @@ int main(void)
     RUN(test_journal_truncated_and_flipped);
     RUN(test_journal_poisoned);
     RUN(test_journal_table);
+    RUN(test_journal_units_stay_apart);
     RUN(test_journal_from_session_to_session);
     RUN(test_journal_refused);
     RUN(test_journal_is_bounded);

@@ -1,4 +1,5 @@
-/* See journal.h. The file is only ever appended to, or replaced as a whole by rename(2). */
+/* See journal.h. The file is only ever appended to, or replaced as a whole by rename(2):
+ * journal_anew.c. */
 #include "transfer/tree/journal.h"
 
 #include <errno.h>
@@ -11,9 +12,8 @@
 #include "base/base.h"
 #include "ring/uapi.h"
 #include "transfer/tree/at.h"
-#include "transfer/tree/stage.h"
+#include "transfer/tree/journal_anew.h"
 
-#define BUFFER_SIZE ((size_t)64 * HSR_KIB) /* 680 records: 2.6 GiB of data */
 #define OPEN_TRIES 4u /* somebody may replace it between open and lock */
 
 static int journal_find(struct hsr_journal *journal);
@@ -21,8 +21,6 @@ static int journal_read(struct hsr_journal *journal);
 static void journal_recovered(struct hsr_journal *journal, const struct hsr_journal_header *found);
 static uint64_t journal_mount(struct hsr_tree *tree);
 static bool journal_append(struct hsr_journal *journal, const struct hsr_journal_record *record);
-static int journal_rewrite(struct hsr_journal *journal);
-static int journal_dump(struct hsr_journal *journal, int fd);
 static int journal_write(struct hsr_journal *journal, int fd, const uint8_t *bytes, size_t size,
                          uint64_t offset);
 static void journal_submit(struct hsr_journal *journal);
@@ -31,7 +29,7 @@ static void journal_stop(struct hsr_journal *journal, int why);
 
 size_t hsr_journal_bytes(void)
 {
-    return sizeof(struct hsr_journal) + 2 * BUFFER_SIZE +
+    return sizeof(struct hsr_journal) + 2 * HSR_JOURNAL_BUFFER_SIZE + HSR_JOURNAL_IMAGE_MAX +
            HSR_JOURNAL_RANGES_MAX * sizeof(struct hsr_journal_range);
 }
 
@@ -175,18 +173,20 @@ int hsr_journal_do(struct hsr_journal *journal, const struct hsr_journal_record 
 {
     int rc = hsr_journal_record_apply(&journal->table, record);
 
-    if (rc == 0 && !journal->off && !(journal->ours && journal_append(journal, record)))
+    if (rc == 0 && !journal->off &&
+        !((journal->ours || journal->anew.on) && journal_append(journal, record)))
         journal->rewrite = true;
     return rc;
 }
 
 static bool journal_append(struct hsr_journal *journal, const struct hsr_journal_record *record)
 {
-    if (journal->rewrite || journal->filled + HSR_JOURNAL_RECORD_SIZE > BUFFER_SIZE ||
+    if (journal->rewrite || journal->filled + HSR_JOURNAL_RECORD_SIZE > HSR_JOURNAL_BUFFER_SIZE ||
         journal->seq >= HSR_JOURNAL_RECORDS_MAX)
         return false;
     hsr_journal_record_encode(&journal->header, ++journal->seq, record,
-                              journal->buffers + journal->filling * BUFFER_SIZE + journal->filled);
+                              journal->buffers + journal->filling * HSR_JOURNAL_BUFFER_SIZE +
+                                  journal->filled);
     journal->filled += HSR_JOURNAL_RECORD_SIZE;
     return true;
 }
@@ -195,8 +195,10 @@ void hsr_journal_step(struct hsr_journal *journal)
 {
     if (journal->off || journal->op.armed)
         return;
-    if (journal->rewrite) {
-        int rc = journal_rewrite(journal);
+    if (journal->rewrite && !journal->ours && journal->table.file_count == 0)
+        journal->rewrite = false; /* all of it is over by now */
+    if (journal->anew.on || journal->rewrite) {
+        int rc = hsr_journal_anew_step(journal, journal_done);
 
         if (rc < 0)
             journal_stop(journal, rc);
@@ -224,7 +226,7 @@ void hsr_journal_step(struct hsr_journal *journal)
 
 static void journal_submit(struct hsr_journal *journal)
 {
-    uint8_t *bytes = journal->buffers + (journal->filling ^ 1) * BUFFER_SIZE;
+    uint8_t *bytes = journal->buffers + (journal->filling ^ 1) * HSR_JOURNAL_BUFFER_SIZE;
 
     journal->op = (struct hsr_op){ .kind = HSR_OP_WRITE,
                                    .done = journal_done,
@@ -243,7 +245,9 @@ static void journal_done(struct hsr_op *op, int64_t res, unsigned flags)
 
     if (flags & HSR_CQE_MORE)
         return;
-    if (op->kind == HSR_OP_WRITE && res > 0) {
+    if (journal->anew.on) {
+        hsr_journal_anew_heard(journal, op, res);
+    } else if (op->kind == HSR_OP_WRITE && res > 0) {
         journal->written += (size_t)res;
         journal->offset += (size_t)res;
     } else if (res < 0 || op->kind == HSR_OP_WRITE) {
@@ -257,28 +261,37 @@ bool hsr_journal_idle(const struct hsr_journal *journal)
     return !journal->op.armed;
 }
 
+bool hsr_journal_settled(const struct hsr_journal *journal)
+{
+    bool begun = journal->ours || journal->table.file_count > 0;
+
+    return !journal->op.armed &&
+           (journal->off || (!journal->anew.on && !(journal->rewrite && begun) &&
+                             journal->filled == 0 && journal->writing == journal->written));
+}
+
 void hsr_journal_close(struct hsr_journal *journal, bool done)
 {
     struct hsr_tree *tree = journal->tree;
+    bool append = journal->ours && !journal->anew.on; /* else it follows what has no name */
 
     if (tree == NULL)
         return;
     hsr_assert(!journal->op.armed);
+    hsr_journal_anew_drop(journal);
     if (journal->fd >= 0 && (done || journal->table.file_count == 0)) {
         /* If it stays it tells of stages that are not there: harmless. */
         (void)hsr_at_unlink(tree->loop, tree->cache.root_fd, HSR_JOURNAL_NAME, false);
-    } else if (!journal->off && journal->rewrite && journal->table.file_count > 0) {
-        (void)journal_rewrite(journal); /* else the next session begins anew */
-    } else if (!journal->off && journal->ours) {
-        uint8_t *other = journal->buffers + (journal->filling ^ 1) * BUFFER_SIZE;
+    } else if (!journal->off && append) {
+        uint8_t *other = journal->buffers + (journal->filling ^ 1) * HSR_JOURNAL_BUFFER_SIZE;
         size_t rest = journal->writing - journal->written;
         int rc =
             journal_write(journal, journal->fd, other + journal->written, rest, journal->offset);
 
         if (rc == 0) /* the same; records behind a gap are not read */
             (void)journal_write(journal, journal->fd,
-                                journal->buffers + journal->filling * BUFFER_SIZE, journal->filled,
-                                journal->offset + rest);
+                                journal->buffers + journal->filling * HSR_JOURNAL_BUFFER_SIZE,
+                                journal->filled, journal->offset + rest);
     }
     (void)hsr_at_close(tree->loop, journal->fd); /* ends the lock */
     hsr_journal_table_fini(&journal->table);
@@ -293,82 +306,6 @@ static void journal_stop(struct hsr_journal *journal, int why)
     journal->off = true;
     if (journal->why == 0)
         journal->why = why;
-}
-
-/* A new file with what the table has, under a hidden name first. Its lock is held before it can be
- * found. */
-static int journal_rewrite(struct hsr_journal *journal)
-{
-    struct hsr_tree *tree = journal->tree;
-    int root_fd = tree->cache.root_fd, fd, rc;
-    char temp[HSR_STAGE_TEMP_SIZE];
-
-    if (journal->buffers == NULL)
-        journal->buffers = malloc(2 * BUFFER_SIZE);
-    hsr_require(journal->buffers != NULL, -ENOMEM);
-    hsr_stage_name(tree, temp);
-    fd = hsr_at_open(tree->loop, root_fd, temp, O_CREAT | O_EXCL | O_RDWR, 0600);
-    hsr_require(fd >= 0, fd);
-    rc = hsr_at_flock(tree->loop, fd, LOCK_EX | LOCK_NB);
-    if (rc == 0)
-        rc = journal_dump(journal, fd);
-    if (rc == 0 && journal->seq > journal->table.file_count) { /* what it replaces was synced */
-        struct hsr_op op = { .kind = HSR_OP_FSYNC, .fd = fd, .data_only = true, .buf_index = -1 };
-
-        rc = (int)hsr_loop_call(tree->loop, &op);
-    }
-    if (rc == 0)
-        rc = hsr_at_rename(tree->loop, root_fd, temp, root_fd, HSR_JOURNAL_NAME);
-    if (rc < 0) {
-        (void)hsr_at_unlink(tree->loop, root_fd, temp, false); /* `rc` is the news */
-        (void)hsr_at_close(tree->loop, fd);
-        return rc;
-    }
-    (void)hsr_at_close(tree->loop, journal->fd); /* replaced */
-    journal->fd = fd;
-    journal->ours = true;
-    journal->rewrite = false;
-    journal->name_sync = true;
-    return 0;
-}
-
-/* Header and table, through the buffers, which hold nothing that the table has not. */
-static int journal_dump(struct hsr_journal *journal, int fd)
-{
-    struct hsr_journal_table *table = &journal->table;
-    uint64_t seq = 0, offset = 0;
-    size_t size = HSR_JOURNAL_RECORD_SIZE;
-    int rc = 0;
-
-    journal->filling = 0;
-    journal->filled = journal->writing = journal->written = 0;
-    hsr_journal_header_encode(&journal->header, journal->buffers);
-    for (uint32_t i = 0; i < HSR_JOURNAL_FILES_MAX; i++) {
-        const struct hsr_journal_file *file = &table->files[i];
-
-        for (uint32_t k = 0; file->used && k <= file->range_count && rc == 0; k++) {
-            struct hsr_journal_record record = { .kind = HSR_JOURNAL_FILE, .slot = i };
-
-            if (k == 0) {
-                record.file = *file;
-            } else {
-                record.kind = HSR_JOURNAL_RANGE;
-                record.range = file->ranges[k - 1];
-            }
-            if (size + HSR_JOURNAL_RECORD_SIZE > BUFFER_SIZE) {
-                rc = journal_write(journal, fd, journal->buffers, size, offset);
-                offset += size;
-                size = 0;
-            }
-            hsr_journal_record_encode(&journal->header, ++seq, &record, journal->buffers + size);
-            size += HSR_JOURNAL_RECORD_SIZE;
-        }
-    }
-    if (rc == 0)
-        rc = journal_write(journal, fd, journal->buffers, size, offset);
-    journal->seq = seq;
-    journal->offset = offset + size;
-    return rc;
 }
 
 static int journal_write(struct hsr_journal *journal, int fd, const uint8_t *bytes, size_t size,

@@ -3,13 +3,30 @@
  * on with. Whoever uses it holds its lock; a second session on the same root does without.
  *
  * What it says is applied to a table in memory at once and written a little later, without waiting:
- * hsr_journal_step(). A crash in between costs what was not written. */
+ * hsr_journal_step(). A crash in between costs what was not written.
+ *
+ * When it is begun, and when it is full, it is written anew (journal_anew.c): all of the table,
+ * under a hidden name, synced if what it replaces was, and renamed. What comes meanwhile follows.
+ */
 #ifndef HSR_TREE_JOURNAL_H
 #define HSR_TREE_JOURNAL_H
 
 #include "ring/ring.h"
 #include "transfer/tree/journal_format.h"
 #include "transfer/tree/target.h"
+
+#define HSR_JOURNAL_TEMP_SIZE 48u /* of a hidden name */
+
+/* A journal on its way to its name. */
+struct hsr_journal_anew {
+    bool on;
+    bool sync; /* it is to be synced first */
+    int fd; /* locked */
+    int rc; /* of the operation that ended */
+    char temp[HSR_JOURNAL_TEMP_SIZE];
+    uint8_t *image; /* owned */
+    size_t size, done; /* bytes of it, and how many are written */
+};
 
 struct hsr_journal {
     struct hsr_tree *tree; /* borrowed */
@@ -20,6 +37,7 @@ struct hsr_journal {
     int fd; /* locked; -1: there is none */
     bool ours; /* this session has begun it */
     bool rewrite; /* to be written anew, as the table is */
+    struct hsr_journal_anew anew;
     bool want_sync; /* what is written should be synced */
     bool name_sync; /* and so should its name */
     uint64_t seq; /* records in the file and in the buffers */
@@ -49,15 +67,19 @@ struct hsr_digest_sum hsr_journal_path(const struct hsr_journal *journal, struct
 /** Do and remember. As hsr_journal_record_apply(). */
 int hsr_journal_do(struct hsr_journal *journal, const struct hsr_journal_record *record);
 
-/** Write what is not written; sync what should be. Submits; some plain calls when the file is begun
- * or written anew. */
+/** Write what is not written; sync what should be. Submits; when the file is begun or written anew
+ * also plain calls that open, lock and rename. */
 void hsr_journal_step(struct hsr_journal *journal);
 
 /** Is no operation under way? */
 bool hsr_journal_idle(const struct hsr_journal *journal);
 
-/** It is idle. Write the rest with plain calls; with @done, or when it knows of nothing, remove it.
- * Frees everything. Harmless on zeroed memory. */
+/** The same, and all that it knows is written? Else hsr_journal_step() goes on. */
+bool hsr_journal_settled(const struct hsr_journal *journal);
+
+/** It is idle. Write the rest with plain calls, unless it is to be written anew: then what was
+ * written stays. With @done, or when it knows of nothing, remove it. Frees everything. Harmless on
+ * zeroed memory. */
 void hsr_journal_close(struct hsr_journal *journal, bool done);
 
 #endif

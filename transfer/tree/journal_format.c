@@ -2,6 +2,7 @@
  * record: kind u8, level u8, digest u8, u8 0, slot u32, seq u64, then
  *   FILE   path, version, size u64, inode u64, leaf u32, stage (12 bytes)
  *   RANGE  offset u64, size u64, value (32 bytes)
+ *   LOST   offset u64, size u64
  *   SYNC, GONE: nothing
  * then zeros, and the check: XXH3-64 of all before it; of a record, of the id and all before it. */
 #include "transfer/tree/journal_format.h"
@@ -91,6 +92,9 @@ void hsr_journal_record_encode(const struct hsr_journal_header *header, uint64_t
         hsr_put_u64(&w, at->offset);
         hsr_put_u64(&w, at->size);
         hsr_put_bytes(&w, at->value, sizeof(at->value));
+    } else if (record->kind == HSR_JOURNAL_LOST) {
+        hsr_put_u64(&w, at->offset);
+        hsr_put_u64(&w, at->size);
     }
     hsr_assert(!w.failed && w.offset <= CHECKED);
     w.offset = CHECKED;
@@ -109,6 +113,14 @@ int hsr_journal_record_apply(struct hsr_journal_table *table,
     hsr_require(slot < HSR_JOURNAL_FILES_MAX && table->files[slot].used, HSR_E_PROTOCOL);
     if (record->kind == HSR_JOURNAL_GONE) {
         hsr_journal_table_drop(table, slot);
+        return 0;
+    }
+    if (record->kind == HSR_JOURNAL_LOST) {
+        const struct hsr_kept_range *at = &record->range.at;
+
+        hsr_require(at->size > 0 && at->size <= INT64_MAX && at->offset <= INT64_MAX - at->size,
+                    HSR_E_PROTOCOL);
+        hsr_journal_table_forget(table, slot, at->offset, at->size);
         return 0;
     }
     hsr_require(record->kind == HSR_JOURNAL_SYNC, HSR_E_PROTOCOL);
@@ -187,6 +199,9 @@ static int record_decode(const uint8_t *bytes, struct hsr_journal_record *ret_re
         at->offset = hsr_get_u64(&r);
         at->size = hsr_get_u64(&r);
         hsr_get_bytes(&r, at->value, sizeof(at->value));
+    } else if (record.kind == HSR_JOURNAL_LOST) {
+        at->offset = hsr_get_u64(&r);
+        at->size = hsr_get_u64(&r);
     }
     hsr_require(zeros_end(&r), HSR_E_PROTOCOL);
     *ret_record = record;

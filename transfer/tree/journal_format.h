@@ -8,7 +8,7 @@
 
 #include "transfer/tree/journal_table.h"
 
-#define HSR_JOURNAL_VERSION 1u
+#define HSR_JOURNAL_VERSION 2u
 #define HSR_JOURNAL_RECORD_SIZE 96u /* bytes; of the header too */
 #define HSR_JOURNAL_ID_SIZE 16u
 /* Largest journal that is read or written: what lives in a table fits four times. */
@@ -26,6 +26,7 @@ enum hsr_journal_kind {
     HSR_JOURNAL_RANGE, /* a range of it is there */
     HSR_JOURNAL_SYNC, /* a sync of the file began, ended well, or failed: hsr_journal_sync() */
     HSR_JOURNAL_GONE, /* it has its name, or was thrown away */
+    HSR_JOURNAL_LOST, /* what was in a range of it is something else by now */
     HSR_JOURNAL_KIND_COUNT
 };
 
@@ -44,7 +45,7 @@ struct hsr_journal_record {
     uint8_t level; /* SYNC: SYNCING it began, DURABLE it ended well, WRITTEN it failed */
     uint32_t slot;
     struct hsr_journal_file file; /* FILE */
-    struct hsr_journal_range range; /* RANGE */
+    struct hsr_journal_range range; /* RANGE; LOST: only its place */
 };
 
 /** Record number @seq, from 1. */

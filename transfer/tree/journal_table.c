@@ -9,11 +9,13 @@
 
 #define RANGES_FIRST 8u /* room that a file begins with */
 
+static int ranges_place(const struct hsr_journal_file *file, const struct hsr_journal_range *range,
+                        uint32_t *first, uint32_t *last);
 static int ranges_reserve(struct hsr_journal_table *table, struct hsr_journal_file *file);
+static void table_tighten(struct hsr_journal_table *table);
 static void ranges_merge(struct hsr_journal_file *file);
-static bool ranges_join(const struct hsr_journal_file *file, const struct hsr_journal_range *left,
-                        const struct hsr_journal_range *right);
-static void range_remove(struct hsr_journal_file *file, uint32_t at, uint32_t count);
+static bool ranges_join(const struct hsr_journal_file *file, struct hsr_kept_range *left,
+                        const struct hsr_kept_range *right);
 
 void hsr_journal_table_init(struct hsr_journal_table *table)
 {
@@ -79,7 +81,7 @@ static uint64_t range_end(const struct hsr_journal_range *range)
 int hsr_journal_table_put(struct hsr_journal_table *table, uint32_t slot,
                           const struct hsr_journal_range *range)
 {
-    uint32_t digest_size, first = 0, last;
+    uint32_t digest_size, first, last;
     struct hsr_journal_file *file;
     int rc;
 
@@ -92,24 +94,53 @@ int hsr_journal_table_put(struct hsr_journal_table *table, uint32_t slot,
     hsr_require(range_end(range) <= file->size, HSR_E_PROTOCOL);
     /* of a blake3 tree nobody can tell the root's value beside others */
     hsr_require(file->digest != HSR_DIGEST_BLAKE3 || range->at.size < file->size, HSR_E_PROTOCOL);
-    while (first < file->range_count && range_end(&file->ranges[first]) <= range->at.offset)
-        first++;
-    last = first;
-    while (last < file->range_count && file->ranges[last].at.offset < range_end(range)) {
-        hsr_require(file->ranges[last].at.offset >= range->at.offset &&
-                        range_end(&file->ranges[last]) <= range_end(range),
-                    HSR_E_PROTOCOL);
-        last++;
+    rc = ranges_place(file, range, &first, &last);
+    if (rc == 0 && ranges_reserve(table, file) == -ENOBUFS) {
+        table_tighten(table);
+        rc = ranges_place(file, range, &first, &last);
     }
+    if (rc != 0)
+        return HSR_MIN(rc, 0);
     rc = ranges_reserve(table, file);
     if (rc < 0)
         return rc;
-    range_remove(file, first, last - first);
-    memmove(&file->ranges[first + 1], &file->ranges[first],
-            (file->range_count - first) * sizeof(*file->ranges));
+    memmove(&file->ranges[first + 1], &file->ranges[last],
+            (file->range_count - last) * sizeof(*file->ranges));
     file->ranges[first] = *range;
+    file->range_count -= last - first;
     file->range_count++;
-    ranges_merge(file);
+    return 0;
+}
+
+/* [*first, *last) is what @range takes the place of. 1: it lies within one that is there. */
+static int ranges_place(const struct hsr_journal_file *file, const struct hsr_journal_range *range,
+                        uint32_t *first, uint32_t *last)
+{
+    uint32_t low = 0, high = file->range_count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (range_end(&file->ranges[middle]) <= range->at.offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *first = *last = low;
+    while (*last < file->range_count && file->ranges[*last].at.offset < range_end(range)) {
+        const struct hsr_journal_range *other = &file->ranges[*last];
+        bool left = other->at.offset >= range->at.offset;
+        bool right = range_end(other) <= range_end(range);
+
+        if (!left || !right) {
+            bool within =
+                other->at.offset <= range->at.offset && range_end(other) >= range_end(range);
+
+            hsr_require(within, HSR_E_PROTOCOL);
+            return 1;
+        }
+        ++*last;
+    }
     return 0;
 }
 
@@ -125,19 +156,32 @@ uint32_t hsr_journal_table_level(struct hsr_journal_table *table, uint32_t slot,
             file->ranges[i].level = (uint8_t)to;
             count++;
         }
-    if (count > 0)
-        ranges_merge(file);
     return count;
+}
+
+void hsr_journal_table_forget(struct hsr_journal_table *table, uint32_t slot, uint64_t offset,
+                              uint64_t size)
+{
+    struct hsr_journal_file *file = &table->files[slot];
+    uint32_t kept = 0;
+
+    hsr_assert(slot < HSR_JOURNAL_FILES_MAX && file->used);
+    for (uint32_t i = 0; i < file->range_count; i++)
+        if (range_end(&file->ranges[i]) <= offset || file->ranges[i].at.offset >= offset + size)
+            file->ranges[kept++] = file->ranges[i];
+    file->range_count = kept;
 }
 
 void hsr_journal_table_cut(struct hsr_journal_table *table, enum hsr_range_level level)
 {
     for (uint32_t i = 0; i < HSR_JOURNAL_FILES_MAX; i++) {
         struct hsr_journal_file *file = &table->files[i];
+        uint32_t kept = 0;
 
-        for (uint32_t k = file->used ? file->range_count : 0; k > 0; k--)
-            if (file->ranges[k - 1].level < level)
-                range_remove(file, k - 1, 1);
+        for (uint32_t k = 0; file->used && k < file->range_count; k++)
+            if (file->ranges[k].level >= level)
+                file->ranges[kept++] = file->ranges[k];
+        file->range_count = kept;
     }
 }
 
@@ -163,10 +207,13 @@ uint64_t hsr_journal_file_bytes(const struct hsr_journal_file *file)
 
 uint32_t hsr_journal_file_kept(const struct hsr_journal_file *file, struct hsr_kept_range *ranges)
 {
-    uint32_t count = HSR_MIN(file->range_count, HSR_KEPT_RANGES_MAX);
+    uint32_t count = 0;
 
-    for (uint32_t i = 0; i < count; i++)
-        ranges[i] = file->ranges[i].at;
+    for (uint32_t i = 0; i < file->range_count && count < HSR_KEPT_RANGES_MAX; i++) {
+        ranges[count++] = file->ranges[i].at;
+        while (count > 1 && ranges_join(file, &ranges[count - 2], &ranges[count - 1]))
+            count--;
+    }
     return count;
 }
 
@@ -187,40 +234,53 @@ static int ranges_reserve(struct hsr_journal_table *table, struct hsr_journal_fi
     return 0;
 }
 
-/* Until no two neighbours are one. */
-static void ranges_merge(struct hsr_journal_file *file)
+/* There is no room: neighbours of one level become one, and what that frees is free for all. */
+static void table_tighten(struct hsr_journal_table *table)
 {
-    uint32_t i = 0;
+    for (uint32_t i = 0; i < HSR_JOURNAL_FILES_MAX; i++) {
+        struct hsr_journal_file *file = &table->files[i];
+        struct hsr_journal_range *ranges;
+        uint32_t room = RANGES_FIRST;
 
-    while (i + 1 < file->range_count) {
-        struct hsr_journal_range *left = &file->ranges[i], *right = left + 1;
-
-        if (!ranges_join(file, left, right)) {
-            i++;
+        if (!file->used || file->range_room <= RANGES_FIRST)
             continue;
-        }
-        hsr_digest_piece_join((enum hsr_digest_kind)file->digest, left->at.value, right->at.value,
-                              left->at.value);
-        left->at.size += right->at.size;
-        range_remove(file, i + 1, 1);
-        i = i > 0 ? i - 1 : 0; /* it may be the sibling of what is before it now */
+        ranges_merge(file);
+        while (room < file->range_count)
+            room *= 2;
+        ranges = room < file->range_room ? reallocarray(file->ranges, room, sizeof(*ranges)) : NULL;
+        if (ranges == NULL)
+            continue; /* it keeps what it has */
+        table->range_room -= file->range_room - room;
+        file->ranges = ranges;
+        file->range_room = room;
     }
 }
 
-static bool ranges_join(const struct hsr_journal_file *file, const struct hsr_journal_range *left,
-                        const struct hsr_journal_range *right)
+static void ranges_merge(struct hsr_journal_file *file)
 {
-    if (left->level != right->level || range_end(left) != right->at.offset)
-        return false;
-    return file->digest == HSR_DIGEST_XXH3 ||
-           (left->at.size == right->at.size && left->at.offset % (2 * left->at.size) == 0 &&
-            2 * left->at.size < file->size);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < file->range_count; i++) {
+        file->ranges[count++] = file->ranges[i];
+        while (count > 1 && file->ranges[count - 2].level == file->ranges[count - 1].level &&
+               ranges_join(file, &file->ranges[count - 2].at, &file->ranges[count - 1].at))
+            count--; /* it may be the sibling of what is before it now */
+    }
+    file->range_count = count;
 }
 
-static void range_remove(struct hsr_journal_file *file, uint32_t at, uint32_t count)
+/* Make @left both, if they can be one. */
+static bool ranges_join(const struct hsr_journal_file *file, struct hsr_kept_range *left,
+                        const struct hsr_kept_range *right)
 {
-    hsr_assert(at + count <= file->range_count);
-    memmove(&file->ranges[at], &file->ranges[at + count],
-            (file->range_count - at - count) * sizeof(*file->ranges));
-    file->range_count -= count;
+    if (left->offset + left->size != right->offset)
+        return false;
+    if (file->digest != HSR_DIGEST_XXH3 &&
+        (left->size != right->size || left->offset % (2 * left->size) != 0 ||
+         2 * left->size >= file->size))
+        return false;
+    hsr_digest_piece_join((enum hsr_digest_kind)file->digest, left->value, right->value,
+                          left->value);
+    left->size += right->size;
+    return true;
 }

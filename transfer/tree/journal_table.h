@@ -10,8 +10,9 @@
 
 /* Files at once: four times what one session can have staged, for those of earlier ones. */
 #define HSR_JOURNAL_FILES_MAX 512u
-/* Ranges of all of them. Neighbours are one range, so a file has about as many as it has writers.
- */
+/* Ranges of all of them. Neighbours stay apart, each with its own value, as long as there is room:
+ * that of 32 GiB in units. Then they become one where they can, so a file has about as many as it
+ * has writers. */
 #define HSR_JOURNAL_RANGES_MAX 8192u
 #define HSR_STAGE_ID_SIZE 12u /* of a hidden name: the part that differs */
 
@@ -66,7 +67,7 @@ int hsr_journal_table_free(struct hsr_journal_table *table);
 /** The slot of a file, or -1. */
 int hsr_journal_table_find(const struct hsr_journal_table *table, struct hsr_digest_sum path);
 
-/** One more range. What lies within it is replaced; neighbours of the same level become one.
+/** One more range. What lies within it is replaced; one that lies within another changes nothing.
  * @return 0, -ENOBUFS: no room (nothing changed), -ENOMEM, HSR_E_PROTOCOL: it is none of this file,
  *   or cuts another one */
 int hsr_journal_table_put(struct hsr_journal_table *table, uint32_t slot,
@@ -76,6 +77,10 @@ int hsr_journal_table_put(struct hsr_journal_table *table, uint32_t slot,
 uint32_t hsr_journal_table_level(struct hsr_journal_table *table, uint32_t slot,
                                  enum hsr_range_level from, enum hsr_range_level to);
 
+/** Forget every range that has something of [@offset, @offset + @size). */
+void hsr_journal_table_forget(struct hsr_journal_table *table, uint32_t slot, uint64_t offset,
+                              uint64_t size);
+
 /** Forget what is only written, or what is not durable (@level: the least that stays). */
 void hsr_journal_table_cut(struct hsr_journal_table *table, enum hsr_range_level level);
 
@@ -84,7 +89,8 @@ void hsr_journal_table_drop(struct hsr_journal_table *table, uint32_t slot);
 /** Bytes of its ranges. */
 uint64_t hsr_journal_file_bytes(const struct hsr_journal_file *file);
 
-/** Its ranges as they are told to a source. @return how many, at most HSR_KEPT_RANGES_MAX */
+/** Its ranges as they are told to a source: neighbours are one. @return how many, at most
+ * HSR_KEPT_RANGES_MAX */
 uint32_t hsr_journal_file_kept(const struct hsr_journal_file *file, struct hsr_kept_range *ranges);
 
 #endif
