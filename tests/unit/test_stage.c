@@ -286,6 +286,54 @@ static void test_stage_no_space(void)
     fixture_fini(&fx);
 }
 
+/* Goal: a stage that has its metadata and not its name, of a session that died between, is gone on
+ * with, whatever its mode and owner; nobody else may look into it meanwhile; and what is not that
+ * file is refused. */
+static void test_stage_sealed_opens_again(void)
+{
+    struct hsr_entry entry = entry_of(HSR_ENTRY_FILE, "file");
+    uint8_t id[HSR_STAGE_ID_SIZE];
+    struct hsr_stage stage;
+    struct fixture fx;
+    struct stat st;
+
+    fixture_init(&fx, 0);
+    entry.size = 5;
+    for (unsigned i = 0; i < 3; i++) {
+        entry.mode = i == 0 ? 0444 : i == 1 ? 04755 : 0;
+        entry.uid = entry.gid = getuid() == 0 && i > 0 ? 1000 : getuid();
+        CHECK_EQ(hsr_stage_open_hidden(&fx.tree, &fx.root, &entry, false, &stage), 0);
+        stage_write(&stage, "hello");
+        CHECK_EQ(hsr_stage_seal(&fx.tree, &stage, &entry), 0);
+        CHECK_EQ(fstat(stage.fd, &st), 0);
+        CHECK_EQ(st.st_uid, entry.uid);
+        hsr_stage_id(&stage, id);
+        hsr_stage_leave(&fx.tree, &stage);
+        CHECK_EQ(
+            hsr_stage_open_again(&fx.tree, &fx.root, &entry, false, id, st.st_ino + 1, 0, &stage),
+            HSR_E_CHANGED);
+        CHECK_EQ(hsr_stage_open_again(&fx.tree, &fx.root, &entry, false, id, st.st_ino, 0, &stage),
+                 0);
+        CHECK_EQ(fstat(stage.fd, &st), 0);
+        CHECK(st.st_uid == getuid() && (st.st_mode & 07777) == 0600);
+        CHECK_EQ(hsr_stage_seal(&fx.tree, &stage, &entry), 0);
+        CHECK_EQ(hsr_stage_publish(&fx.tree, &stage, &entry), 0);
+        st = stat_at(fx.root_fd, "file");
+        CHECK(st.st_uid == entry.uid && (st.st_mode & 07777) == entry.mode);
+        CHECK_EQ(unlinkat(fx.root_fd, "file", 0), 0);
+    }
+    if (getuid() == 0) { /* a third one's */
+        CHECK_EQ(hsr_stage_open_hidden(&fx.tree, &fx.root, &entry, false, &stage), 0);
+        CHECK_EQ(fstat(stage.fd, &st), 0);
+        CHECK_EQ(fchown(stage.fd, 1001, 1001), 0);
+        hsr_stage_id(&stage, id);
+        hsr_stage_leave(&fx.tree, &stage);
+        CHECK_EQ(hsr_stage_open_again(&fx.tree, &fx.root, &entry, false, id, st.st_ino, 0, &stage),
+                 HSR_E_CHANGED);
+    }
+    fixture_fini(&fx);
+}
+
 int main(void)
 {
     RUN(test_stage_abort_leaves_nothing);
@@ -297,5 +345,6 @@ int main(void)
     RUN(test_stage_allocates);
     RUN(test_target_read_open_refuses_others);
     RUN(test_stage_no_space);
+    RUN(test_stage_sealed_opens_again);
     TEST_END();
 }

@@ -224,6 +224,51 @@ static int stage_open_named(struct hsr_tree *tree, struct hsr_stage *stage, int 
     return rc;
 }
 
+/* A session may have died between its metadata and its name: then it is the entry's owner's, if we
+ * may give files away. */
+static bool again_ours(const struct hsr_tree *tree, const struct hsr_entry *entry, uint64_t ino,
+                       const struct statx *stx)
+{
+    return S_ISREG(stx->stx_mode) && stx->stx_nlink == 1 && stx->stx_ino == ino &&
+           (stx->stx_uid == tree->uid || (tree->root && stx->stx_uid == entry->uid));
+}
+
+/* Nobody else may look into it until it is complete. */
+static int again_hide(struct hsr_tree *tree, int fd, const struct statx *stx)
+{
+    struct hsr_op op = { .kind = HSR_OP_CHOWN,
+                         .fd = fd,
+                         .path = "",
+                         .uid = tree->uid,
+                         .gid = tree->gid,
+                         .buf_index = -1 };
+    int rc = stx->stx_uid != tree->uid ? (int)hsr_loop_call(tree->loop, &op) : 0;
+
+    return rc < 0 ? rc : hsr_at_chmod(tree->loop, fd, /* path_fd= */ false, 0600);
+}
+
+/* What may not be opened as it is, and is ours, gets the mode of a stage first. */
+static int again_open(struct hsr_tree *tree, int dir_fd, const char *temp,
+                      const struct hsr_entry *entry, uint64_t ino)
+{
+    const uint32_t flags = O_RDWR | O_NONBLOCK | O_NOCTTY;
+    int fd = hsr_at_open(tree->loop, dir_fd, temp, flags, 0), path_fd, rc;
+    struct statx stx;
+
+    if (fd != -EACCES)
+        return fd;
+    path_fd = hsr_at_open(tree->loop, dir_fd, temp, O_PATH, 0);
+    if (path_fd < 0)
+        return path_fd;
+    rc = hsr_at_statx(tree->loop, path_fd, "", &stx);
+    if (rc == 0 && !again_ours(tree, entry, ino, &stx))
+        rc = HSR_E_CHANGED;
+    if (rc == 0)
+        rc = hsr_at_chmod(tree->loop, path_fd, /* path_fd= */ true, 0600);
+    (void)hsr_at_close(tree->loop, path_fd); /* O_PATH */
+    return rc < 0 ? rc : hsr_at_open(tree->loop, dir_fd, temp, flags, 0);
+}
+
 int hsr_stage_open_again(struct hsr_tree *tree, const struct hsr_dir *dir,
                          const struct hsr_entry *entry, bool replace,
                          const uint8_t id[HSR_STAGE_ID_SIZE], uint64_t ino, uint64_t size_min,
@@ -241,15 +286,17 @@ int hsr_stage_open_again(struct hsr_tree *tree, const struct hsr_dir *dir,
     for (unsigned i = 0; i < HSR_STAGE_ID_SIZE; i++, at += 2)
         (void)snprintf(stage.temp + at, 3, "%02x", id[i]);
     memcpy(stage.temp + at, STAGE_SUFFIX, STAGE_SUFFIX_SIZE + 1);
-    stage.fd = hsr_at_open(tree->loop, dir_fd, stage.temp, O_RDWR | O_NONBLOCK | O_NOCTTY, 0);
+    stage.fd = again_open(tree, dir_fd, stage.temp, entry, ino);
     if (stage.fd < 0)
         return stage.fd;
     rc = hsr_at_flock(tree->loop, stage.fd, LOCK_EX | LOCK_NB);
     if (rc == 0)
         rc = hsr_at_statx(tree->loop, stage.fd, "", &stx);
-    if (rc == 0 && (!S_ISREG(stx.stx_mode) || stx.stx_nlink != 1 || stx.stx_uid != tree->uid ||
-                    stx.stx_ino != ino || stx.stx_size < size_min || stx.stx_size > entry->size))
+    if (rc == 0 && (!again_ours(tree, entry, ino, &stx) || stx.stx_size < size_min ||
+                    stx.stx_size > entry->size))
         rc = HSR_E_CHANGED;
+    if (rc == 0 && (stx.stx_uid != tree->uid || (stx.stx_mode & 07777u) != 0600u))
+        rc = again_hide(tree, stage.fd, &stx);
     if (rc < 0) {
         (void)hsr_at_close(tree->loop, stage.fd); /* nothing was done to it */
         return rc;

@@ -142,7 +142,8 @@ int hsr_stage_open_hidden(struct hsr_tree *tree, const struct hsr_dir *dir,
                           const struct hsr_entry *entry, bool replace, struct hsr_stage *ret_stage);
 
 /** Open the stage of an earlier session again, and lock it. It must be a regular file of ours with
- * one name and inode number @ino, of at least @size_min bytes and not more than @entry's.
+ * one name and inode number @ino, of at least @size_min bytes and not more than @entry's. One that
+ * has its owner and mode already takes those of a stage again.
  * @param id  the part of its name that differs, HSR_STAGE_ID_SIZE bytes
  * @return 0, HSR_E_CHANGED: it is not that file; -ENOENT; -EWOULDBLOCK: somebody has it; -errno */
 int hsr_stage_open_again(struct hsr_tree *tree, const struct hsr_dir *dir,
