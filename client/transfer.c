@@ -50,6 +50,9 @@ static int spec_check(struct hawser_client *client, const hawser_transfer_opts *
                                "delta_block: a power of two from 512 to 1 MiB");
     if ((unsigned)opts->ahead > HAWSER_AHEAD_OFF)
         return hsr_client_fail(client, HSR_E_USAGE, NULL, "ahead: auto, on or off");
+    if (opts->verify_resume && opts->no_journal)
+        return hsr_client_fail(client, HSR_E_USAGE, NULL,
+                               "verify_resume and no_journal contradict each other");
     return 0;
 }
 
@@ -75,6 +78,7 @@ int hsr_client_spec(struct hawser_client *client, const hawser_transfer_opts *op
         { opts->names, HSR_OPT_NAMES },
         { opts->inplace, HSR_OPT_INPLACE },
         { opts->no_journal, HSR_OPT_NO_JOURNAL },
+        { opts->verify_resume, HSR_OPT_VERIFY_RESUME },
         { opts->files != NULL, HSR_OPT_LIST },
         { opts->ahead == HAWSER_AHEAD_ON, HSR_OPT_AHEAD_ON },
         { opts->ahead == HAWSER_AHEAD_OFF, HSR_OPT_AHEAD_OFF },

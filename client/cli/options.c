@@ -68,6 +68,7 @@ enum option_id {
     OPTION_FAILURES,
     OPTION_AHEAD,
     OPTION_NO_JOURNAL,
+    OPTION_VERIFY_RESUME,
     OPTION_TRACE,
     OPTION_CONGESTION,
     OPTION_HELP,
@@ -115,6 +116,7 @@ static const struct option_row rows[] = {
     { OPTION_INPLACE, "inplace", NULL, MOVE, "write into files where they lie" },
     { OPTION_AHEAD, "ahead", "MODE", MOVE, "signatures in gaps: auto (default), on or off" },
     { OPTION_NO_JOURNAL, "no-journal", NULL, MOVE, "keep nothing for a run that goes on" },
+    { OPTION_VERIFY_RESUME, "verify-resume", NULL, MOVE, "read again what an earlier run kept" },
     { OPTION_JSON, "json", NULL, EVERY, "one JSON object a line on stdout; doctor: one" },
     { OPTION_PROGRESS, "progress", NULL, COMPARE, "show progress even without a terminal" },
     { OPTION_NO_PROGRESS, "no-progress", NULL, COMPARE, "never show progress" },
@@ -416,6 +418,7 @@ static void flag_option(int id, struct cli_options *options)
         { OPTION_COPY_LINKS, &transfer->copy_links },
         { OPTION_INPLACE, &transfer->inplace },
         { OPTION_NO_JOURNAL, &transfer->no_journal },
+        { OPTION_VERIFY_RESUME, &transfer->verify_resume },
         { OPTION_QUIET, &options->quiet },
         { OPTION_JSON, &options->json },
         { OPTION_FROM0, &options->from0 },
@@ -594,6 +597,8 @@ static int options_finish(struct cli_options *options, unsigned index)
         return cli_usage("--max-delete is for --delete");
     if (options->transfer.checksum && options->transfer.size_only)
         return cli_usage("--checksum and --size-only contradict each other");
+    if (options->transfer.verify_resume && options->transfer.no_journal)
+        return cli_usage("--verify-resume and --no-journal contradict each other");
     if (options->files_from != NULL) {
         if (options->arg_count != 2)
             return cli_usage("--files-from goes with one %s",

@@ -374,11 +374,11 @@ typedef struct hawser_transfer_opts {
     enum hawser_io io;
     enum hawser_zero_copy zero_copy;
     enum hawser_delta delta;
-    uint32_t delta_block; /* bytes compared at once: a power of two, 512 to 1 MiB; 0: chosen by the
-                             file's size */
+    uint32_t delta_block; /* compared at once: a power of two, 512 to 1 MiB; 0: by the size */
     bool inplace; /* into files where they lie: an early end leaves a mix; the next run mends it */
     enum hawser_ahead ahead;
     bool no_journal; /* the target keeps nothing for a later run, and uses nothing of an earlier */
+    bool verify_resume; /* the target reads again what an earlier run kept before it uses it */
     bool delete_extraneous; /* remove what the source does not have */
     bool delete_limited;
     bool dry_run; /* change nothing, tell what would be */

@@ -189,6 +189,51 @@ def test_rest_by_delta(t):
     t.check(wire < (64 * MIB - kept) // 4 + MIB, "wire", wire, row)
 
 
+def flipped(t, always, *options):
+    """A run is killed, and in each stage one byte of what had come first is flipped.  @return how many"""
+    run = Way(t, "push", *make(t), always)
+    run.interrupted(["client"])
+    stages = [path for path in hawser_test.stage_files(run.dst) if path.endswith(b".stage")]
+    t.check(stages, "no stages")
+    for path in stages:
+        with open(path, "r+b") as f:
+            f.seek(1000)
+            byte = f.read(1)
+            f.seek(1000)
+            f.write(bytes([byte[0] ^ 4]))
+    return run, len(stages), t.run(*run.args(*options), rc=0)
+
+
+def test_verify_resume(t):
+    """With --verify-resume what is not what it was is sent again, unit by unit, and said."""
+    for digest in ("xxh3", "blake3"):
+        run, count, r = flipped(t, ["--digest=" + digest], "--verify-resume")
+        row = summary(r)
+        t.same(run.src, run.dst)
+        t.no_stage_files(run.dst)
+        said = [json.loads(line) for line in r.out.splitlines() if b"is not what it was" in line]
+        t.check(len(said) == count, "said", said, r)
+        kept, wire = row["resumed_bytes"], row["wire_sent"] + row["wire_received"]
+        t.check(kept > 8 * MIB, "kept", kept, r)
+        t.check(wire <= COUNT * SIZE - kept + MIB, "wire", wire, "kept", kept)
+        t.clean("src", "dst")
+
+
+def test_verify_resume_good(t):
+    """What is as it was is kept."""
+    run = Way(t, "pull", *make(t), ["--verify-resume"])
+    done = run.interrupted(["client"])
+    run.finish(done - FLIGHT)
+
+
+def test_without_verify_resume(t):
+    """What was kept is believed, as complete files are: verify finds what somebody did to either."""
+    run, _, r = flipped(t, [])
+    t.check(summary(r)["resumed_bytes"] > 0, r)
+    r = t.run("verify", run.src + "/", run.server.url())
+    t.check(r.rc == 1 and b"content" in r.out + r.err, r)
+
+
 def test_no_journal(t):
     """Without one nothing is kept, and what an earlier run kept goes."""
     run = Way(t, "push", *make(t))
@@ -237,6 +282,38 @@ def test_foreign_file(t):
     t.check(row["resumed_bytes"] == 0, r)
     with open(beside, "rb") as f:
         t.check(f.read() == b"precious")
+
+
+def test_hostile_journals(t):
+    """Whatever has the journal's name, the run goes well, and nothing else is touched."""
+    precious = t.path("precious")
+
+    def fifo(path):
+        os.unlink(path)
+        os.mkfifo(path)
+
+    def huge(path):
+        os.truncate(path, 1 << 40)
+
+    def linked(path):
+        os.unlink(path)
+        with open(precious, "wb") as f:
+            f.write(b"precious")
+        os.link(precious, path)
+
+    def poisoned(path):
+        with open(path, "r+b") as f:
+            f.write(os.urandom(96))
+
+    def others(path):
+        os.chown(path, 1000, 1000)
+
+    for damage in [fifo, huge, linked, poisoned] + ([others] if os.getuid() == 0 else []):
+        r, row = damaged(t, damage)
+        t.check(row["resumed_bytes"] == 0 and JOURNAL.encode() in r.out, damage.__name__, r)
+        t.clean("src", "dst")
+    with open(precious, "rb") as f:
+        t.check(f.read() == b"precious", "a file beside was written to")
 
 
 def test_replaced_stage(t):

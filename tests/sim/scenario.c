@@ -189,7 +189,8 @@ static void resume_source(struct sim_host *host, const char *root, uint64_t seed
     struct place place = { .host = host, .root = root, .time = NEW_TIME };
 
     file(&place, "first", 0640, seed + 1, 9 * HSR_MIB + 17, false);
-    file(&place, "second", 0640, seed + 2, 12 * HSR_MIB, false);
+    owner(&place, at(&place, "first"), 1000); /* no longer ours before it has its name */
+    file(&place, "second", 0440, seed + 2, 12 * HSR_MIB, false);
     file(&place, "little", 0600, seed + 3, 3000, false);
     stamp_dir(&place, "");
 }
@@ -468,6 +469,14 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT] = {
       .old = shared_old },
     { .name = "resume",
       .resume = true,
+      .streams = 2,
+      .shards = 2,
+      .source = resume_source,
+      .old = pack_old },
+    { .name = "reread",
+      .resume = true,
+      .reread = true,
+      .blake3 = true,
       .streams = 2,
       .shards = 2,
       .source = resume_source,

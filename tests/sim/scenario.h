@@ -27,6 +27,7 @@ struct sim_scenario {
     bool inplace; /* with --inplace: a run that fails may leave mixed contents */
     uint64_t bench_bytes; /* not the trees: a benchmark of so many bytes; both stay as they are */
     bool resume; /* files of which a target keeps what it has; what is there does not travel */
+    bool reread; /* with --verify-resume */
     bool slow_sync; /* an fsync takes longer than all data together */
     bool tmpfs; /* that is where both trees are */
     bool tight; /* no more memory than a plan needs */
@@ -41,7 +42,7 @@ struct sim_scenario {
 };
 
 #define SIM_TREE_COUNT 6u /* the first ones; the others move no tree */
-#define SIM_SCENARIO_COUNT 18u
+#define SIM_SCENARIO_COUNT 19u
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 
 /** Build it on a fresh world: everything durable, violations of the target watched. */

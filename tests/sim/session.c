@@ -208,6 +208,7 @@ static uint32_t session_options(const struct sim_scenario *scenario)
         return HSR_OPT_VERIFY | HSR_OPT_DRY_RUN | HSR_OPT_CHECKSUM | HSR_OPT_NAMES | HSR_OPT_DELETE;
     return (scenario->delete ? HSR_OPT_DELETE : 0) | (scenario->checksum ? HSR_OPT_CHECKSUM : 0) |
            (scenario->dry ? HSR_OPT_DRY_RUN : 0) | (scenario->inplace ? HSR_OPT_INPLACE : 0) |
+           (scenario->reread ? HSR_OPT_VERIFY_RESUME : 0) |
            (scenario->ahead ? HSR_OPT_AHEAD_ON : 0);
 }
 

@@ -129,8 +129,9 @@ static struct hsr_open open_good(void)
                               .digest = HSR_DIGEST_XXH3,
                               .durability = HSR_DURABILITY_WRITTEN,
                               .block_log = 12,
-                              .options = HSR_OPTS_ALL & ~(HSR_OPT_DISCARD | HSR_OPT_VERIFY |
-                                                          HSR_OPT_AHEAD_ON | HSR_OPT_MEASURE),
+                              .options = HSR_OPTS_ALL &
+                                         ~(HSR_OPT_DISCARD | HSR_OPT_VERIFY | HSR_OPT_AHEAD_ON |
+                                           HSR_OPT_MEASURE | HSR_OPT_VERIFY_RESUME),
                               .streams = 8,
                               .depth = 4,
                               .chunk = 65536,
@@ -161,7 +162,7 @@ static void test_message_open(void)
     CHECK_POKED(open, &open, 3, 0, 0);
     CHECK_POKED(open, &open, 5, 0x80, HSR_E_PROTOCOL); /* a size of blocks, and no DELTA */
     for (unsigned bit = 13; bit < 32; bit++) {
-        if (bit == 14 || bit == 15 || bit == 17 || bit == 18 || bit == 20)
+        if (bit == 14 || bit == 15 || bit == 17 || bit == 18 || bit == 20 || bit == 21)
             continue;
         open = open_good();
         CHECK_REFUSED(open, open_good(), options, 1u << bit, HSR_E_PROTOCOL);
@@ -169,6 +170,8 @@ static void test_message_open(void)
         open.block_log = 0;
         CHECK_POKED(open, &open, 4 + bit / 8, 1u << bit % 8, HSR_E_PROTOCOL);
     }
+    open = open_good(); /* nothing is kept, and it is read again? */
+    CHECK_REFUSED(open, open, options, open.options | HSR_OPT_VERIFY_RESUME, HSR_E_PROTOCOL);
     open = open_good(); /* ahead: not on and off */
     open.options |= HSR_OPT_AHEAD_ON;
     CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_PROTOCOL);

@@ -51,9 +51,12 @@ enum hsr_sign_result hsr_sign_step(struct hsr_sign *sign, uint64_t deadline_ns)
         if (sign->rc < 0)
             break;
         hsr_assert(read->done == read->size && read->offset == sign->next);
-        sign->blocks +=
-            hsr_delta_sign(&sign->plan, sign->key, sign_place(read), read->size, read->offset,
-                           sign->sums + (size_t)sign->blocks * hsr_delta_sum_size(&sign->plan));
+        if (sign->run != NULL)
+            (void)hsr_digest_run_add(sign->run, sign_place(read), read->size); /* no frame */
+        else
+            sign->blocks +=
+                hsr_delta_sign(&sign->plan, sign->key, sign_place(read), read->size, read->offset,
+                               sign->sums + (size_t)sign->blocks * hsr_delta_sum_size(&sign->plan));
         sign->next += read->size;
         read->size = 0;
         if (sign->next < sign->end && hsr_loop_clock(sign->loop) >= deadline_ns)

@@ -4,10 +4,12 @@
  *
  *   begin -> step, step ... (MORE: again; WAITS: when the task is woken) -> DONE: `rc`
  *
- * A large file is cut into many of these, which run on several shards at a time. */
+ * A large file is cut into many of these, which run on several shards at a time. What only has to
+ * be hashed for a digest is read in the same way (`run`). */
 #ifndef HSR_ENGINE_SIGN_H
 #define HSR_ENGINE_SIGN_H
 
+#include "hash/digest.h"
 #include "ring/ring.h"
 #include "transfer/delta/sign.h"
 #include "transfer/tree/fileio.h"
@@ -41,6 +43,7 @@ struct hsr_sign {
     const struct hsr_delta_key *key; /* borrowed */
     uint64_t offset, end; /* bytes of the base: from a block to a block, or to its end */
     uint8_t *sums; /* borrowed: room for hsr_sign_size() bytes */
+    struct hsr_digest_run *run; /* borrowed: takes what is read, instead of sums; else NULL */
     /* where it runs */
     struct hsr_loop *loop;
     struct hsr_task *task;

@@ -124,7 +124,9 @@ void hsr_target_closing(struct hsr_session *session)
     hsr_assert(session->state == HSR_SESSION_CLOSING);
     hsr_target_files_asked(session->target);
     hsr_target_groups_step(session->target);
+    hsr_target_journal_step(session->target);
     (void)hsr_target_ahead_close(session->target);
+    (void)hsr_crew_close(&session->target->rereads.crew);
     (void)hsr_crew_close(&session->target->signers); /* hsr_target_idle() asks */
 }
 
@@ -195,7 +197,8 @@ bool hsr_target_idle(const struct hsr_session *session)
             return false;
     }
     return !target->groups.op.armed && target->closing == 0 && hsr_target_journal_idle(target) &&
-           target->signers.open == 0 && target->ahead.crew.open == 0;
+           target->signers.open == 0 && target->rereads.crew.open == 0 &&
+           target->ahead.crew.open == 0;
 }
 
 void hsr_target_destroy(struct hsr_session *session)

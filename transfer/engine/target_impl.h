@@ -181,6 +181,30 @@ struct target_ahead {
 struct target_kept {
     struct hsr_stage stage;
     uint32_t slot; /* in the journal */
+    uint32_t count; /* ranges, as they are told to the source; owned */
+    struct hsr_kept_range *ranges;
+    struct target_reread *reread; /* until all of it was read again; owned; else NULL */
+};
+
+/* A stage that is read again (target_reread.c). */
+struct target_reread {
+    struct hsr_list node; /* target->rereads.list */
+    struct target_page *page;
+    uint16_t index;
+    uint32_t count, dealt, home; /* parts; given to hands; and back */
+    bool judged; /* all are home, and the journal knows */
+    struct target_part {
+        struct hsr_kept_range at;
+        bool bad;
+    } parts[];
+};
+
+struct target_rereads {
+    bool on; /* there is memory for them */
+    struct hsr_crew crew;
+    struct target_reread_task *tasks;
+    struct hsr_list tasks_free;
+    struct hsr_list list; /* target_reread.node */
 };
 
 /* What is kept for, and of, other sessions (target_journal.c). */
@@ -357,6 +381,7 @@ struct hsr_target {
     struct target_ahead ahead;
     struct hsr_delta_key delta_key;
     struct target_resume resume;
+    struct target_rereads rereads;
     uint32_t bases; /* counted ones */
     uint64_t bases_blocks; /* of these */
     uint32_t closing; /* old versions that a thread closes (target_replaced.c) */
@@ -566,6 +591,23 @@ void hsr_target_journal_ended(struct hsr_target *target, struct target_entry *en
 bool hsr_target_journal_finish(struct hsr_target *target);
 bool hsr_target_journal_idle(const struct hsr_target *target);
 void hsr_target_journal_destroy(struct hsr_target *target);
+
+/** Say what is kept of an entry, for which `kept` was found, or was not. False: there is no room
+ * now. */
+bool hsr_target_journal_tell(struct hsr_target *target, struct target_page *page, uint16_t index);
+/** Give an entry's kept stage up, or @keep it for a later session. */
+void hsr_target_journal_unkeep(struct hsr_target *target, struct target_entry *entry, bool keep);
+/** What the journal has of an entry's kept stage, to be told. False: nothing, or no memory: it is
+ * not used. */
+bool hsr_target_journal_ranges(struct hsr_target *target, struct target_entry *entry);
+
+/* target_reread.c: --verify-resume */
+int hsr_target_rereads_create(struct hsr_target *target);
+/** An entry's `kept` was found: read it again before it is told. False: no memory. */
+bool hsr_target_reread_begin(struct hsr_target *target, struct target_page *page, uint16_t index);
+/** Lend, judge, tell; bounded. */
+void hsr_target_rereads_step(struct hsr_target *target);
+void hsr_target_rereads_destroy(struct hsr_target *target);
 
 /* target_replaced.c */
 /** Memory for old versions that are being closed. */

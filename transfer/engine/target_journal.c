@@ -31,6 +31,7 @@ static void journal_forget(struct hsr_target *target, const struct target_dir *d
                            const struct hsr_entry *entry, uint32_t slot);
 static void journal_offer(struct hsr_target *target);
 static bool journal_offer_one(struct hsr_target *target, uint32_t key);
+static void journal_kept_open(struct hsr_target *target, struct target_page *page, uint16_t index);
 static bool journal_syncs(const struct hsr_target *target);
 static void journal_sync(struct hsr_target *target);
 static void journal_sync_file(struct hsr_target *target, struct hsr_target_file *file);
@@ -39,9 +40,10 @@ static void journal_syncs_heard(struct hsr_target *target);
 
 size_t hsr_target_journal_bytes(void)
 {
-    /* a target's journal and queue, or what a source is told of files on their way */
-    return HSR_MAX(hsr_journal_bytes() + TARGET_KEYS_MAX * sizeof(uint32_t),
-                   HSR_FILES_MAX * (size_t)HSR_KEPT_SIZE_MAX);
+    /* a target's journal and queue, and what a source is told of files on their way */
+    return hsr_journal_bytes() + TARGET_KEYS_MAX * sizeof(uint32_t) +
+           HSR_FILES_MAX * (size_t)HSR_KEPT_SIZE_MAX +
+           HSR_JOURNAL_RANGES_MAX * sizeof(struct target_part);
 }
 
 int hsr_target_journal_create(struct hsr_target *target)
@@ -61,7 +63,7 @@ int hsr_target_journal_create(struct hsr_target *target)
     resume->journal->woken = journal_woken;
     resume->journal->context = session;
     resume->sync_ns = session->home->loop.now_ns;
-    return rc;
+    return rc < 0 ? rc : hsr_target_rereads_create(target);
 }
 
 /* Once, when the session can be talked to. */
@@ -107,7 +109,8 @@ enum hsr_want_action hsr_target_journal_want(struct hsr_target *target, struct t
         return other; /* listed twice */
     if (!hsr_digest_same(file->version, entry->version) || file->size != entry->size ||
         file->digest != target->session->digest || file->leaf != target->session->leaf ||
-        entry->size < HSR_KEPT_FILE_MIN) {
+        entry->size < HSR_KEPT_FILE_MIN ||
+        ((target->session->options & HSR_OPT_VERIFY_RESUME) && !target->rereads.on)) {
         journal_forget(target, dir, entry, (uint32_t)slot);
         return other;
     }
@@ -175,21 +178,32 @@ static bool journal_offer_one(struct hsr_target *target, uint32_t key)
     struct target_page *page = &target->pages[key >> 16];
     uint16_t index = (uint16_t)(key & 0xffff);
     struct target_entry *entry = &page->entries[index];
-    struct hsr_journal *journal = target->resume.journal;
     struct hsr_conn *conn = target->session->control;
-    struct hsr_kept_range ranges[HSR_KEPT_RANGES_MAX]; /* 24 KiB */
-    struct hsr_journal_file *file;
+
+    if (!hsr_target_want_said(page) || conn == NULL ||
+        hsr_conn_begin(conn, HSR_KEPT_SIZE_MAX) == NULL)
+        return false; /* its `writable` wakes us */
+    journal_kept_open(target, page, index);
+    entry->offered = true;
+    target->resume.offered++;
+    if (entry->kept != NULL && (target->session->options & HSR_OPT_VERIFY_RESUME)) {
+        if (hsr_target_reread_begin(target, page, index))
+            return true;
+        hsr_target_journal_unkeep(target, entry, /* keep= */ false);
+    }
+    return hsr_target_journal_tell(target, page, index);
+}
+
+/* Sets entry->kept, if what the journal says is there. */
+static void journal_kept_open(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_journal *journal = target->resume.journal;
+    const struct hsr_journal_file *file;
     struct hsr_digest_sum path;
     struct hsr_entry read;
-    uint32_t count = 0;
-    uint8_t *out;
-    int slot, size;
+    int slot, rc = -ENOMEM;
 
-    if (!hsr_target_want_said(page) || conn == NULL)
-        return false;
-    out = hsr_conn_begin(conn, HSR_KEPT_SIZE_MAX);
-    if (out == NULL)
-        return false; /* its `writable` wakes us */
     hsr_target_entry_read(target, page, index, &read);
     slot = journal_key(target, entry->dir, &read, &path)
                ? hsr_journal_table_find(&journal->table, path)
@@ -197,32 +211,58 @@ static bool journal_offer_one(struct hsr_target *target, uint32_t key)
     hsr_assert(slot >= 0 && journal->table.files[slot].claimed && entry->kept == NULL);
     file = &journal->table.files[slot];
     entry->kept = calloc(1, sizeof(*entry->kept));
-    if (entry->kept != NULL && file->range_count > 0) {
-        const struct hsr_kept_range *last;
-        int rc;
+    if (entry->kept != NULL) {
+        const struct hsr_kept_range *last = NULL;
 
-        count = hsr_journal_file_kept(file, ranges);
-        last = &ranges[count - 1];
         entry->kept->slot = (uint32_t)slot;
-        rc = hsr_stage_open_again(&target->tree, &entry->dir->dir, &read, entry->replace,
-                                  file->stage, file->ino, last->offset + last->size,
-                                  &entry->kept->stage);
-        count = rc == 0 ? count : 0;
+        if (hsr_target_journal_ranges(target, entry))
+            last = &entry->kept->ranges[entry->kept->count - 1];
+        if (last != NULL)
+            rc = hsr_stage_open_again(&target->tree, &entry->dir->dir, &read, entry->replace,
+                                      file->stage, file->ino, last->offset + last->size,
+                                      &entry->kept->stage);
     }
-    if (count == 0) { /* it is not there any more: all of it, then */
-        free(entry->kept);
-        entry->kept = NULL;
-        (void)hsr_journal_do(journal, &(struct hsr_journal_record){ .kind = HSR_JOURNAL_GONE,
-                                                                    .slot = (uint32_t)slot });
-    }
-    size = hsr_kept_encode(ranges, count, target->session->digest_size, out, HSR_KEPT_SIZE_MAX);
+    if (rc == 0)
+        return;
+    if (entry->kept != NULL) /* it is not there any more: all of it, then */
+        free(entry->kept->ranges);
+    free(entry->kept);
+    entry->kept = NULL;
+    (void)hsr_journal_do(
+        journal, &(struct hsr_journal_record){ .kind = HSR_JOURNAL_GONE, .slot = (uint32_t)slot });
+}
+
+bool hsr_target_journal_ranges(struct hsr_target *target, struct target_entry *entry)
+{
+    struct target_kept *kept = entry->kept;
+    struct hsr_kept_range ranges[HSR_KEPT_RANGES_MAX]; /* 24 KiB */
+
+    free(kept->ranges);
+    kept->count = hsr_journal_file_kept(&target->resume.journal->table.files[kept->slot], ranges);
+    kept->ranges = kept->count > 0 ? calloc(kept->count, sizeof(*ranges)) : NULL;
+    if (kept->ranges == NULL)
+        return false;
+    memcpy(kept->ranges, ranges, kept->count * sizeof(*ranges));
+    return true;
+}
+
+bool hsr_target_journal_tell(struct hsr_target *target, struct target_page *page, uint16_t index)
+{
+    struct target_entry *entry = &page->entries[index];
+    struct hsr_conn *conn = target->session->control;
+    uint8_t *out = conn != NULL ? hsr_conn_begin(conn, HSR_KEPT_SIZE_MAX) : NULL;
+    const struct target_kept *kept = entry->kept;
+    int size;
+
+    if (out == NULL)
+        return false;
+    size = hsr_kept_encode(kept != NULL ? kept->ranges : NULL, kept != NULL ? kept->count : 0,
+                           target->session->digest_size, out, HSR_KEPT_SIZE_MAX);
     hsr_assert(size > 0);
     hsr_conn_commit(
         conn, (struct hsr_frame){ .kind = HSR_FRAME_KEPT, .page = page->page, .index = index },
         (size_t)size);
     entry->resuming = false;
-    entry->offered = true;
-    target->resume.offered++;
     return true;
 }
 
@@ -230,36 +270,43 @@ int hsr_target_journal_adopt(struct hsr_target *target, struct hsr_target_file *
                              struct target_entry *entry)
 {
     struct hsr_progress *progress = &target->session->progress;
-    struct hsr_kept_range ranges[HSR_KEPT_RANGES_MAX];
     struct target_kept *kept = entry->kept;
-    uint32_t count;
     int rc = 0;
 
+    hsr_assert(kept->reread == NULL);
     entry->kept = NULL;
     file->stage = kept->stage;
     file->slot = (int)kept->slot;
-    free(kept);
-    /* Nothing was added since KEPT went out, so these are what it said. */
-    count = hsr_journal_file_kept(&target->resume.journal->table.files[file->slot], ranges);
-    for (uint32_t i = 0; i < count && rc == 0; i++) {
-        rc = hsr_tally_put(&file->tally, ranges[i].offset, ranges[i].size, ranges[i].value,
+    for (uint32_t i = 0; i < kept->count && rc == 0; i++) {
+        const struct hsr_kept_range *range = &kept->ranges[i];
+
+        rc = hsr_tally_put(&file->tally, range->offset, range->size, range->value,
                            &target->session->tally_budget);
-        progress->resumed_bytes += ranges[i].size;
+        progress->resumed_bytes += range->size;
     }
     progress->resumed_files++;
+    free(kept->ranges);
+    free(kept);
     return rc;
 }
 
 void hsr_target_journal_ended(struct hsr_target *target, struct target_entry *entry, bool keep)
 {
-    struct target_kept *kept = entry->kept;
-
     if (entry->offered)
         target->resume.offered--;
     entry->offered = false;
-    if (kept == NULL)
-        return;
+    if (entry->kept != NULL)
+        hsr_target_journal_unkeep(target, entry, keep);
+}
+
+void hsr_target_journal_unkeep(struct hsr_target *target, struct target_entry *entry, bool keep)
+{
+    struct target_kept *kept = entry->kept;
+
     entry->kept = NULL;
+    if (kept->reread != NULL)
+        hsr_list_remove(&kept->reread->node);
+    free(kept->reread);
     if (keep) {
         hsr_stage_leave(&target->tree, &kept->stage);
     } else {
@@ -268,6 +315,7 @@ void hsr_target_journal_ended(struct hsr_target *target, struct target_entry *en
             target->resume.journal,
             &(struct hsr_journal_record){ .kind = HSR_JOURNAL_GONE, .slot = kept->slot });
     }
+    free(kept->ranges);
     free(kept);
 }
 
@@ -364,6 +412,7 @@ void hsr_target_journal_step(struct hsr_target *target)
     if (target->session->state == HSR_SESSION_MOVING) {
         journal_say(target);
         journal_offer(target);
+        hsr_target_rereads_step(target);
         journal_sync(target);
     }
     journal_syncs_heard(target);
@@ -492,7 +541,7 @@ static void journal_syncs_heard(struct hsr_target *target)
 
 bool hsr_target_journal_idle(const struct hsr_target *target)
 {
-    return target->resume.journal == NULL || hsr_journal_idle(target->resume.journal);
+    return target->resume.journal == NULL || hsr_journal_settled(target->resume.journal);
 }
 
 bool hsr_target_journal_finish(struct hsr_target *target)
@@ -501,11 +550,12 @@ bool hsr_target_journal_finish(struct hsr_target *target)
 
     if (resume->journal == NULL)
         return true;
-    if (!hsr_journal_idle(resume->journal))
+    /* What is left is of others: if all of the root was listed, of nobody. */
+    if (target->root_end != NULL ? !hsr_journal_idle(resume->journal)
+                                 : !hsr_journal_settled(resume->journal))
         return false;
     hsr_assert(hsr_list_empty(&target->files) && resume->count == 0 && resume->offered == 0);
     target->root.changed |= resume->journal->fd >= 0;
-    /* What is left is of others: if all of the root was listed, of nobody. */
     hsr_journal_close(resume->journal, target->root_end != NULL);
     free(resume->journal);
     resume->journal = NULL;
@@ -519,6 +569,7 @@ void hsr_target_journal_destroy(struct hsr_target *target)
     for (uint32_t i = 0; target->pages != NULL && i < HSR_PAGES_MAX; i++)
         for (uint16_t k = 0; target->pages[i].used && k < target->pages[i].count; k++)
             hsr_target_journal_ended(target, &target->pages[i].entries[k], /* keep= */ true);
+    hsr_target_rereads_destroy(target);
     if (resume->journal != NULL)
         hsr_journal_close(resume->journal, /* done= */ false);
     free(resume->journal);

@@ -142,6 +142,8 @@ static int open_check(const struct hsr_open *open)
                 HSR_E_PROTOCOL);
     hsr_require(!(open->options & HSR_OPT_AHEAD_OFF) || !(open->options & HSR_OPT_AHEAD_ON),
                 HSR_E_PROTOCOL);
+    hsr_require(!(open->options & HSR_OPT_NO_JOURNAL) || !(open->options & HSR_OPT_VERIFY_RESUME),
+                HSR_E_PROTOCOL);
     hsr_require(open->block_log == 0 || (open->options & HSR_OPT_DELTA), HSR_E_PROTOCOL);
     hsr_require(open->block_log == 0 || (open->block_log >= HSR_SIG_BLOCK_LOG_MIN &&
                                          open->block_log <= HSR_SIG_BLOCK_LOG_MAX),

@@ -68,7 +68,8 @@ enum hsr_role { HSR_ROLE_SOURCE = 1, HSR_ROLE_TARGET = 2 };
 #define HSR_OPT_MEASURE (1u << 19)
 /* with feature RESUME */
 #define HSR_OPT_NO_JOURNAL (1u << 20) /* nothing is kept for a later session, nor used */
-#define HSR_OPTS_ALL ((1u << 21) - 1)
+#define HSR_OPT_VERIFY_RESUME (1u << 21) /* what was kept is read again before it is used */
+#define HSR_OPTS_ALL ((1u << 22) - 1)
 
 enum hsr_durability {
     HSR_DURABILITY_RECEIVED = 1,
