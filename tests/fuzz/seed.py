@@ -58,7 +58,7 @@ def messages():
         ("reject", struct.pack("<i", -5010) + string(b"no such export")),
         ("note", struct.pack("<BiQ", 1, -13, 99) + string(b"a/b") + string(b"open")),
         ("done", struct.pack("<BBi7Q", 3, 3, -5027, 1, 2, 3, 4, 5, 6, 7)),
-        ("walk_end", struct.pack("<4Q", 1, 2, 3, 4)),
+        ("walk_end", struct.pack("<5Q", 1, 2, 3, 4, 5)),
         ("file_end", struct.pack("<iIQQQQ", 0, 0, 65536, 4096, 1, 2)),
         ("list_request", b"\1" + string(b"data") + string(b"a")),
         ("join_ack", string(b"cubic")),
@@ -78,7 +78,7 @@ def messages():
         ("left", struct.pack("<9Q", 2, 8 << 20, 1, 2, 3, 4, 5, 6, 7)),
         ("paths", struct.pack("<I", 3) + string(b"") + string(b"a") + string(b"a/b/c")),
         ("want", struct.pack("<IHBHBHB", 3, 0, 1, 7, 3, 511, 2) + digest),
-        ("page_ack", struct.pack("<BIHiHi", 2, 2, 5, -28, 6, -5017)),
+        ("page_ack", struct.pack("<BIHBiHBi", 2, 2, 5, 0, -28, 6, 1, -16)),
     ]
     for pick, (name, payload) in enumerate(payloads):
         save("message", name, bytes([pick]) + payload)

@@ -132,5 +132,25 @@ def test_stopped_client_push(t):
     stopped(t, "push", "client")
 
 
+def slow(t, direction):
+    """A line of two kilobytes a second is no stall, whatever it carries."""
+    def makers(rng, a, b):
+        fault.large_pair(rng, a, b, sizes=(5000, 900, 800))
+
+    job = fault.Job(t, direction, [makers], piece=128, pause=0.05)
+    r = job.start("--timeout=1", "--retries=0").wait(90)
+    t.check(r.seconds > 5, "that was not slow:", r)
+    t.check(fault.lines(r, "summary")[0]["streams_lost"] == 0, "a living connection was given up:", r)
+    job.ended(r)
+
+
+def test_slow_push(t):
+    slow(t, "push")
+
+
+def test_slow_pull(t):
+    slow(t, "pull")
+
+
 if __name__ == "__main__":
     hawser_test.main(globals())

@@ -12,6 +12,7 @@ import time
 import fault
 import hawser_test
 import tree
+from hawser_test import Skip
 
 MIB = tree.MIB
 
@@ -168,6 +169,64 @@ def test_target_changed_push(t):
 
 def test_target_changed_pull(t):
     changed_target(t, "pull")
+
+
+def busy(t, direction, until):
+    """Two names of the target are mount points, which no rename replaces, until that many seconds have gone by;
+    both come early in a run of two and a half."""
+    if not tree.is_root():
+        raise Skip("mounting needs root")
+    names = ("a-small", "b-large")
+    src, dst = t.dir("src"), t.dir("dst")
+    for folder in (src, dst):
+        b = tree.Builder(folder)
+        b.random_file("a-small", 3000)
+        b.random_file("b-large", 300000)
+        b.random_file("c", 10 << 20)
+    for name in names:
+        fault.command("mount", "--bind", os.path.join(dst, name), os.path.join(dst, name))
+        t.mounts.append(os.path.join(dst, name))
+
+    def free():
+        for _ in names:
+            fault.command("umount", t.mounts.pop())
+
+    server = t.server({"x": dst if direction == "push" else src})
+    places = [src + "/", server.url()] if direction == "push" else [server.url() + b"/", dst]
+    p = t.start(direction, "--json", "--durability=written", "--delta=off", "--bwlimit=4M", *places)
+    if until:
+        time.sleep(until)
+        t.check(p.poll() is None, "it was too fast")
+        free()
+    r = p.wait(60)
+    failed = sorted(o["path"] for o in fault.lines(r, "error") if "path" in o)
+    if until:
+        t.check(r.rc == 0 and not failed, r)
+        # that the fault fired: they were listed again
+        t.check(fault.lines(r, "summary")[0]["entries_seen"] > 3, r)
+    else:
+        t.check(r.rc == 1 and failed == sorted(names), r)
+        t.says(r, "busy")
+        t.check(fault.lines(r, "summary")[0]["failed"] == 2, r)
+        free()
+        t.run(direction, *places, rc=0)
+    fault.replica(src, dst)
+
+
+def test_busy_target_passes_push(t):
+    busy(t, "push", 1.2)
+
+
+def test_busy_target_passes_pull(t):
+    busy(t, "pull", 1.2)
+
+
+def test_busy_target_stays_push(t):
+    busy(t, "push", None)
+
+
+def test_busy_target_stays_pull(t):
+    busy(t, "pull", None)
 
 
 def test_two_clients_write_one_tree(t):

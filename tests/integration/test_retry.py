@@ -183,6 +183,48 @@ def test_lost_stream_again_and_again(t):
     lost_streams(t, "push", "--chunk=64K", step=700000, limit=200)
 
 
+def huge_file_cut(t, direction):
+    """One huge file over a line that is cut again and again: each attempt goes on where the one before was, so
+    they are not counted against --retries, though no file is ever done."""
+    size, each = 768 << 20, 100 << 20
+    src, dst = t.dir("src"), t.dir("dst")
+    with open(os.path.join(src, "huge"), "wb") as f:
+        block = os.urandom(1 << 20)
+        for i in range(size >> 20):
+            f.write(i.to_bytes(8, "little") + block[8:])
+    server = t.server({"x": dst if direction == "push" else src})
+    way = proxy.UP if direction == "push" else proxy.DOWN
+    ends = [each]
+
+    def hook(_way, _index, _offset, data):
+        if p.total[way] > ends[0]:
+            ends[0] = p.total[way] + each
+            p.reset()
+            return None
+        return data
+
+    p = t.proxy(server.port, hook=hook)
+    places = ([src + "/", server.url(port=p.port)] if direction == "push" else [server.url(port=p.port) + b"/", dst])
+    r = t.run(direction, "--json", "--retries=2", *places, rc=0, timeout=170)
+    retries = lines(r, b"retry")
+    t.check(len(retries) > 3, "the line was hardly cut:", r)
+    t.check(lines(r, b"summary")[0]["resumed_bytes"] > 0, r)
+    with open(os.path.join(src, "huge"), "rb") as a, open(os.path.join(dst, "huge"), "rb") as b:
+        while True:
+            x, y = a.read(1 << 20), b.read(1 << 20)
+            t.check(x == y, "they differ")
+            if not x:
+                break
+
+
+def test_huge_file_cut_push(t):
+    huge_file_cut(t, "push")
+
+
+def test_huge_file_cut_pull(t):
+    huge_file_cut(t, "pull")
+
+
 def test_retries_end(t):
     """A way that is always cut at the same place: N tries without progress, then exit 3."""
     src, dst = make(t, count=1, size=8 << 20), t.dir("dst")

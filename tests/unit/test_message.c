@@ -395,7 +395,7 @@ static void test_message_left(void)
 
 static void test_message_ack_level(void)
 {
-    struct hsr_ack_item item = { .index = 1, .code = -5 };
+    struct hsr_ack_item item = { .index = 1, .mend = true, .code = -5 };
     struct hsr_list_writer writer;
     struct hsr_list_reader reader;
     uint8_t level = 9;
@@ -404,10 +404,12 @@ static void test_message_ack_level(void)
     hsr_ack_start(&writer, out, sizeof(out), HSR_DURABILITY_WRITTEN);
     CHECK_EQ(hsr_ack_put(&writer, &item), 0);
     size = hsr_ack_finish(&writer);
-    CHECK_EQ(size, 1 + 4 + 6);
+    CHECK_EQ(size, 1 + 4 + 7);
     CHECK_EQ(hsr_ack_begin(&reader, (struct hsr_span){ out, (size_t)size }, 2, &level), 0);
     CHECK_EQ(level, HSR_DURABILITY_WRITTEN);
+    item.mend = false;
     CHECK_EQ(hsr_ack_next(&reader, &item), 1);
+    CHECK(item.mend);
     CHECK_EQ(hsr_ack_next(&reader, &item), 0);
     CHECK_EQ(hsr_ack_begin(&reader, (struct hsr_span){ out, 0 }, 2, &level), HSR_E_TRUNCATED);
     CHECK_EQ(hsr_ack_begin(&reader, (struct hsr_span){ out, 4 }, 2, &level), HSR_E_TRUNCATED);
@@ -419,7 +421,7 @@ static void test_message_ack_level(void)
 static void test_message_results(void)
 {
     struct hsr_done done = { 3, 3, HSR_E_PARTIAL, { 1, 2, 3, 4, 5, 6, 7 } };
-    struct hsr_walk_end walk_end = { 1, UINT64_MAX, 3, 4 };
+    struct hsr_walk_end walk_end = { 1, UINT64_MAX, 3, 4, 5 };
     struct hsr_file_end end = { 0, INT64_MAX, 5, { 6, 7 } }; /* 30 more bytes are zero */
 
     CHECK_PAYLOAD(done, &done);
@@ -521,7 +523,7 @@ static void test_list_paths(void)
 
 static void test_list_writer_keeps_what_fits(void)
 {
-    for (size_t room = 0; room < 12; room++) {
+    for (size_t room = 0; room < 13; room++) {
         struct hsr_list_writer list;
         struct hsr_ack_item item = { .index = 1, .code = -5 };
         int put;
@@ -529,13 +531,13 @@ static void test_list_writer_keeps_what_fits(void)
         memset(out, 0xee, 16);
         hsr_list_start(&list, out, room);
         put = hsr_ack_put(&list, &item);
-        CHECK_EQ(put, room >= 10 ? 0 : HSR_E_LIMIT);
+        CHECK_EQ(put, room >= 11 ? 0 : HSR_E_LIMIT);
         item.index = 2;
         CHECK_EQ(hsr_ack_put(&list, &item), HSR_E_LIMIT);
-        CHECK_EQ(hsr_list_finish(&list), room < 4 ? HSR_E_LIMIT : room < 10 ? 4 : 10);
+        CHECK_EQ(hsr_list_finish(&list), room < 4 ? HSR_E_LIMIT : room < 11 ? 4 : 11);
         CHECK_EQ(out[room], 0xee);
         if (room >= 4)
-            CHECK_EQ(read_items(out, room >= 10 ? 10 : 4, false), room >= 10 ? 1 : 0);
+            CHECK_EQ(read_items(out, room >= 11 ? 11 : 4, false), room >= 11 ? 1 : 0);
     }
 }
 
@@ -578,10 +580,11 @@ static void test_list_items_that_no_writer_writes(void)
     static const uint8_t action_eight[] = { 1, 0, 0, 0, 7, 0, 8 };
     static const uint8_t digest[] = { 1, 0, 0, 0, 7, 0, 4 };
     static const uint8_t index_512[] = { 1, 0, 0, 0, 0, 2, 1 };
-    static const uint8_t ack_good[] = { 1, 0, 0, 0, 7, 0, 0xff, 0xff, 0xff, 0xff };
-    static const uint8_t ack_zero[] = { 1, 0, 0, 0, 7, 0, 0, 0, 0, 0 };
-    static const uint8_t ack_min[] = { 1, 0, 0, 0, 7, 0, 0, 0, 0, 0x80 };
-    static const uint8_t ack_512[] = { 1, 0, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff };
+    static const uint8_t ack_good[] = { 1, 0, 0, 0, 7, 0, 1, 0xff, 0xff, 0xff, 0xff };
+    static const uint8_t ack_two[] = { 1, 0, 0, 0, 7, 0, 2, 0xff, 0xff, 0xff, 0xff };
+    static const uint8_t ack_zero[] = { 1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0 };
+    static const uint8_t ack_min[] = { 1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0x80 };
+    static const uint8_t ack_512[] = { 1, 0, 0, 0, 0, 2, 0, 0xff, 0xff, 0xff, 0xff };
 
     CHECK_EQ(read_items(twice, sizeof(twice), true), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(action_zero, sizeof(action_zero), true), HSR_E_PROTOCOL);
@@ -589,6 +592,7 @@ static void test_list_items_that_no_writer_writes(void)
     CHECK_EQ(read_items(digest, sizeof(digest), true), 1);
     CHECK_EQ(read_items(index_512, sizeof(index_512), true), HSR_E_LIMIT);
     CHECK_EQ(read_items(ack_good, sizeof(ack_good), false), 1);
+    CHECK_EQ(read_items(ack_two, sizeof(ack_two), false), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(ack_zero, sizeof(ack_zero), false), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(ack_min, sizeof(ack_min), false), HSR_E_PROTOCOL);
     CHECK_EQ(read_items(ack_512, sizeof(ack_512), false), HSR_E_LIMIT);

@@ -22,6 +22,7 @@ static bool conn_parse(struct hsr_conn *conn);
 static int conn_take(struct hsr_conn *conn, const struct hsr_frame *frame, struct hsr_span payload);
 static void conn_receive(struct hsr_conn *conn);
 static void conn_flush(struct hsr_conn *conn);
+static void conn_linger(struct hsr_conn *conn);
 static void conn_connected(struct hsr_link *link, int rc);
 static void conn_sent(struct hsr_link *link, int rc);
 static void conn_received(struct hsr_link *link, int64_t received);
@@ -249,7 +250,9 @@ static void conn_run(struct hsr_task *task)
         return;
     }
     conn_flush(conn);
-    if (conn->state != HSR_CONN_CLOSING && !conn->close_flushed)
+    if (conn->lingers)
+        conn->in_start = conn->in_end;
+    if (conn->state != HSR_CONN_CLOSING && (!conn->close_flushed || conn->lingers))
         conn_receive(conn);
     if (conn->state == HSR_CONN_JOINING)
         hsr_handshake_join(conn); /* it may be another shard's from here on */
@@ -337,7 +340,7 @@ static void conn_flush(struct hsr_conn *conn)
         conn->out_size = 0; /* nobody takes it */
     if (conn->out_size == 0) {
         if (conn->close_flushed)
-            hsr_conn_close(conn);
+            conn_linger(conn);
         return;
     }
     hsr_link_send(&conn->link, conn->out[conn->fill], conn->out_size);
@@ -349,6 +352,27 @@ static void conn_flush(struct hsr_conn *conn)
     }
     if (conn->on_writable != NULL)
         conn->on_writable(conn);
+}
+
+/* All is sent. A server's last words (DONE, CANCEL) may still be on their way, and a kernel that
+ * closes a socket whose bytes nobody has read resets the connection and forgets them: so the client
+ * closes first, which it does when it has heard them. */
+static void conn_linger(struct hsr_conn *conn)
+{
+    struct hsr_op op = { .kind = HSR_OP_SHUTDOWN, .fd = conn->link.fd, .msg_flags = SHUT_WR };
+    uint64_t now = hsr_loop_clock(&conn->shard->loop);
+
+    if (conn->lingers)
+        return;
+    if (!conn->server || conn->state != HSR_CONN_SESSION ||
+        conn->session->state != HSR_SESSION_CLOSING || conn->in_ended || conn->out_ended ||
+        hsr_loop_call(&conn->shard->loop, &op) < 0) {
+        hsr_conn_close(conn);
+        return;
+    }
+    conn->lingers = true;
+    if (conn->session->rc == 0) /* else for as long as hsr_conn_finish() said */
+        hsr_loop_timer_set(&conn->shard->loop, &conn->timer, now + conn_idle_ns(conn));
 }
 
 static void conn_connected(struct hsr_link *link, int rc)

@@ -47,6 +47,7 @@ struct hsr_conn {
     bool in_ended; /* nothing more will come; `end_rc` says why */
     bool in_stopped; /* no further receive: the stream machine reads now */
     bool close_flushed; /* close once everything queued has been sent */
+    bool lingers; /* server: it was; what comes is thrown away until the client closes */
     bool said; /* the reason was reported already */
     bool timed_out;
     int rc; /* first error */

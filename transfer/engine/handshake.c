@@ -227,6 +227,20 @@ static void join_at_home(struct hsr_msg *msg)
     join_send(conn, conn->join_shard, join_arrived);
 }
 
+static const char *join_words(int rc)
+{
+    switch (rc) {
+    case HSR_E_PROTOCOL:
+        return "JOIN: no such session or stream";
+    case HSR_E_CLOSED:
+        return "JOIN: the session has ended";
+    case HSR_E_BUSY:
+        return "JOIN: the connection before this one is not settled";
+    default:
+        return hsr_err_text(rc);
+    }
+}
+
 /* On the stream's thread, or back where it was accepted. A close of the stream that the home sends
  * later comes after this message. */
 static void join_arrived(struct hsr_msg *msg)
@@ -243,9 +257,7 @@ static void join_arrived(struct hsr_msg *msg)
         hsr_stream_adopt(conn->stream, conn);
     } else {
         conn->state = HSR_CONN_CHOOSING;
-        hsr_conn_fail(conn, conn->join_rc,
-                      conn->join_rc == HSR_E_PROTOCOL ? "JOIN: no such session or stream"
-                                                      : hsr_err_text(conn->join_rc));
+        hsr_conn_fail(conn, conn->join_rc, join_words(conn->join_rc));
     }
     atomic_fetch_sub(&engine->joining, 1);
 }

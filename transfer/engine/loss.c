@@ -7,6 +7,7 @@
 #include "transfer/engine/session.h"
 #include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
+#include "transfer/engine/target.h"
 
 /* In a row of which nothing came; then the session goes on with the others. 20 s of pauses. */
 #define LOSS_TRIES 8u
@@ -65,6 +66,7 @@ int hsr_loss_frame(struct hsr_session *session, const struct hsr_frame *frame)
                    : hsr_source_taken(session, index, frame->offset);
     }
     hsr_require((losses->heard & bit) == 0, HSR_E_PROTOCOL);
+    hsr_require(session->source != NULL || frame->offset == 0, HSR_E_PROTOCOL);
     losses->heard |= bit;
     if (session->source != NULL)
         losses->ends[index] = frame->offset;
@@ -96,6 +98,11 @@ void hsr_loss_tick(struct hsr_session *session)
             session->state == HSR_SESSION_MOVING)
             loss_join(session, i);
     }
+}
+
+bool hsr_loss_open(const struct hsr_session *session)
+{
+    return (session->losses.gone | session->losses.heard) != 0;
 }
 
 bool hsr_loss_settled(const struct hsr_session *session, uint32_t index)
@@ -135,6 +142,8 @@ static void loss_settle(struct hsr_session *session, uint32_t index)
     losses->heard &= ~bit;
     if (session->source != NULL)
         rc = hsr_source_lost(session, index, losses->ends[index]);
+    hsr_target_loses(
+        session); /* those of now wait, if any do: what is sent again comes from now on */
     session->progress.streams_lost++; /* not before: at a session's end nothing is lost */
     if (losses->ends[index] > 0)
         losses->tries[index] = 0; /* it was of use */

@@ -47,6 +47,9 @@ int hsr_loss_frame(struct hsr_session *session, const struct hsr_frame *frame);
 /** Ten times a second: tell, and join again. */
 void hsr_loss_tick(struct hsr_session *session);
 
+/** Is a loss not settled yet? */
+bool hsr_loss_open(const struct hsr_session *session);
+
 /** May stream @index be joined, or is an older one not settled? */
 bool hsr_loss_settled(const struct hsr_session *session, uint32_t index);
 

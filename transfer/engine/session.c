@@ -133,7 +133,7 @@ int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,
     struct hsr_shard *shard;
 
     hsr_require(session->state == HSR_SESSION_MOVING && session->rc == 0 && !session->hold.stopping,
-                HSR_E_SHUTDOWN);
+                HSR_E_CLOSED);
     hsr_require(index < session->streams_count, HSR_E_PROTOCOL);
     hsr_require(session->streams[index] == NULL, HSR_E_PROTOCOL);
     hsr_require(hsr_loss_settled(session, index), HSR_E_BUSY);
@@ -250,8 +250,8 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
     hsr_measure_gone(session, stream);
     if (hsr_loss_may(session, rc) && !session->hold.stopping)
         hsr_loss_gone(session, stream, rc);
-    else if (session->state != HSR_SESSION_CLOSING && !hsr_source_ended(session) &&
-             !hsr_bench_ended(session) && !hsr_loss_may(session, rc))
+    else if (session->state != HSR_SESSION_CLOSING && !hsr_bench_ended(session) &&
+             !hsr_loss_may(session, rc))
         hsr_session_end(session, rc, "a data connection ended");
     if (session->source != NULL)
         hsr_source_stream_gone(session, stream);

@@ -136,7 +136,8 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open);
 struct hsr_session *hsr_session_find(struct hsr_shard *shard, const uint8_t token[HSR_TOKEN_SIZE]);
 
 /** A connection wants to be stream @index of @session: 0 and *ret_shard where it will live; or
- * HSR_E_PROTOCOL (taken, out of range), HSR_E_SHUTDOWN. Reserves the place. Home thread.
+ * HSR_E_PROTOCOL (taken, out of range), HSR_E_CLOSED (the session has ended), HSR_E_BUSY (a loss
+ * is not settled). Reserves the place. Home thread.
  * @param cpu  where its packets arrive, or -1: that CPU's shard is taken while the session's
  * streams stay evenly spread */
 int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,

@@ -115,11 +115,6 @@ int hsr_source_paths(struct hsr_session *session, struct hsr_span payload)
     return rc;
 }
 
-bool hsr_source_ended(const struct hsr_session *session)
-{
-    return session->source != NULL && session->source->end_sent;
-}
-
 void hsr_source_step(struct hsr_session *session)
 {
     struct hsr_source *source = session->source;
@@ -282,14 +277,8 @@ void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *pa
         page->sent++;
     }
     session->progress.files_done++;
-    if (source_may_mend(code) && source->round + 1u < SOURCE_TRIES_MAX &&
-        source->retry_count < SOURCE_RETRIES_MAX) {
-        struct hsr_source_retry *retry = &source->retries[source->retry_count++];
-
-        retry->dir = entry->dir;
-        memcpy(retry->name, page->payload + entry->name_offset, entry->name_size);
-        retry->name[entry->name_size] = '\0';
-        hsr_walk_dir_hold(source->walk, entry->dir);
+    if (source_may_mend(code) && hsr_source_retry_add(source, page, index)) {
+        entry->failed = true;
     } else if (code < 0 && code != HSR_E_CANCELED && !entry->failed) {
         entry->failed = true;
         (void)hsr_source_entry_path(page, index, path, sizeof(path));
@@ -422,6 +411,7 @@ bool hsr_source_page_add(struct hsr_source *source, const struct source_found *f
     entry->sparse = found->sparse;
     entry->asked = false;
     entry->failed = false;
+    entry->mend = 0;
     entry->number = 0;
     entry->wanted = entry->resume = entry->differs = false;
     entry->delta = SOURCE_DELTA_NONE;
@@ -463,7 +453,8 @@ static void source_finish(struct hsr_source *source)
     struct hsr_walk_end end = { .entries = progress->entries_seen,
                                 .files = progress->files_seen,
                                 .bytes = progress->bytes_seen,
-                                .failed = session->failed };
+                                .failed = session->failed,
+                                .acks = source->acks };
     uint8_t *out;
     int size;
 
@@ -580,6 +571,7 @@ static int source_acked(struct hsr_source *source, struct hsr_source_page *page,
     while (rc >= 0 && (rc = hsr_ack_next(&list, &item)) > 0) {
         hsr_require(item.index < page->count, HSR_E_PROTOCOL);
         page->entries[item.index].asked = false; /* it did not arrive */
+        page->entries[item.index].mend = item.mend ? item.code : 0;
     }
     if (rc < 0)
         return rc;
@@ -623,6 +615,7 @@ static int source_levels(struct hsr_source *source, struct hsr_span payload)
 
 static void source_page_free(struct hsr_source *source, struct hsr_source_page *page)
 {
+    hsr_source_retry_mend(source, page);
     for (uint16_t i = 0; i < page->count; i++) {
         hsr_walk_dir_release(source->walk, page->entries[i].dir);
         hsr_small_sums_free(source->session->engine, page->entries[i].sums);

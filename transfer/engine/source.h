@@ -14,9 +14,6 @@ int hsr_source_paths(struct hsr_session *session, struct hsr_span payload);
 /** What the home waits for when it has nothing to do. */
 enum hsr_figure hsr_source_waits(const struct hsr_session *session);
 
-/** WALK_END has left: every file was sent, only DONE is awaited, and the target may close data
- * connections before we read it. */
-bool hsr_source_ended(const struct hsr_session *session);
 void hsr_source_step(struct hsr_session *session);
 int hsr_source_frame(struct hsr_session *session, const struct hsr_frame *frame,
                      struct hsr_span payload);

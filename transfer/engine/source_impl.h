@@ -99,7 +99,8 @@ struct source_entry {
     bool sparse;
     bool wanted; /* asked for and not yet answered */
     bool asked; /* its content, at least once */
-    bool failed; /* and that was told */
+    bool failed; /* and that was told, or it is listed once more */
+    int32_t mend; /* why it failed at the target, which asks for it once more; else 0 */
     bool resume; /* KEPT comes */
     bool differs; /* DIFFERS was sent: another wish comes */
     uint8_t delta; /* enum source_delta_wish */
@@ -275,6 +276,11 @@ bool hsr_source_page_flush(struct hsr_source *source);
 
 /* hsr_source_retry.c: list again what changed; the walk begins anew with those files only. */
 void hsr_source_retry(struct hsr_source *source);
+/** List entry @index once more at the end. False: it had its tries, or there are too many. */
+bool hsr_source_retry_add(struct hsr_source *source, const struct hsr_source_page *page,
+                          uint16_t index);
+/** The page is settled: what the target asks for once more is listed again, or told as failed. */
+void hsr_source_retry_mend(struct hsr_source *source, struct hsr_source_page *page);
 void hsr_source_retry_drop(struct hsr_source *source);
 
 /* hsr_source_deal.c: wanted entries -> work for the streams */

@@ -1,5 +1,6 @@
-/* Files that changed while they were read are listed again, with fresh metadata, once all pages are
- * settled: a short walk over just their paths takes the place of the first one. */
+/* Files that changed while they were read, and those that the target could not take for a reason
+ * that may pass, are listed again, with fresh metadata, once all pages are settled: a short walk
+ * over just their paths takes the place of the first one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,41 @@ void hsr_source_retry(struct hsr_source *source)
     source->walk = walk;
     source->walk_begun = source->walk_over = false;
     hsr_session_wake(session);
+}
+
+bool hsr_source_retry_add(struct hsr_source *source, const struct hsr_source_page *page,
+                          uint16_t index)
+{
+    const struct source_entry *entry = &page->entries[index];
+    struct hsr_source_retry *retry;
+
+    if (source->round + 1u >= SOURCE_TRIES_MAX || source->retry_count >= SOURCE_RETRIES_MAX)
+        return false;
+    retry = &source->retries[source->retry_count++];
+    retry->dir = entry->dir;
+    memcpy(retry->name, page->payload + entry->name_offset, entry->name_size);
+    retry->name[entry->name_size] = '\0';
+    hsr_walk_dir_hold(source->walk, entry->dir);
+    return true;
+}
+
+void hsr_source_retry_mend(struct hsr_source *source, struct hsr_source_page *page)
+{
+    struct hsr_session *session = source->session;
+    char path[HSR_ERROR_PATH_SIZE];
+
+    for (uint16_t i = 0; i < page->count; i++) {
+        struct source_entry *entry = &page->entries[i];
+
+        if (entry->mend == 0 || session->state != HSR_SESSION_MOVING)
+            continue;
+        source->end_sent = false; /* the target waits for another WALK_END */
+        if (entry->failed || hsr_source_retry_add(source, page, i))
+            continue;
+        (void)hsr_source_entry_path(page, i, path, sizeof(path));
+        hsr_session_note(session, HSR_NOTE_FAILED, entry->mend, "write", path,
+                         entry->identity.size);
+    }
 }
 
 void hsr_source_retry_drop(struct hsr_source *source)

@@ -14,6 +14,9 @@ static int target_page_came(struct hsr_target *target, const struct hsr_frame *f
 static int target_page_read(struct hsr_target *target, struct target_page *page);
 static void target_answer(struct hsr_target *target);
 static bool target_want_send(struct hsr_target *target, struct target_page *page);
+static bool target_may_mend(const struct hsr_target *target, const struct hsr_entry *entry,
+                            int code);
+static bool target_mends(const struct hsr_target *target);
 static bool target_ack_send(struct hsr_target *target, struct target_page *page);
 static int target_same(struct hsr_target *target, struct target_page *page, uint32_t index);
 static int target_digest(struct hsr_target *target, struct target_page *page, uint32_t index,
@@ -159,8 +162,11 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
     if (frame->kind == HSR_FRAME_WALK_END) {
         rc = hsr_walk_end_decode(payload, &walk_end);
         hsr_require(rc == 0, rc);
-        hsr_require(!target->walk_ended, HSR_E_PROTOCOL);
+        hsr_require(!target->walk_ended || target_mends(target), HSR_E_PROTOCOL);
+        hsr_require(walk_end.acks >= target->acks_heard && walk_end.acks <= target->acks,
+                    HSR_E_PROTOCOL);
         target->walk_ended = true;
+        target->acks_heard = walk_end.acks;
         session->progress.walk_done = true;
         return 0;
     }
@@ -269,9 +275,10 @@ void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint
     if (code < 0) {
         page->failed++;
         entry->dir->failed = true;
-        if (op != NULL) {
+        hsr_target_entry_read(target, page, index, &read);
+        entry->mend = op != NULL && target_may_mend(target, &read, code);
+        if (op != NULL && !entry->mend) {
             session->totals.failed++;
-            hsr_target_entry_read(target, page, index, &read);
             (void)hsr_dir_path(&entry->dir->dir, read.name, path, sizeof(path));
             hsr_session_note(session, HSR_NOTE_FAILED, code, op, path, read.size);
         }
@@ -292,6 +299,28 @@ void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint
     }
     hsr_target_dir_less(target, entry->dir);
     hsr_session_wake(session);
+}
+
+/* May the entry succeed when it is listed once more, at the end? Somebody uses the name,
+ * descriptors or memory are short, the directory vanished: those pass. A full disk does not, within
+ * a run: all that comes would be sent twice. Directories and hard links have more than their own
+ * name. */
+static bool target_may_mend(const struct hsr_target *target, const struct hsr_entry *entry,
+                            int code)
+{
+    enum hsr_class class = hsr_err_class(code);
+    bool passes = hsr_err_retry(code) &&
+                  (class == HSR_CLASS_IO || class == HSR_CLASS_BUSY || class == HSR_CLASS_RESOURCE);
+
+    return (passes || code == -ENOENT || code == -ENOTDIR) && entry->type != HSR_ENTRY_DIR &&
+           entry->type != HSR_ENTRY_DIR_END && !(target->session->options & HSR_OPT_DRY_RUN) &&
+           (entry->flags & (HSR_ENTRY_LINK_FIRST | HSR_ENTRY_LINK_NEXT)) == 0;
+}
+
+/* Has the source still to say what becomes of entries that it was asked for once more? */
+static bool target_mends(const struct hsr_target *target)
+{
+    return target->acks_mend > target->acks_heard;
 }
 
 void hsr_target_tell(struct hsr_target *target, const struct target_dir *dir,
@@ -346,7 +375,8 @@ static int target_page_came(struct hsr_target *target, const struct hsr_frame *f
     struct target_page *page = &target->pages[frame->page % HSR_PAGES_MAX];
     int rc;
 
-    hsr_require(!target->walk_ended, HSR_E_PROTOCOL);
+    hsr_require(!target->walk_ended || target_mends(target), HSR_E_PROTOCOL);
+    target->walk_ended = false;
     hsr_require(frame->page == target->page_next && !page->used, HSR_E_PROTOCOL);
     target->page_next++;
     page->used = true;
@@ -455,7 +485,7 @@ static bool target_ack_send(struct hsr_target *target, struct target_page *page)
     size_t room = 8u * 1024;
     struct hsr_list_writer list;
     uint8_t *out = conn != NULL ? hsr_conn_begin(conn, room) : NULL;
-    bool dry = (target->session->options & HSR_OPT_DRY_RUN) != 0;
+    bool dry = (target->session->options & HSR_OPT_DRY_RUN) != 0, mend = false;
     int size;
 
     if (out == NULL)
@@ -463,12 +493,15 @@ static bool target_ack_send(struct hsr_target *target, struct target_page *page)
     /* what is settled has its name, and no sync has covered that yet */
     hsr_ack_start(&list, out, room, dry ? 0 : HSR_DURABILITY_WRITTEN);
     for (uint16_t i = 0; i < page->count && page->failed > 0; i++) {
-        struct hsr_ack_item item = { .index = i, .code = page->entries[i].code };
+        struct hsr_ack_item item = { .index = i,
+                                     .mend = page->entries[i].mend,
+                                     .code = page->entries[i].code };
 
         if (item.code < 0) {
             int rc = hsr_ack_put(&list, &item);
 
             hsr_assert(rc == 0);
+            mend |= item.mend;
         }
     }
     size = hsr_ack_finish(&list);
@@ -477,6 +510,9 @@ static bool target_ack_send(struct hsr_target *target, struct target_page *page)
                     (size_t)size);
     page->used = false;
     target->groups.pages++;
+    target->acks++;
+    if (mend)
+        target->acks_mend = target->acks;
     return true;
 }
 
@@ -523,7 +559,7 @@ static void target_finish(struct hsr_target *target)
     uint8_t *out;
     int size;
 
-    if (!target->walk_ended || target->decide_next != target->page_next)
+    if (!target->walk_ended || target->decide_next != target->page_next || target_mends(target))
         return;
     for (uint32_t i = 0; i < HSR_PAGES_MAX; i++)
         if (target->pages[i].used)

@@ -11,6 +11,7 @@
 #include "transfer/engine/target_impl.h"
 #include "transfer/engine/window.h"
 
+static void file_loss_over(struct hsr_target *target);
 static void file_pack_asked(struct hsr_target *target, struct hsr_intake *intake);
 static int file_item_resolve(struct hsr_target *target, struct hsr_pack_item *item);
 static void file_pack_done(struct hsr_target *target, struct hsr_intake *intake);
@@ -124,6 +125,7 @@ void hsr_target_files_asked(struct hsr_target *target)
 {
     struct hsr_session *session = target->session;
 
+    file_loss_over(target);
     while (!hsr_list_empty(&target->asking) &&
            (session->state != HSR_SESSION_MOVING || target->file_count < target->files_max)) {
         struct hsr_list *node = hsr_list_pop_head(&target->asking);
@@ -164,9 +166,26 @@ static bool file_holes_asked(struct hsr_target *target)
 
 void hsr_target_loses(struct hsr_session *session)
 {
-    if (session->target != NULL)
-        session->target->files_max = TARGET_FILES_LOSSY;
+    struct hsr_target *target = session->target;
+
+    if (target == NULL)
+        return;
+    target->files_max = TARGET_FILES_LOSSY;
+    for (struct hsr_list *node = target->files.next; node != &target->files; node = node->next)
+        hsr_container_of(node, struct hsr_target_file, node)->lossy = true;
     hsr_session_wake(session);
+}
+
+/* What a loss may hold up is through: no more files than before are needed. */
+static void file_loss_over(struct hsr_target *target)
+{
+    if (target->files_max == TARGET_FILES_MAX || target->file_count > TARGET_FILES_MAX ||
+        hsr_loss_open(target->session))
+        return;
+    for (struct hsr_list *node = target->files.next; node != &target->files; node = node->next)
+        if (hsr_container_of(node, struct hsr_target_file, node)->lossy)
+            return;
+    target->files_max = TARGET_FILES_MAX;
 }
 
 void hsr_target_stream_gone(struct hsr_session *session, const struct hsr_stream *stream)

@@ -97,6 +97,7 @@ struct target_entry {
     bool link_first;
     uint16_t differs; /* HSR_DIFFERS_x: as far as it was compared */
     int32_t code;
+    bool mend; /* it failed, and may not when it is listed once more: the source tells of it */
     uint32_t link_id;
     uint32_t link_chain; /* next key + 1 in its bucket */
     bool delta; /* wanted by DELTA: patches may come */
@@ -275,6 +276,7 @@ struct hsr_target_file {
     struct target_basis *basis; /* patches are made from it; NULL: none */
     bool rewrite; /* `fd` holds the old version: what is the same need not be written */
     bool stale; /* the delta failed: the file is wanted whole */
+    bool lossy; /* it was there when a data connection was lost: it may wait for a range */
     struct hsr_window *window; /* in place with a delta; owned */
     struct hsr_stream *writer; /* with a window: the only stream that may write */
     struct hsr_turn turn; /* tmpfs: one stream writes at a time */
@@ -336,6 +338,9 @@ struct hsr_target {
     struct target_slice *filling; /* of the page being begun; NULL: none */
     struct hsr_hand *hand; /* that will get it */
     bool walk_ended;
+    uint64_t acks; /* PAGE_ACKs sent */
+    uint64_t acks_mend; /* the last of them that asked for an entry once more; 0: none */
+    uint64_t acks_heard; /* that the source had received when it sent WALK_END */
     struct target_groups groups;
     uint32_t ending_count; /* entries in that state */
     struct target_dir root;

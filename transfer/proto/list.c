@@ -130,12 +130,16 @@ int hsr_ack_next(struct hsr_list_reader *list, struct hsr_ack_item *ret_item)
 {
     struct hsr_ack_item item = { 0 };
     int rc = list_more(list);
+    uint8_t mend;
 
     if (rc <= 0)
         return rc;
     item.index = hsr_get_u16(&list->reader);
+    mend = hsr_get_u8(&list->reader);
     item.code = wire_get_i32(&list->reader);
     hsr_require(!list->reader.failed, HSR_E_TRUNCATED);
+    hsr_require(mend <= 1, HSR_E_PROTOCOL);
+    item.mend = mend == 1;
     hsr_require(wire_code_failed(item.code), HSR_E_PROTOCOL);
     rc = list_index_check(list, item.index);
     if (rc < 0)
@@ -232,6 +236,7 @@ int hsr_ack_put(struct hsr_list_writer *list, const struct hsr_ack_item *item)
     hsr_require(item->index < HSR_PAGE_ENTRIES_MAX, HSR_E_LIMIT);
     hsr_require(wire_code_failed(item->code), HSR_E_PROTOCOL);
     hsr_put_u16(&list->writer, item->index);
+    hsr_put_u8(&list->writer, item->mend);
     wire_put_i32(&list->writer, item->code);
     return list_put_end(list, before);
 }

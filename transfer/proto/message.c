@@ -596,6 +596,7 @@ int hsr_walk_end_encode(const struct hsr_walk_end *end, void *out, size_t size)
     hsr_put_u64(&w, end->files);
     hsr_put_u64(&w, end->bytes);
     hsr_put_u64(&w, end->failed);
+    hsr_put_u64(&w, end->acks);
     return wire_size(&w);
 }
 
@@ -609,6 +610,7 @@ int hsr_walk_end_decode(struct hsr_span payload, struct hsr_walk_end *ret_end)
     end.files = hsr_get_u64(&r);
     end.bytes = hsr_get_u64(&r);
     end.failed = hsr_get_u64(&r);
+    end.acks = hsr_get_u64(&r);
     rc = wire_end(&r);
     if (rc == 0)
         *ret_end = end;

@@ -161,6 +161,7 @@ struct hsr_walk_end {
     uint64_t files;
     uint64_t bytes; /* of regular files seen */
     uint64_t failed; /* at the source, so far */
+    uint64_t acks; /* PAGE_ACKs that it has received */
 };
 
 struct hsr_file_end {
@@ -212,6 +213,7 @@ struct hsr_left {
 
 struct hsr_ack_item {
     uint16_t index;
+    bool mend; /* it may pass: the source lists it once more, or tells of the failure */
     int32_t code; /* why this entry failed */
 };
 
