@@ -12,7 +12,7 @@
 #define TROUBLE_NS_MIN (20 * HSR_NS_PER_US)
 #define TROUBLE_OCTAVES 12u /* up to 80 ms: the length of a longer run */
 #define CLOCK_OCTAVES 40u /* of a millisecond: 34 years */
-#define STALL_OCTAVES 22u /* of TROUBLE_NS_MIN: up to 168 s, more than anybody waits */
+#define STALL_OCTAVES 27u /* of TROUBLE_NS_MIN: up to 45 minutes: the longest outlast every run */
 
 #define STOP_NS_MAX (5 * HSR_NS_PER_S) /* in good order; after 10 it ends as it is */
 #define HOLD_NS (40 * HSR_NS_PER_S) /* longer than anybody waits for a silent peer */

@@ -26,6 +26,7 @@
 #define PEER_CONNECTIONS 256u
 #define STOP_TICK_NS (2 * HSR_NS_PER_MS)
 #define STOP_TICK_FIRST_NS (50 * HSR_NS_PER_US) /* who has nothing to end has ended by then */
+#define STOP_MEMORY_NS HSR_NS_PER_MS /* comes back as sessions end */
 #define STOP_POLITE_NS (2 * HSR_NS_PER_S) /* then connections are closed whatever they are */
 #define STOP_MAX_NS (5 * HSR_NS_PER_S) /* then a shard is left as it is: it waits for a disk */
 
@@ -55,6 +56,7 @@ int hsr_engine_create(const struct hsr_engine_config *config, struct hsr_engine 
                       char *why, size_t why_size)
 {
     struct hsr_engine *engine = calloc(1, sizeof(*engine));
+    pthread_condattr_t monotonic;
     int rc = -ENOMEM;
 
     hsr_assert(config->plan.shards >= 1 && config->plan.shards <= HSR_SHARDS_MAX);
@@ -65,7 +67,10 @@ int hsr_engine_create(const struct hsr_engine_config *config, struct hsr_engine 
     engine->config = *config;
     engine->cancel_fd = -1;
     (void)pthread_mutex_init(&engine->start_lock, NULL); /* cannot fail with these attributes */
-    (void)pthread_cond_init(&engine->start_cond, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&engine->start_cond, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     engine->shards = calloc(config->plan.shards, sizeof(*engine->shards));
     if (engine->shards == NULL)
         goto fail;
@@ -234,26 +239,26 @@ static int engine_start(struct hsr_engine *engine)
 /* Ask every shard to end what it has, and wait until nothing is left anywhere. */
 static void engine_stop(struct hsr_engine *engine)
 {
-    struct timespec tick = { .tv_nsec = (long)STOP_TICK_FIRST_NS };
-    uint64_t left_ns = 2 * STOP_MAX_NS; /* the shards give up before that */
+    const struct timespec pause = { .tv_nsec = (long)STOP_MEMORY_NS };
+    struct timespec end;
+    int rc = 0;
 
     while (ask_all(engine, HSR_ASK_STOP, -1, 0) < 0)
-        (void)nanosleep(&tick, NULL); /* memory comes back as sessions end */
-    while (!engine_quiet(engine) && left_ns > 0) {
-        if (engine->config.no_threads) {
-            uint64_t started_ns = engine->shards[0].stop_ns;
+        (void)nanosleep(&pause, NULL);
+    while (engine->config.no_threads && !engine_quiet(engine)) {
+        uint64_t started_ns = engine->shards[0].stop_ns;
 
-            for (unsigned i = 0; i < engine->shard_count; i++)
-                (void)hsr_loop_turn(&engine->shards[i].loop, /* may_sleep= */ true);
-            if (started_ns > 0 &&
-                hsr_loop_clock(&engine->shards[0].loop) > started_ns + STOP_MAX_NS)
-                break;
-        } else {
-            (void)nanosleep(&tick, NULL);
-            left_ns -= HSR_MIN(left_ns, (uint64_t)tick.tv_nsec);
-            tick.tv_nsec = (long)HSR_MIN(2 * (uint64_t)tick.tv_nsec, STOP_TICK_NS);
-        }
+        for (unsigned i = 0; i < engine->shard_count; i++)
+            (void)hsr_loop_turn(&engine->shards[i].loop, /* may_sleep= */ true);
+        if (started_ns > 0 && hsr_loop_clock(&engine->shards[0].loop) > started_ns + STOP_MAX_NS)
+            return;
     }
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += (time_t)(2 * STOP_MAX_NS / HSR_NS_PER_S); /* the shards give up before that */
+    (void)pthread_mutex_lock(&engine->start_lock);
+    while (!engine_quiet(engine) && rc == 0) /* each shard that is says so, again and again */
+        rc = pthread_cond_timedwait(&engine->start_cond, &engine->start_lock, &end);
+    (void)pthread_mutex_unlock(&engine->start_lock);
 }
 
 /* True only when every shard has heard STOP, so that no connection leaves for another one any more,
@@ -546,7 +551,7 @@ static void shard_stop(struct hsr_shard *shard)
     hsr_bell_end(shard, server ? HSR_E_SHUTDOWN : HSR_E_CANCELED,
                  server ? "the server is shutting down" : "interrupted");
     shard_close_conns(shard, false);
-    hsr_loop_timer_set(&shard->loop, &shard->stop_timer, shard->stop_ns + STOP_TICK_NS);
+    hsr_loop_timer_set(&shard->loop, &shard->stop_timer, shard->stop_ns + STOP_TICK_FIRST_NS);
 }
 
 static void shard_stop_tick(struct hsr_timer *timer)
@@ -558,7 +563,13 @@ static void shard_stop_tick(struct hsr_timer *timer)
 
     for (unsigned i = 0; i < shard->acceptor_count; i++)
         quiet = quiet && !shard->acceptors[i].op.armed;
-    atomic_store(&shard->quiet, quiet && shard->loop.armed == 0);
+    quiet = quiet && shard->loop.armed == 0;
+    atomic_store(&shard->quiet, quiet);
+    if (quiet) { /* the lock: engine_stop() may have looked a moment ago, and not slept yet */
+        (void)pthread_mutex_lock(&shard->engine->start_lock);
+        (void)pthread_cond_broadcast(&shard->engine->start_cond);
+        (void)pthread_mutex_unlock(&shard->engine->start_lock);
+    }
     if (!quiet && now > shard->stop_ns + STOP_POLITE_NS)
         shard_close_conns(shard, true);
     hsr_loop_timer_set(&shard->loop, timer, now + STOP_TICK_NS);

@@ -81,7 +81,7 @@ struct hsr_engine {
     atomic_bool stop_async, hold; /* set by hsr_engine_control() */
     atomic_bool draining;
     atomic_uint started; /* shard threads that are up, or gave up */
-    pthread_mutex_t start_lock; /* only while starting: waits for the threads */
+    pthread_mutex_t start_lock; /* only while starting and ending: waits for the threads */
     pthread_cond_t start_cond;
     atomic_uint listeners;
     atomic_ullong delta_used; /* of plan.delta_bytes */
