@@ -67,6 +67,12 @@ uint64_t hsr_place_nodes(const struct hsr_placement *placement, const struct hsr
  * the others, then again. */
 unsigned hsr_place_nearest(const struct hsr_placement *placement, unsigned home, unsigned index);
 
+/** Where a shard @home puts one thing more, when shard i has @loads[i] of them: to shard @wish (the
+ * count of shards: to none in particular) unless it has @share already, else to the one that has
+ * the fewest, in the order of hsr_place_nearest(). */
+unsigned hsr_place_fewest(const struct hsr_placement *placement, unsigned home, unsigned wish,
+                          const uint32_t *loads, uint32_t share);
+
 /** CPUs the cgroup quota of this process allows, rounded up (cpu.max, or cpu.cfs_quota_us of
  * version 1; the smallest of its group and the groups above); 0 when there is no quota.
  * @param root   what goes in front of /proc/self/cgroup and /sys/fs/cgroup; "" except in tests */

@@ -389,6 +389,22 @@ unsigned hsr_place_nearest(const struct hsr_placement *placement, unsigned home,
     hsr_unreachable("a shard is on its own node or on another");
 }
 
+unsigned hsr_place_fewest(const struct hsr_placement *placement, unsigned home, unsigned wish,
+                          const uint32_t *loads, uint32_t share)
+{
+    unsigned best = home;
+
+    if (wish < placement->count && loads[wish] < share)
+        return wish;
+    for (unsigned i = 0; i < placement->count; i++) {
+        unsigned shard = hsr_place_nearest(placement, home, i);
+
+        if (loads[shard] < loads[best])
+            best = shard;
+    }
+    return best;
+}
+
 /* On those of @places that are on @node. */
 static int place_run_on(const struct hsr_place *places, unsigned count, int node)
 {

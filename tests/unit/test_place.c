@@ -260,6 +260,34 @@ static void test_place_nearest_deals_own_node_first(void)
         CHECK_EQ(hsr_place_nearest(&p, 1, i), (1 + i) % 3);
 }
 
+/* Goal: whatever core their packets come to, the streams of a session are spread over the shards;
+ * without a wish as hsr_place_nearest() would. */
+static void test_place_fewest_spreads(void)
+{
+    struct hsr_placement p;
+
+    CHECK_EQ(hsr_place_make(0, "synthetic:core:2 pu:1", NULL, &p), 0);
+    for (unsigned home = 0; home < 2; home++)
+        for (unsigned wish = 0; wish < 2; wish++) {
+            uint32_t loads[2] = { 0 };
+
+            CHECK_EQ(hsr_place_fewest(&p, home, wish, loads, 1), wish);
+            loads[wish]++;
+            CHECK_EQ(hsr_place_fewest(&p, home, wish, loads, 1), 1 - wish); /* it has its share */
+        }
+    CHECK_EQ(hsr_place_make(0, two_sockets, NULL, &p), 0);
+    for (unsigned home = 0; home < p.count; home++) {
+        uint32_t loads[16] = { 0 };
+
+        for (unsigned i = 0; i < 2 * p.count; i++) {
+            unsigned shard = hsr_place_fewest(&p, home, p.count, loads, 2);
+
+            CHECK_EQ(shard, hsr_place_nearest(&p, home, i));
+            loads[shard]++;
+        }
+    }
+}
+
 static void test_place_nodes_of_devices(void)
 {
     static const struct hsr_device both[] = { { .name = "eth0", .kind = HSR_DEVICE_NET },
@@ -456,6 +484,7 @@ int main(int argc, char **argv)
     RUN(test_place_devices_know_their_node);
     RUN(test_place_few_shards_go_near);
     RUN(test_place_nearest_deals_own_node_first);
+    RUN(test_place_fewest_spreads);
     RUN(test_place_nodes_of_devices);
     RUN(test_place_default_is_one_shard_per_core);
     RUN(test_place_nodes_take_turns);

@@ -271,7 +271,8 @@ static bool conn_parse(struct hsr_conn *conn)
         if (conn->in_waits || conn->in_paused || conn->in_stopped ||
             conn->state == HSR_CONN_CLOSING || conn->close_flushed || have < HSR_FRAME_HEADER_SIZE)
             return false;
-        if (i == CONN_FRAMES_PER_STEP) {
+        if (i == CONN_FRAMES_PER_STEP ||
+            (i > 0 && hsr_loop_slice_over(&conn->shard->loop))) { /* a frame may finish a file */
             hsr_loop_wake(&conn->shard->loop, &conn->task);
             return true;
         }

@@ -106,25 +106,23 @@ struct hsr_session *hsr_session_find(struct hsr_shard *shard, const uint8_t toke
     return NULL;
 }
 
-/* Where stream @index will live. What a core has just received from the network lies in its cache,
+/* Where one more stream will live. What a core has just received from the network lies in its cache,
  * so its own shard gets the stream, unless that shard has its share of the session already. */
-static struct hsr_shard *session_place(struct hsr_session *session, uint32_t index, int cpu)
+static struct hsr_shard *session_place(struct hsr_session *session, int cpu)
 {
     struct hsr_engine *engine = session->engine;
+    const struct hsr_placement *placement = &engine->config.placement;
     uint32_t share = (session->streams_count + engine->shard_count - 1) / engine->shard_count;
+    uint32_t loads[HSR_SHARDS_MAX] = { 0 };
     unsigned near = engine->shard_count; /* none */
-    uint32_t there = 0;
 
     for (unsigned i = 0; i < engine->shard_count && cpu >= 0 && engine->config.pin; i++)
-        if (engine->config.placement.shards[i].cpu == (unsigned)cpu)
+        if (placement->shards[i].cpu == (unsigned)cpu)
             near = i;
     for (uint32_t i = 0; i < HSR_STREAMS_MAX; i++)
-        if (session->streams[i] != NULL && session->streams[i]->shard->index == near)
-            there++;
-    if (near < engine->shard_count && there < share)
-        return &engine->shards[near];
-    return &engine
-                ->shards[hsr_place_nearest(&engine->config.placement, session->home->index, index)];
+        if (session->streams[i] != NULL)
+            loads[session->streams[i]->shard->index]++;
+    return &engine->shards[hsr_place_fewest(placement, session->home->index, near, loads, share)];
 }
 
 int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,
@@ -137,7 +135,7 @@ int hsr_session_admit(struct hsr_session *session, uint32_t index, int cpu,
     hsr_require(index < session->streams_count, HSR_E_PROTOCOL);
     hsr_require(session->streams[index] == NULL, HSR_E_PROTOCOL);
     hsr_require(hsr_loss_settled(session, index), HSR_E_BUSY);
-    shard = session_place(session, index, cpu);
+    shard = session_place(session, cpu);
     session->streams[index] = hsr_stream_create(session, index, shard);
     if (session->streams[index] == NULL)
         return -ENOMEM;

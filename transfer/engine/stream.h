@@ -121,7 +121,7 @@ struct hsr_units {
 struct hsr_intake {
     struct hsr_msg msg;
     struct hsr_list node; /* stream: free or active */
-    struct hsr_list asking; /* home: waits for a place among the files */
+    struct hsr_list asking; /* home: waits to be looked at, or for a place among the files */
     struct hsr_stream *stream;
     bool pack;
     bool granted, asked;

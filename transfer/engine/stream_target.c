@@ -438,7 +438,7 @@ static void target_intake_home(struct hsr_msg *msg)
 {
     struct hsr_intake *intake = hsr_container_of(msg, struct hsr_intake, msg);
 
-    hsr_target_intake(intake->stream->session, intake);
+    hsr_target_intake_came(intake->stream->session, intake);
 }
 
 static void target_intake_back(struct hsr_msg *msg)

@@ -41,6 +41,7 @@ int hsr_target_create(struct hsr_session *session)
     hsr_list_init(&target->judged);
     hsr_list_init(&target->endings);
     hsr_list_init(&target->files);
+    hsr_list_init(&target->arrived);
     hsr_list_init(&target->asking);
     hsr_list_init(&target->root.node);
     target->files_max = TARGET_FILES_MAX;
@@ -100,6 +101,9 @@ void hsr_target_step(struct hsr_session *session)
         if (rc < 0)
             hsr_session_end(session, rc, "cannot ask for these paths");
     }
+    hsr_target_intakes_step(target);
+    if (session->state != HSR_SESSION_MOVING)
+        return;
     if (!session->hold.stop_heard) /* then what is not decided is for the next session */
         hsr_target_decide(target);
     if (session->readers != NULL && session->state == HSR_SESSION_MOVING)
@@ -125,6 +129,7 @@ void hsr_target_step(struct hsr_session *session)
 void hsr_target_closing(struct hsr_session *session)
 {
     hsr_assert(session->state == HSR_SESSION_CLOSING);
+    hsr_target_intakes_step(session->target);
     hsr_target_files_asked(session->target);
     hsr_target_groups_step(session->target);
     hsr_target_journal_step(session->target);

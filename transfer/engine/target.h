@@ -12,8 +12,8 @@ void hsr_target_step(struct hsr_session *session);
 enum hsr_figure hsr_target_waits(const struct hsr_session *session);
 int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
                      struct hsr_span payload);
-/** A stream asks for a grant, or gives an intake back. */
-void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);
+/** A stream asks for a grant, or gives an intake back: the home's next step deals with it. */
+void hsr_target_intake_came(struct hsr_session *session, struct hsr_intake *intake);
 /** A data connection is being lost: files that wait for what it had must not block others. */
 void hsr_target_loses(struct hsr_session *session);
 /** @stream is lost, and freed after this. */

@@ -37,6 +37,27 @@ static int file_publish(struct hsr_target *target, struct hsr_target_file *file)
 static void file_commit(struct hsr_target *target, struct hsr_target_file *file);
 static void file_free(struct hsr_target *target, struct hsr_target_file *file);
 
+void hsr_target_intake_came(struct hsr_session *session, struct hsr_intake *intake)
+{
+    hsr_list_push_tail(&session->target->arrived, &intake->asking);
+    hsr_session_wake(session);
+}
+
+void hsr_target_intakes_step(struct hsr_target *target)
+{
+    struct hsr_session *session = target->session;
+
+    while (!hsr_list_empty(&target->arrived)) {
+        struct hsr_list *node = hsr_list_pop_head(&target->arrived);
+
+        hsr_target_intake(session, hsr_container_of(node, struct hsr_intake, asking));
+        if (session->state == HSR_SESSION_MOVING && hsr_loop_slice_over(&session->home->loop)) {
+            hsr_session_wake(session);
+            return;
+        }
+    }
+}
+
 void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake)
 {
     struct hsr_target *target = session->target;

@@ -353,7 +353,8 @@ struct hsr_target {
     struct hsr_list files;
     uint32_t file_count;
     uint32_t files_max;
-    struct hsr_list asking; /* intakes that wait for a place among them */
+    struct hsr_list arrived; /* intakes that were not looked at yet */
+    struct hsr_list asking; /* those that wait for a place among the files */
     bool holes_waiting; /* files without data may do so too */
     uint32_t tail_count; /* of which have a block for their end */
     uint32_t file_syncs; /* under way */
@@ -530,6 +531,11 @@ void hsr_target_dirs_free(struct hsr_target *target);
 void hsr_target_deleted(void *context, const char *path, int code);
 
 /* target_file.c */
+/** What streams have sent, for a slice of time; all of it when the session closes. A file is
+ * made, and gets its name, in some 100 us each. */
+void hsr_target_intakes_step(struct hsr_target *target);
+/** A stream asks for a grant, or gives an intake back. It is answered, or waits. */
+void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);
 int hsr_target_file_ended(struct hsr_target *target, struct target_page *page, uint16_t index,
                           const struct hsr_file_end *end);
 /** Files that waited for others get their turn; all of them when the session closes. */
