@@ -30,6 +30,7 @@ void hsr_jobs_init(struct hsr_loop *loop)
     for (unsigned i = 0; i < HSR_JOB_WHEN_COUNT; i++)
         hsr_list_init(&jobs->ready[i]);
     hsr_list_init(&jobs->blocked);
+    jobs->due_ns = UINT64_MAX;
     hsr_task_init(&jobs->task, "jobs in demand", jobs_demand_run);
     jobs->task.bulk = true;
 }
@@ -41,6 +42,7 @@ void hsr_loop_job_add(struct hsr_loop *loop, struct hsr_job *job)
     job->in = true;
     job->blocked = job->woken = false;
     job->when = HSR_JOB_AHEAD;
+    job->due_ns = 0;
     hsr_list_init(&job->node);
     jobs_put(loop, job);
 }
@@ -57,6 +59,36 @@ void hsr_loop_job_demand(struct hsr_loop *loop, struct hsr_job *job)
         return; /* it comes to the others when it goes on */
     hsr_list_remove(&job->node);
     jobs_put(loop, job);
+}
+
+void hsr_loop_job_due(struct hsr_loop *loop, struct hsr_job *job, uint64_t due_ns)
+{
+    hsr_assert(job->in && due_ns > 0);
+    if (job->due_ns == 0 || due_ns < job->due_ns)
+        job->due_ns = due_ns;
+    loop->jobs.due_ns = HSR_MIN(loop->jobs.due_ns, due_ns);
+}
+
+void hsr_jobs_due(struct hsr_loop *loop)
+{
+    struct hsr_jobs *jobs = &loop->jobs;
+    struct hsr_list *lists[] = { &jobs->ready[HSR_JOB_AHEAD], &jobs->blocked };
+
+    if (loop->now_ns < jobs->due_ns)
+        return;
+    jobs->due_ns = UINT64_MAX;
+    for (unsigned i = 0; i < HSR_ARRAY_COUNT(lists); i++)
+        for (struct hsr_list *node = lists[i]->next, *next; node != lists[i]; node = next) {
+            struct hsr_job *job = hsr_container_of(node, struct hsr_job, node);
+
+            next = node->next;
+            if (job->when == HSR_JOB_DEMAND || job->due_ns == 0)
+                continue;
+            if (job->due_ns <= loop->now_ns)
+                hsr_loop_job_demand(loop, job);
+            else
+                jobs->due_ns = HSR_MIN(jobs->due_ns, job->due_ns);
+        }
 }
 
 void hsr_loop_job_wake(struct hsr_loop *loop, struct hsr_job *job)

@@ -4,7 +4,8 @@
  *           sleep; the one that is needed next first
  *   demand  somebody waits for it: in the turn, like any task, before everything that is ahead
  *
- * The same job is the one or the other: demanding one that is ahead goes on where it is. A step is
+ * The same job is the one or the other: demanding one that is ahead goes on where it is. One may be
+ * due at some time: if no gap has come by then it is in demand. A step is
  * followed at once by a look at what else waits (two or three loads, the ring's flag word among
  * them), so nothing waits longer than one step for work that is ahead. */
 #ifndef HSR_RING_JOB_H
@@ -50,6 +51,7 @@ struct hsr_job {
     uint64_t need; /* what is needed earlier has a lower one; changed only while it is out */
     uint64_t cursor; /* bytes of its work that are done */
     uint64_t memory; /* bytes that it holds; its owner's account */
+    uint64_t due_ns; /* ahead: from then on it is in demand; 0: not by itself */
     struct hsr_job_account *account; /* beside the loop's own; may be NULL */
     uint8_t when; /* enum hsr_job_when */
     bool in; /* the loop has it */
@@ -61,6 +63,7 @@ struct hsr_job {
 struct hsr_jobs {
     struct hsr_list ready[HSR_JOB_WHEN_COUNT]; /* by need */
     struct hsr_list blocked;
+    uint64_t due_ns; /* no job ahead is due before */
     struct hsr_task task; /* steps those in demand */
     struct hsr_job *stepping; /* NULL: none */
     uint8_t stepping_when;
@@ -74,6 +77,10 @@ void hsr_loop_job_add(struct hsr_loop *loop, struct hsr_job *job);
 
 /** Somebody waits for @job now, whether it was added before or not. */
 void hsr_loop_job_demand(struct hsr_loop *loop, struct hsr_job *job);
+
+/** @job, which the loop has, is in demand from @due_ns on, if it still is ahead by then. The
+ * earliest of several counts. */
+void hsr_loop_job_due(struct hsr_loop *loop, struct hsr_job *job, uint64_t due_ns);
 
 /** What a blocked job waited for has come. Harmless otherwise. */
 void hsr_loop_job_wake(struct hsr_loop *loop, struct hsr_job *job);
@@ -91,6 +98,9 @@ void hsr_jobs_init(struct hsr_loop *loop);
 
 /** Is there work ahead that could go on now? */
 bool hsr_jobs_ahead(const struct hsr_loop *loop);
+
+/** In every turn: what is due is in demand. */
+void hsr_jobs_due(struct hsr_loop *loop);
 
 /** Work ahead until it is time for another turn; returns the steps. */
 unsigned hsr_jobs_gap(struct hsr_loop *loop);

@@ -116,6 +116,7 @@ bool hsr_loop_turn(struct hsr_loop *loop, bool may_sleep)
     happened = reaped;
     happened += loop_deliver(loop);
     happened += loop_fire(loop);
+    hsr_jobs_due(loop);
     happened += loop_step_tasks(loop, &turn);
     happened += loop_hand_over(loop);
     loop_wait(loop, &turn, may_sleep);

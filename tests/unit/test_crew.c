@@ -222,6 +222,52 @@ static void test_crew_lent_wanted(void)
     fixture_fini();
 }
 
+/* Wanted by some time: in gaps until then, in turns if there was none. */
+static void test_crew_wanted_by(void)
+{
+    uint64_t due_ns;
+
+    fixture_init();
+    busy_on = true;
+    hsr_loop_wake(&shards[1].loop, &busy);
+    lend_all();
+    turns(3);
+    due_ns = hsr_loop_clock(&shards[1].loop) + 3600 * HSR_NS_PER_S;
+    for (unsigned i = 0; i < TASKS; i++)
+        hsr_crew_want_by(&tasks[i].task, due_ns);
+    turns(50);
+    CHECK_EQ(in_gaps + in_turns, 0);
+    due_ns = hsr_loop_clock(&shards[1].loop) + HSR_NS_PER_MS;
+    hsr_crew_want_by(&tasks[0].task, due_ns);
+    hsr_crew_want_by(&tasks[0].task, due_ns + 1); /* the earliest counts */
+    turns(1);
+    while (hsr_loop_clock(&shards[1].loop) < due_ns)
+        continue;
+    turns(50);
+    CHECK_EQ(back_count(), 1);
+    CHECK_EQ(in_turns, STEPS);
+    CHECK_EQ(in_gaps, 0);
+    busy_on = false;
+    turns(30);
+    CHECK_EQ(back_count(), TASKS);
+    CHECK_EQ(in_gaps, 2 * STEPS);
+    fixture_fini();
+}
+
+/* Who gets the next task: the home's hand first, unless it is asked for one away from home. */
+static void test_crew_away(void)
+{
+    fixture_init();
+    CHECK(hsr_crew_hand(&crew) == &crew.hands[0]);
+    CHECK(hsr_crew_hand_away(&crew) == &crew.hands[1]);
+    lend_all();
+    CHECK(hsr_crew_hand(&crew) == &crew.hands[0]);
+    CHECK(hsr_crew_hand_away(&crew) == NULL); /* it has enough */
+    turns(30);
+    CHECK(hsr_crew_hand_away(&crew) == &crew.hands[1]);
+    fixture_fini();
+}
+
 /* A parked hand does nothing until its task is woken. */
 static void test_crew_parked(void)
 {
@@ -263,6 +309,8 @@ int main(void)
     RUN(test_crew_wanted);
     RUN(test_crew_wanted_on_its_way);
     RUN(test_crew_lent_wanted);
+    RUN(test_crew_wanted_by);
+    RUN(test_crew_away);
     RUN(test_crew_parked);
     RUN(test_crew_closed_early);
     TEST_END();

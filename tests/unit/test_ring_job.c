@@ -201,6 +201,47 @@ static void test_demand_goes_on_where_ahead_was(void)
     hsr_loop_fini(&loop);
 }
 
+/* What is due runs in the turn though the loop has no gap, blocked or not; what is due later, or
+ * was removed and added anew, does not. */
+static void test_due_is_in_demand(void)
+{
+    struct letter_job a = letter_job('a', 1), b = letter_job('b', 2), c = letter_job('c', 3);
+    struct letter_task busy = { .letter = '.' };
+    uint64_t due_ns;
+
+    fixture_init();
+    hsr_task_init(&busy.task, "busy", letter_run);
+    c.result = HSR_JOB_BLOCKED;
+    hsr_loop_job_add(&loop, &c.job);
+    turns();
+    hsr_loop_job_add(&loop, &a.job);
+    hsr_loop_job_add(&loop, &b.job);
+    due_ns = hsr_loop_clock(&loop) + HSR_NS_PER_MS;
+    hsr_loop_job_due(&loop, &a.job, due_ns);
+    hsr_loop_job_remove(&loop, &a.job);
+    hsr_loop_job_add(&loop, &a.job);
+    hsr_loop_job_due(&loop, &a.job, due_ns + 3600 * HSR_NS_PER_S);
+    hsr_loop_job_due(&loop, &b.job, due_ns);
+    hsr_loop_job_due(&loop, &c.job, due_ns);
+    for (unsigned i = 0; i < 2; i++) { /* too early, and in time */
+        hsr_loop_wake(&loop, &busy.task);
+        hsr_jobs_due(&loop);
+        CHECK_EQ(b.job.when, i == 0 ? HSR_JOB_AHEAD : HSR_JOB_DEMAND);
+        CHECK_EQ(c.job.when, i == 0 ? HSR_JOB_AHEAD : HSR_JOB_DEMAND);
+        CHECK_EQ(a.job.when, HSR_JOB_AHEAD);
+        loop.now_ns = due_ns;
+    }
+    CHECK(c.job.blocked);
+    CHECK_EQ(loop.jobs.due_ns, due_ns + 3600 * HSR_NS_PER_S);
+    (void)hsr_loop_turn(&loop, false);
+    CHECK_EQ(b.steps, 1);
+    CHECK_EQ(hsr_job_count(&loop.jobs.account.steps[HSR_JOB_DEMAND]), 1);
+    hsr_loop_job_remove(&loop, &a.job);
+    hsr_loop_job_remove(&loop, &c.job);
+    hsr_loop_forget(&loop, &busy.task);
+    hsr_loop_fini(&loop);
+}
+
 /* Demand does not starve the ring either: it ends after a part of a turn. */
 static void test_demand_shares_the_turn(void)
 {
@@ -320,6 +361,7 @@ int main(void)
     RUN(test_demand_runs_in_the_turn_before_ahead);
     RUN(test_demand_goes_on_where_ahead_was);
     RUN(test_demand_shares_the_turn);
+    RUN(test_due_is_in_demand);
     RUN(test_removed_jobs_never_run);
     RUN(test_blocked_jobs_sleep_until_woken);
     RUN(test_blocked_jobs_lose_no_wakeup);

@@ -13,7 +13,7 @@
 #define HAND_TASKS 3u
 #define HAND_TASKS_HOME 1u
 
-static void crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task, bool wanted);
+static void crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task, uint64_t wanted_ns);
 static void hand_run(struct hsr_task *task);
 static void hand_work(struct hsr_hand *hand);
 static void hand_taken(struct hsr_msg *msg);
@@ -21,7 +21,7 @@ static void hand_back(struct hsr_msg *msg);
 static void hand_close(struct hsr_msg *msg);
 static void hand_ready(struct hsr_hand *hand);
 static enum hsr_job_result hand_job(struct hsr_job *job, uint64_t deadline_ns);
-static bool hand_wanted(const struct hsr_hand *hand);
+static uint64_t hand_due(const struct hsr_hand *hand);
 static void hand_want(struct hsr_msg *msg);
 static void hand_gone(struct hsr_msg *msg);
 static void hand_return(struct hsr_hand *hand, struct hsr_crew_task *task);
@@ -60,16 +60,22 @@ int hsr_crew_create(struct hsr_crew *crew, struct hsr_session *session,
 
 struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew)
 {
-    struct hsr_hand *best = &crew->hands[0];
+    hsr_assert(!crew->closing);
+    if (crew->hands[0].lent < HAND_TASKS_HOME)
+        return &crew->hands[0];
+    return hsr_crew_hand_away(crew);
+}
+
+struct hsr_hand *hsr_crew_hand_away(struct hsr_crew *crew)
+{
+    uint32_t depth = crew->ops->depth > 0 ? crew->ops->depth : HAND_TASKS;
+    struct hsr_hand *best = NULL;
 
     hsr_assert(!crew->closing);
-    if (best->lent < HAND_TASKS_HOME)
-        return best;
-    best = NULL;
     for (uint32_t i = 1; i < crew->hand_count; i++) {
         struct hsr_hand *hand = &crew->hands[i];
 
-        if (hand->lent < HAND_TASKS && (best == NULL || hand->lent < best->lent))
+        if (hand->lent < depth && (best == NULL || hand->lent < best->lent))
             best = hand;
     }
     return best;
@@ -77,21 +83,21 @@ struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew)
 
 void hsr_crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task)
 {
-    crew_lend(hand, task, false);
+    crew_lend(hand, task, UINT64_MAX);
 }
 
 void hsr_crew_lend_wanted(struct hsr_hand *hand, struct hsr_crew_task *task)
 {
     hsr_assert(hand->crew->ops->jobs);
-    crew_lend(hand, task, true);
+    crew_lend(hand, task, 0);
 }
 
-static void crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task, bool wanted)
+static void crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task, uint64_t wanted_ns)
 {
     hsr_assert(!hand->crew->closing);
     task->hand = hand;
     task->canceled = false;
-    atomic_store_explicit(&task->wanted, wanted, memory_order_relaxed); /* the message orders it */
+    atomic_store_explicit(&task->wanted_ns, wanted_ns, memory_order_relaxed); /* and then TASK */
     task->msg.deliver = hand_taken;
     hand->lent++;
     hsr_loop_send(&hand->shard->loop, &task->msg);
@@ -99,10 +105,17 @@ static void crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task, bool wa
 
 void hsr_crew_want(struct hsr_crew_task *task)
 {
+    hsr_crew_want_by(task, 0);
+}
+
+void hsr_crew_want_by(struct hsr_crew_task *task, uint64_t due_ns)
+{
     struct hsr_hand *hand = task->hand;
 
     hsr_assert(hand->crew->ops->jobs);
-    atomic_store_explicit(&task->wanted, true, memory_order_relaxed);
+    if (atomic_load_explicit(&task->wanted_ns, memory_order_relaxed) <= due_ns)
+        return;
+    atomic_store_explicit(&task->wanted_ns, due_ns, memory_order_relaxed);
     if (hand->crew->closing || atomic_exchange(&hand->want_out, true))
         return; /* it is on its way: whoever gets it sees this task too */
     hand->want_msg.deliver = hand_want;
@@ -145,13 +158,21 @@ static void hand_taken(struct hsr_msg *msg)
 static void hand_ready(struct hsr_hand *hand)
 {
     struct hsr_loop *loop = &hand->shard->loop;
+    uint64_t due_ns;
 
-    if (!hand->crew->ops->jobs || hand->closing)
+    if (!hand->crew->ops->jobs || hand->closing) {
         hsr_loop_wake(loop, &hand->task);
-    else if (hand_wanted(hand))
+        return;
+    }
+    due_ns = hand_due(hand);
+    if (due_ns <= loop->now_ns) {
         hsr_loop_job_demand(loop, &hand->job);
-    else if (!hand->job.in)
+        return;
+    }
+    if (!hand->job.in)
         hsr_loop_job_add(loop, &hand->job);
+    if (due_ns < UINT64_MAX)
+        hsr_loop_job_due(loop, &hand->job, due_ns);
 }
 
 static void hand_run(struct hsr_task *loop_task)
@@ -214,6 +235,7 @@ static enum hsr_job_result hand_job(struct hsr_job *job, uint64_t deadline_ns)
     struct hsr_hand *hand = hsr_container_of(job, struct hsr_hand, job);
     const struct hsr_crew_ops *ops = hand->crew->ops;
     struct hsr_crew_task *task;
+    uint64_t due_ns;
     bool demand;
 
     hsr_assert(!hand->closing && !hsr_list_empty(&hand->tasks));
@@ -233,21 +255,27 @@ static enum hsr_job_result hand_job(struct hsr_job *job, uint64_t deadline_ns)
     hand_return(hand, task);
     if (hsr_list_empty(&hand->tasks))
         return HSR_JOB_DONE;
-    if (demand == hand_wanted(hand))
+    due_ns = hand_due(hand);
+    if (!demand) /* what is left may be due later */
+        job->due_ns = due_ns < UINT64_MAX ? due_ns : 0;
+    if (demand == (due_ns <= hand->shard->loop.now_ns))
         return HSR_JOB_MORE;
     hand_ready(hand); /* as what it is now */
     return HSR_JOB_DONE;
 }
 
-static bool hand_wanted(const struct hsr_hand *hand)
+/* When the first of its tasks is wanted: 0, a time, or never. */
+static uint64_t hand_due(const struct hsr_hand *hand)
 {
+    uint64_t due_ns = UINT64_MAX;
+
     for (const struct hsr_list *node = hand->tasks.next; node != &hand->tasks; node = node->next) {
         const struct hsr_crew_task *task = hsr_container_of(node, struct hsr_crew_task, node);
 
-        if (atomic_load_explicit(&task->wanted, memory_order_relaxed))
-            return true;
+        due_ns =
+            HSR_MIN(due_ns, (uint64_t)atomic_load_explicit(&task->wanted_ns, memory_order_relaxed));
     }
-    return false;
+    return due_ns;
 }
 
 static void hand_want(struct hsr_msg *msg)
@@ -255,7 +283,7 @@ static void hand_want(struct hsr_msg *msg)
     struct hsr_hand *hand = hsr_container_of(msg, struct hsr_hand, want_msg);
 
     atomic_store(&hand->want_out, false); /* before it looks */
-    if (!hand->closing && hand_wanted(hand))
+    if (!hand->closing && hand_due(hand) < UINT64_MAX)
         hand_ready(hand);
 }
 

@@ -24,7 +24,8 @@ struct hsr_crew_task {
     struct hsr_msg msg; /* TASK there and back */
     struct hsr_list node; /* hand: its queue; else its owner's to use */
     struct hsr_hand *hand; /* that has it */
-    atomic_bool wanted; /* of a crew whose tasks are jobs: somebody waits for it now */
+    atomic_ullong wanted_ns; /* of a crew whose tasks are jobs: somebody waits for it from then on;
+                                0: already, UINT64_MAX: nobody */
     bool canceled; /* not done, or not to its end: the session is over */
     uint8_t kind; /* its owner's: what it is embedded in, where there are several */
 };
@@ -36,6 +37,7 @@ struct hsr_crew_ops {
      * is then one step of a job: until hand->deadline_ns or hsr_loop_pressed(), and it may call
      * hsr_loop_job_worked() on hand->job. */
     bool jobs;
+    uint32_t depth; /* tasks that a hand away from home may have; 0: a few */
     /** Hand's thread, before its first task: make hand->own. 0 or -ENOMEM: the session ends. */
     int (*begin)(struct hsr_hand *hand);
     /** Hand's thread: one slice of @task. True when it is done. */
@@ -88,6 +90,9 @@ uint32_t hsr_crew_size(unsigned shards);
  */
 struct hsr_hand *hsr_crew_hand(struct hsr_crew *crew);
 
+/** The same, of those on other shards. */
+struct hsr_hand *hsr_crew_hand_away(struct hsr_crew *crew);
+
 /** Lend @task. Home thread. */
 void hsr_crew_lend(struct hsr_hand *hand, struct hsr_crew_task *task);
 
@@ -97,6 +102,9 @@ void hsr_crew_lend_wanted(struct hsr_hand *hand, struct hsr_crew_task *task);
 /** Somebody waits for @task, which a crew has whose tasks are jobs: from now on it is work in
  * demand, and so is what this hand has before it. Home thread. */
 void hsr_crew_want(struct hsr_crew_task *task);
+
+/** The same, from @due_ns on: until then a gap may come. */
+void hsr_crew_want_by(struct hsr_crew_task *task, uint64_t due_ns);
 
 /** Call everything home; again and again does no harm. True when all of it is. The session is woken
  * when that changes. Home thread. */

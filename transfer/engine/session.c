@@ -106,8 +106,9 @@ struct hsr_session *hsr_session_find(struct hsr_shard *shard, const uint8_t toke
     return NULL;
 }
 
-/* Where one more stream will live. What a core has just received from the network lies in its cache,
- * so its own shard gets the stream, unless that shard has its share of the session already. */
+/* Where one more stream will live. What a core has just received from the network lies in its
+ * cache, so its own shard gets the stream, unless that shard has its share of the session already.
+ */
 static struct hsr_shard *session_place(struct hsr_session *session, int cpu)
 {
     struct hsr_engine *engine = session->engine;

@@ -16,6 +16,12 @@
 
 #define AHEAD_PIECES (2 * TARGET_AHEAD_MAX) /* most files are one */
 #define AHEAD_STEP 4u /* files opened by a step of the home: 10 us each */
+/* Pieces that a hand away from home may have: more files than the home usually hears to be ended at
+ * once, and 2 to 4 ms of gaps. */
+#define AHEAD_DEPTH 16u
+/* So long the turn of a file waits for a gap while the source has others to go on with. At 2,000
+ * files a second that is 4 of the 32 that it may have, so it does not run out of them. */
+#define AHEAD_PATIENCE_NS (2 * HSR_NS_PER_MS)
 #define LOOK_USES 32u /* does it pay? Asked after so many turns */
 #define LOOK_NS_MIN (5 * HSR_NS_PER_US) /* a file's signature: less than opening it ahead costs */
 
@@ -25,12 +31,15 @@ static bool ahead_candidate(const struct hsr_target *target);
 static uint8_t *ahead_shelf_make(struct hsr_target *target, uint64_t size);
 static bool ahead_open(struct hsr_target *target);
 static struct target_basis *ahead_next(const struct hsr_target *target);
-static bool ahead_lend(struct hsr_target *target, struct target_basis *basis);
+static void ahead_feed(struct hsr_target *target);
+static bool ahead_lend(struct hsr_target *target, struct target_basis *basis,
+                       struct hsr_hand *hand);
 static bool ahead_step(struct hsr_hand *hand, struct hsr_crew_task *task);
 static void ahead_look(struct hsr_target *target);
 
 static const struct hsr_crew_ops ahead_crew = { .name = "signatures ahead",
                                                 .jobs = true,
+                                                .depth = AHEAD_DEPTH,
                                                 .begin = hsr_target_signer_begin,
                                                 .step = ahead_step,
                                                 .busy = hsr_target_signer_busy,
@@ -79,10 +88,37 @@ void hsr_target_ahead_step(struct hsr_target *target)
 {
     struct target_ahead *ahead = &target->ahead;
 
-    if (target->session->state != HSR_SESSION_MOVING || ahead->job.in)
+    if (target->session->state != HSR_SESSION_MOVING || !ahead->room_taken)
         return;
-    if (ahead_candidate(target) || !hsr_list_empty(&ahead->bases))
+    ahead_feed(target);
+    if (!ahead->job.in && (ahead_candidate(target) || !hsr_list_empty(&ahead->bases)))
         hsr_loop_job_add(&target->session->home->loop, &ahead->job);
+}
+
+bool hsr_target_ahead_waits(struct hsr_target *target, const struct target_basis *basis)
+{
+    struct target_ahead *ahead = &target->ahead;
+    const struct hsr_shard *home = target->session->home;
+    uint64_t due_ns = home->loop.now_ns + AHEAD_PATIENCE_NS;
+    uint32_t turns = target->session->files_max - target->bases;
+
+    if (ahead->state != HSR_AHEAD_ON || target->bases == 0 || !basis->ahead || basis->rc < 0 ||
+        basis->dealt < basis->plan.base_size || hsr_target_ahead_whole(basis))
+        return false;
+    for (struct hsr_list *node = ahead->bases.next; node != &ahead->bases && turns > 0;
+         node = node->next, turns--) {
+        struct target_basis *other = hsr_container_of(node, struct target_basis, node);
+
+        for (struct hsr_list *at = other->pieces.next; at != &other->pieces; at = at->next) {
+            struct target_piece *piece = hsr_container_of(at, struct target_piece, node);
+
+            if (other == basis && !piece->done && piece->task.hand->shard == home)
+                return false; /* a home that comes here is at work: it has no gaps */
+            if (!piece->done)
+                hsr_crew_want_by(&piece->task, due_ns);
+        }
+    }
+    return true;
 }
 
 bool hsr_target_ahead_whole(const struct target_basis *basis)
@@ -191,15 +227,41 @@ static enum hsr_job_result ahead_run(struct hsr_job *job, uint64_t deadline_ns)
     do {
         struct target_basis *basis = ahead_next(target);
 
-        if (basis != NULL && !ahead_lend(target, basis))
-            return HSR_JOB_DONE; /* hsr_target_ahead_step() comes again when a hand is free */
-        if (basis != NULL)
+        if (basis != NULL) {
+            struct hsr_hand *hand = hsr_crew_hand(&target->ahead.crew);
+
+            if (hand == NULL || !ahead_lend(target, basis, hand))
+                return HSR_JOB_DONE; /* hsr_target_ahead_step() comes again when a hand is free */
             continue;
+        }
         if (!ahead_open(target))
             return HSR_JOB_DONE;
         opened++;
     } while (opened < AHEAD_STEP && hsr_loop_clock(loop) < deadline_ns && !hsr_loop_pressed(loop));
     return HSR_JOB_MORE;
+}
+
+/* Other shards may have gaps when the home has none: those whose hands have had some, and little is
+ * left to do for them, get more at once. What opening it costs would be due a little later. */
+static void ahead_feed(struct hsr_target *target)
+{
+    unsigned opened = 0;
+
+    for (;;) {
+        struct hsr_hand *hand = hsr_crew_hand_away(&target->ahead.crew);
+        struct target_basis *basis;
+
+        if (hand == NULL)
+            return;
+        basis = ahead_next(target);
+        if (basis != NULL) {
+            if (!ahead_lend(target, basis, hand))
+                return;
+            continue;
+        }
+        if (opened++ == AHEAD_STEP || !ahead_open(target))
+            return;
+    }
 }
 
 static bool ahead_candidate(const struct hsr_target *target)
@@ -291,17 +353,13 @@ static struct target_basis *ahead_next(const struct hsr_target *target)
     return next;
 }
 
-static bool ahead_lend(struct hsr_target *target, struct target_basis *basis)
+static bool ahead_lend(struct hsr_target *target, struct target_basis *basis, struct hsr_hand *hand)
 {
     struct target_ahead *ahead = &target->ahead;
-    struct hsr_hand *hand = hsr_crew_hand(&ahead->crew);
     uint32_t sum_size = hsr_delta_sum_size(&basis->plan);
     struct target_piece *piece;
-    struct hsr_list *node;
+    struct hsr_list *node = hsr_list_pop_head(&ahead->pieces_free);
 
-    if (hand == NULL)
-        return false;
-    node = hsr_list_pop_head(&ahead->pieces_free);
     if (node == NULL)
         return false;
     piece = hsr_container_of(node, struct target_piece, node);

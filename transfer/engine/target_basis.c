@@ -18,7 +18,7 @@
 static uint64_t basis_hands_bytes(const struct hsr_target *target);
 static void basis_unqueue(struct hsr_target *target, uint32_t key);
 static bool bases_open(struct hsr_target *target);
-static bool basis_turn(const struct hsr_target *target, const struct target_basis *basis);
+static bool basis_turn(struct hsr_target *target, const struct target_basis *basis);
 static bool basis_fits(const struct hsr_target *target, const struct target_basis *basis);
 static void basis_whole(struct hsr_target *target, struct target_page *page, uint16_t index);
 static bool bases_deal(struct hsr_target *target);
@@ -243,12 +243,12 @@ static bool bases_open(struct hsr_target *target)
 
 /* Of as many as the source may have in transit, signatures are made when they must be. What was
  * made ahead goes to the source ahead, so that no round trip lies between one file and the next. */
-static bool basis_turn(const struct hsr_target *target, const struct target_basis *basis)
+static bool basis_turn(struct hsr_target *target, const struct target_basis *basis)
 {
     uint32_t files_max = target->session->files_max;
 
     if (target->bases < files_max)
-        return true;
+        return basis == NULL || !hsr_target_ahead_waits(target, basis);
     return target->bases < HSR_SIGS_PER_FILE * files_max && basis != NULL && !basis->counted &&
            hsr_target_ahead_whole(basis);
 }

@@ -504,6 +504,10 @@ int hsr_target_ahead_create(struct hsr_target *target);
 void hsr_target_ahead_step(struct hsr_target *target);
 /** Is all of the signature there, made ahead? */
 bool hsr_target_ahead_whole(const struct target_basis *basis);
+/** The entry at the head of the queue is @basis, opened ahead, and the source may have its sums:
+ * will they soon be made in gaps, and has the source others meanwhile? If no gap comes, they, and
+ * those of the next ones that the source may have, are in demand. */
+bool hsr_target_ahead_waits(struct hsr_target *target, const struct target_basis *basis);
 /** The turn of the entry at the head of the queue has come, and it was opened ahead. True: what was
  * made of it is good; false: it was dropped, and is to be opened. */
 bool hsr_target_ahead_use(struct hsr_target *target, struct target_basis *basis);
