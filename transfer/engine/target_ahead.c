@@ -20,8 +20,8 @@
  * once, and 2 to 4 ms of gaps. */
 #define AHEAD_DEPTH 16u
 /* So long the turn of a file waits for a gap while the source has others to go on with. At 2,000
- * files a second that is 4 of the 32 that it may have, so it does not run out of them. */
-#define AHEAD_PATIENCE_NS (2 * HSR_NS_PER_MS)
+ * files a second that is half of the 32 that it may have, so it does not run out of them. */
+#define AHEAD_PATIENCE_NS (8 * HSR_NS_PER_MS)
 #define LOOK_USES 32u /* does it pay? Asked after so many turns */
 #define LOOK_NS_MIN (5 * HSR_NS_PER_US) /* a file's signature: less than opening it ahead costs */
 
