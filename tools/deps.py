@@ -65,6 +65,8 @@ PATH_ALLOWED = {
                      "reads small files of /proc and /sys for placement and doctor"),
     "server/config.c": (["fopen", "open"], "the configuration file, named by the administrator"),
     "client/cli/": (["fopen"], "lists of files and rules, named by the user"),
+    "client/cli/control_place.c": (["open", "mkdir", "access", "fstatat", "renameat2", "unlinkat"],
+                                   "the directory of the sockets that control running jobs"),
     "client/doctor.c": (["stat"], "which device the operator's own path is on"),
     "client/paths.c": (["open", "openat", "stat", "fstatat", "mkdir", "mkdtemp", "rmdir",
                          "unlinkat"],

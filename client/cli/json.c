@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/control.h"
 
 #define JSON_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
@@ -181,6 +182,24 @@ void cli_json_start(const struct cli_options *options, const hawser_client *clie
     if (options->transfer.discard)
         put(object, "discard", json_object_new_boolean(true));
     put_text(object, "engine", info);
+    if (*cli_control_job() != '\0')
+        put_text(object, "job", cli_control_job());
+    line_end(object);
+}
+
+void cli_json_job(const struct cli_job *job)
+{
+    struct json_object *object = line_new("job");
+
+    put_text(object, "job", job->name);
+    put_text(object, "state", job->state);
+    put_count(object, "bytes_done", job->bytes_done);
+    put_count(object, "bytes_seen", job->bytes_seen);
+    put_count(object, "files_done", job->files_done);
+    put_count(object, "files_seen", job->files_seen);
+    put(object, "walk_done", json_object_new_boolean(job->walk_done));
+    put_count(object, "elapsed_ns", job->elapsed_ns);
+    put_raw(object, "command", job->command);
     line_end(object);
 }
 

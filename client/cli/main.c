@@ -1,11 +1,12 @@
-/* hawser: push, pull, verify, digest, ls, stat, doctor, bench. Everything it does goes through
- * libhawser's public API. */
+/* hawser: push, pull, verify, digest, ls, stat, jobs, pause, resume, cancel, doctor, bench.
+ * Everything it does goes through libhawser's public API. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/control.h"
 
 /* Many files are open at once; the soft limit is for programs that use select(2). */
 static void descriptors_raise(void)
@@ -100,6 +101,22 @@ static int trace_open(struct cli_options *options, char *words, size_t size)
     return 0;
 }
 
+/* Other processes may look at it, and hold it up. It runs as well without. */
+static void control_start(const struct cli_options *options, hawser_client *client, int argc,
+                          char **argv)
+{
+    char why[CONTROL_WHY_SIZE];
+    int rc;
+
+    if (!(options->command & (CLI_PUSH | CLI_PULL | CLI_VERIFY)))
+        return;
+    rc = cli_control_start(client, argc, argv, why);
+    if (rc < 0 && !options->quiet && (rc == -EPERM || options->verbose > 0))
+        fprintf(stderr, "hawser: no control from outside: %s\n", why);
+    else if (rc == 0 && options->verbose > 0 && !options->quiet)
+        fprintf(stderr, "hawser: job %s (see hawser jobs)\n", cli_control_job());
+}
+
 int main(int argc, char **argv)
 {
     static struct cli_options options;
@@ -112,6 +129,8 @@ int main(int argc, char **argv)
         cli_signals();
         return output_end(cli_bench(argc - 1, argv + 1));
     }
+    if (argc > 1 && cli_jobs_verb(argv[1]))
+        return output_end(cli_jobs(argc - 1, argv + 1));
     code = cli_options_parse(argc, argv, &options);
     if (code != -1)
         return output_end(code);
@@ -136,6 +155,7 @@ int main(int argc, char **argv)
         return output_end(cli_exit_code(&output, rc));
     }
     cli_running(client);
+    control_start(&options, client, argc, argv);
     if (options.verbose > 0 && !options.quiet) {
         hawser_engine_info(client, words, sizeof(words));
         fprintf(stderr, "hawser %s: %s\n", hawser_version(), words);
@@ -151,6 +171,7 @@ int main(int argc, char **argv)
         cli_error(&output, rc, options.failures);
         code = code == CLI_EXIT_OK ? CLI_EXIT_PARTIAL : code;
     }
+    cli_control_stop();
     cli_running(NULL); /* a late signal must not touch what is freed */
     hawser_client_close(client);
     return output_end(code);

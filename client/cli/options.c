@@ -178,6 +178,9 @@ static void help_print(unsigned index)
             printf("  hawser %-6s [OPTIONS] %-42s %s\n", commands[i].name, commands[i].args,
                    commands[i].help);
         printf("  hawser bench KIND ...%*sMeasure (hawser bench --help)\n", 46, "");
+        printf("  hawser %-60s%s\n", "jobs", "List transfers of yours that run here");
+        printf("  hawser %-60s%s\n", "pause|resume|cancel [JOB]",
+               "Hold one up, let it go on, end it in good order");
         printf("\n`SRC` copies the directory itself, `SRC/` its contents; so for URLs.\n\n");
     }
     printf("options:\n");

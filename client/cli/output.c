@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/control.h"
 
 #define LINE_COLUMNS 80 /* of a terminal that does not tell its width */
 #define LINE_NS 1000000000ull /* between lines of progress where there is no terminal */
@@ -178,29 +179,40 @@ static void eta_print(const hawser_progress *now, double rate, char *buf, size_t
                    (unsigned long long)(left / 60 % 60), (unsigned long long)(left % 60));
 }
 
-static void progress_line(struct cli_output *output, const hawser_progress *now)
+/* "  81.2 MB/s  ETA 0:00:12  limited by target disk", and why there is none. */
+static void speed_print(const struct cli_output *output, const hawser_progress *now, char *buf,
+                        size_t size)
 {
     double seconds = (double)(now->elapsed_ns - output->last.elapsed_ns) / 1e9;
     double moved = (double)(now->bytes_done - output->last.bytes_done);
     double average =
         now->elapsed_ns > 0 ? (double)now->bytes_done / ((double)now->elapsed_ns / 1e9) : 0;
-    char done[32], seen[32], files[32], rate[32], eta[48], line[512];
-    const char *limit = now->paused ? "" : hawser_stage_name(now->limit);
+    const char *limit = hawser_stage_name(now->limit);
     bool stalled = now->stalled_ns > 0;
-    struct winsize window = { 0 };
-    int columns = LINE_COLUMNS, length;
+    char rate[32], eta[48];
 
     eta_print(now, average, eta, sizeof(eta));
     cli_bytes_print(seconds > 0 && moved >= 0 ? moved / seconds : 0, rate, sizeof(rate));
-    length = snprintf(
-        line, sizeof(line), "%s%s of %s%s  %s files  %s/s%s%s%s", now->paused ? "paused  " : "",
-        cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
-        cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)), now->walk_done ? "" : "+",
-        cli_count_print(now->files_done, files, sizeof(files)), rate, eta,
-        stalled       ? "  "
-        : *limit != 0 ? "  limited by "
-                      : "",
-        stalled ? now->stall : limit);
+    (void)snprintf(buf, size, "  %s/s%s%s%s", rate, eta,
+                   stalled       ? "  "
+                   : *limit != 0 ? "  limited by "
+                                 : "",
+                   stalled ? now->stall : limit);
+}
+
+static void progress_line(struct cli_output *output, const hawser_progress *now)
+{
+    char done[32], seen[32], files[32], speed[384] = "", line[512];
+    struct winsize window = { 0 };
+    int columns = LINE_COLUMNS, length;
+
+    if (!now->paused)
+        speed_print(output, now, speed, sizeof(speed));
+    length = snprintf(line, sizeof(line), "%s%s of %s%s  %s files%s", now->paused ? "paused  " : "",
+                      cli_bytes_print((double)now->bytes_done, done, sizeof(done)),
+                      cli_bytes_print((double)now->bytes_seen, seen, sizeof(seen)),
+                      now->walk_done ? "" : "+",
+                      cli_count_print(now->files_done, files, sizeof(files)), speed);
     if (!output->tty) {
         fprintf(stderr, "%s\n", line);
         return;
@@ -364,6 +376,7 @@ void cli_output_event(void *context, const hawser_event *event)
     struct cli_output *output = context;
     char export_name[4 * HAWSER_NAME_MAX + 1];
 
+    cli_control_event(event);
     switch (event->kind) {
     case HAWSER_EVENT_OPENED:
         if (output->options->verbose > 0 && !output->options->quiet) {

@@ -36,7 +36,8 @@ def main():
                 problems.append("%s: -%s is not there" % (page[0], short))
 
     pages = {name: (name, read("docs", "man", name)) for name in os.listdir(os.path.join(root, "docs", "man"))}
-    helps = {c: help_of(hawser, *([c] if c else [])) for c in ("", "push", "pull", "ls", "stat", "doctor")}
+    helps = {c: help_of(hawser, *([c] if c else []))
+             for c in ("", "push", "pull", "ls", "stat", "doctor", "jobs", "pause")}
     for text in helps.values():
         options_check(pages["hawser.1"], text)
     bench = help_of(hawser, "bench")

@@ -2,6 +2,7 @@
 """A transfer that its user interrupts, pauses, lets go on: by signals, and by the commands for it."""
 
 import json
+import os
 import signal
 import time
 
@@ -152,6 +153,117 @@ def test_error_says_what_is_kept(t):
     run.server = t.server({"x": run.dst})
     second = run.finish()
     t.check(second["resumed_bytes"] >= first["kept_bytes"], first, second)
+
+
+# ---- hawser jobs, pause, resume, cancel ----
+
+
+class Jobs:
+    """The jobs of one user, in a directory of the test's own."""
+
+    def __init__(self, t):
+        self.t = t
+        self.runtime = t.dir("runtime")
+        os.chmod(self.runtime, 0o700)
+        self.env = dict(t.env, XDG_RUNTIME_DIR=self.runtime)
+        self.place = self.runtime + "/hawser"
+
+    def run(self, *args, rc=0):
+        return self.t.run(*args, env=self.env, rc=rc)
+
+    def list(self):
+        return [json.loads(line) for line in self.run("jobs", "--json").out.splitlines()]
+
+    def begin(self, way, at, *more):
+        p = self.t.start(*way.args("--bwlimit=%d" % (RATE // 1024), *more), env=self.env)
+        self.t.until(lambda: moved(p) >= at, what="progress")
+        return p
+
+
+def paused(t, direction):
+    """Longer than anybody waits for a silent peer; then it goes on and ends well."""
+    jobs, run = Jobs(t), Way(t, direction, large=2)
+    p = jobs.begin(run, 20 * MIB, "--timeout=3", "--retries=0")
+    t.check([job["state"] for job in jobs.list()] == ["running"], jobs.list())
+    t.says(jobs.run("pause"), "paused")
+    t.until(lambda: rows(p, "progress")[-1]["paused"], what="a paused line of progress")
+    time.sleep(0.5)  # what was being sent has left
+    before = moved(p)
+    time.sleep(7)
+    t.check(p.poll() is None, "it ended:", p.result())
+    t.check(moved(p) == before < run.bytes, before, moved(p))
+    job = jobs.list()[0]
+    t.check(job["state"] == "paused" and job["bytes_done"] == before, job)
+    t.check(job["command"].startswith(direction), job)
+    t.says(jobs.run("resume", job["job"]), "going on")
+    r = p.wait(60)
+    t.check(r.rc == 0, r)
+    t.check([row["state"] for row in rows(p, "state")] == ["paused", "running"], r)
+    t.check(not rows(p, "retry") and not rows(p, "stall"), r)
+    t.check(rows(p, "summary")[0]["streams_lost"] == 0, r)
+    t.same(run.src, run.dst)
+    t.check(jobs.list() == [] and os.listdir(jobs.place) == [], os.listdir(jobs.place))
+
+
+def test_paused_push(t):
+    paused(t, "push")
+
+
+def test_paused_pull(t):
+    paused(t, "pull")
+
+
+def test_cancelled(t):
+    """As Ctrl-C, also while it is paused; two of them are told apart by their numbers."""
+    jobs, run, other = Jobs(t), Way(t, "push"), Way(t, "push")
+    p = jobs.begin(run, 30 * MIB)
+    q = jobs.begin(other, MIB)
+    found = jobs.list()
+    t.check(len(found) == 2 and {job["job"] for job in found} ==
+            {row["job"] for row in rows(p, "start") + rows(q, "start")}, found)
+    t.says(jobs.run("cancel", rc=1), "say which")
+    t.check(p.poll() is None and q.poll() is None, "one of them ended")
+    name = rows(p, "start")[0]["job"]
+    jobs.run("pause", name)
+    jobs.run("cancel", name)
+    t.check(p.wait(20).rc == 130, p.result())
+    first = rows(p, "summary")[0]
+    t.check(first["kept_bytes"] > 10 * MIB, first)
+    t.check(run.finish()["resumed_bytes"] == first["kept_bytes"], first)
+    t.check(len(jobs.list()) == 1, jobs.list())
+    jobs.run("cancel")
+    t.check(q.wait(20).rc == 130, q.result())
+    t.says(jobs.run("cancel", rc=1), "no transfer of yours runs")
+
+
+def test_no_such_job(t):
+    """Names that are paths are none; what a killed job left is taken away."""
+    jobs, run = Jobs(t), Way(t, "push", large=1)
+    t.check(jobs.list() == [], "jobs of nobody")
+    for name in ("../../etc/passwd", "/tmp/1", "1/2", "", "x", ".1"):
+        t.says(jobs.run("pause", name, rc=2), "is no job")
+    p = jobs.begin(run, MIB)
+    t.says(jobs.run("pause", "1", rc=1), "there is no job 1")
+    p.kill(signal.SIGKILL)
+    p.wait(20)
+    t.check(len(os.listdir(jobs.place)) == 1, os.listdir(jobs.place))
+    t.check(jobs.list() == [] and os.listdir(jobs.place) == [], os.listdir(jobs.place))
+
+
+def test_place_of_somebody_else(t):
+    """A directory that others may enter is refused; the transfer runs all the same."""
+    jobs, run = Jobs(t), Way(t, "push", large=0)
+    os.mkdir(jobs.place)
+    os.chmod(jobs.place, 0o755)
+    r = jobs.run(*run.args())
+    t.says(r, "nobody else may enter it")
+    t.same(run.src, run.dst)
+    t.check(os.listdir(jobs.place) == [], os.listdir(jobs.place))
+    t.says(jobs.run("jobs", rc=1), "nobody else may enter it")
+    if os.geteuid() == 0:
+        os.chmod(jobs.place, 0o700)
+        os.chown(jobs.place, 65534, 65534)
+        t.says(jobs.run(*run.args()), "must belong to you")
 
 
 if __name__ == "__main__":

@@ -451,7 +451,6 @@ static void journal_sync(struct hsr_target *target)
 
 bool hsr_target_journal_flush(struct hsr_target *target)
 {
-    struct hsr_session *session = target->session;
     const struct hsr_journal *journal = target->resume.journal;
     bool quiet = true;
 
@@ -465,9 +464,9 @@ bool hsr_target_journal_flush(struct hsr_target *target)
             journal_sync_file(target, file);
         quiet &= !file->sync_op.armed && !file->sync_heard;
     }
-    if (quiet && !journal->off && journal->filled > 0)
-        hsr_session_wake(session); /* what was just told is written in the next step */
-    return quiet && (journal->off || journal->filled == 0) && hsr_journal_idle(journal);
+    if (quiet && hsr_journal_idle(journal) && !hsr_journal_settled(journal))
+        hsr_session_wake(target->session); /* what was just told is written in the next step */
+    return quiet && hsr_journal_settled(journal);
 }
 
 void hsr_target_left(const struct hsr_session *session, uint64_t *ret_files, uint64_t *ret_bytes)
