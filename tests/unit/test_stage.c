@@ -334,6 +334,53 @@ static void test_stage_sealed_opens_again(void)
     fixture_fini(&fx);
 }
 
+/* Goal: what has a stage's name and is not that file is neither gone on with nor changed.
+ * Method: a stage is left, something else takes its name, and the same is asked for again. */
+static void test_stage_impostors(void)
+{
+    struct hsr_entry entry = entry_of(HSR_ENTRY_FILE, "file");
+    uint8_t id[HSR_STAGE_ID_SIZE];
+    char name[HSR_NAME_MAX + 1];
+    struct hsr_stage stage;
+    struct fixture fx;
+    struct stat st;
+
+    fixture_init(&fx, 0);
+    entry.size = 5;
+    write_at(fx.base_fd, "theirs", "their");
+    for (unsigned i = 0; i < 6; i++) {
+        int rc = i == 1 ? -ELOOP : i == 2 ? -EISDIR : HSR_E_CHANGED;
+
+        CHECK_EQ(hsr_stage_open_hidden(&fx.tree, &fx.root, &entry, false, &stage), 0);
+        stage_write(&stage, "hello");
+        CHECK_EQ(fstat(stage.fd, &st), 0);
+        hsr_stage_id(&stage, id);
+        snprintf(name, sizeof(name), "%s", stage.temp);
+        hsr_stage_leave(&fx.tree, &stage);
+        if (i < 4)
+            CHECK_EQ(renameat(fx.root_fd, name, fx.root_fd, "away"), 0);
+        if (i == 0)
+            CHECK_EQ(mkfifoat(fx.root_fd, name, 0600), 0);
+        else if (i == 1)
+            CHECK_EQ(symlinkat("../theirs", fx.root_fd, name), 0);
+        else if (i == 2)
+            CHECK_EQ(mkdirat(fx.root_fd, name, 0700), 0);
+        else if (i == 3)
+            CHECK_EQ(linkat(fx.base_fd, "theirs", fx.root_fd, name, 0), 0);
+        else if (i == 4)
+            CHECK_EQ(linkat(fx.root_fd, name, fx.root_fd, "away", 0), 0);
+        else
+            entry.size = 4; /* it has become longer than the file is to be */
+        CHECK_EQ(hsr_stage_open_again(&fx.tree, &fx.root, &entry, false, id, st.st_ino, 5, &stage),
+                 rc);
+        CHECK(exists(fx.root_fd, name));
+        CHECK_EQ(unlinkat(fx.root_fd, name, i == 2 ? AT_REMOVEDIR : 0), 0);
+        (void)unlinkat(fx.root_fd, "away", 0);
+    }
+    CHECK(holds(fx.base_fd, "theirs", "their"));
+    fixture_fini(&fx);
+}
+
 int main(void)
 {
     RUN(test_stage_abort_leaves_nothing);
@@ -346,5 +393,6 @@ int main(void)
     RUN(test_target_read_open_refuses_others);
     RUN(test_stage_no_space);
     RUN(test_stage_sealed_opens_again);
+    RUN(test_stage_impostors);
     TEST_END();
 }
