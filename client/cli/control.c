@@ -1,5 +1,5 @@
 /* A running job answers on its socket; see control.h. One thread, which waits in poll(2); who says
- * nothing, or no end of line, is left after a second. */
+ * nothing, or no end of line, is left after a second, or when somebody else wants his place. */
 #include "client/cli/control.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GUESTS_MAX 16u /* at once; others wait in the kernel's queue */
+#define GUESTS_MAX 16u /* at once: what they say is there when they are let in, or soon */
 #define GUEST_MS 1000 /* to say something */
 #define DEAF_MS 100 /* before another accept, when one fails for want of descriptors */
 
@@ -253,10 +253,13 @@ static void guest_take(struct guest *guest)
         (void)close(fd);
         return;
     }
+    if (guest->fd >= 0)
+        guest_leave(guest); /* the oldest of those who have said nothing */
     *guest = (struct guest){ .fd = fd, .until_ms = now_ms() + GUEST_MS };
 }
 
-/* What to wait for, and for how long (ms; -1: for ever). Returns a free place, or NULL. */
+/* What to wait for, and for how long (ms; -1: for ever). Returns the place for another guest: a
+ * free one, or that of the oldest; NULL: none is let in now. */
 static struct guest *polls_fill(struct pollfd *polls, int *ret_wait_ms)
 {
     int64_t now = now_ms(), wait = INT32_MAX;
@@ -269,12 +272,13 @@ static struct guest *polls_fill(struct pollfd *polls, int *ret_wait_ms)
         if (guest->fd >= 0 && guest->until_ms <= now)
             guest_leave(guest);
         polls[2 + i] = (struct pollfd){ .fd = guest->fd, .events = POLLIN };
-        if (guest->fd < 0)
-            place = guest;
-        else if (guest->until_ms - now < wait)
+        if (guest->fd >= 0 && guest->until_ms - now < wait)
             wait = guest->until_ms - now;
+        if (place == NULL ||
+            (place->fd >= 0 && (guest->fd < 0 || guest->until_ms < place->until_ms)))
+            place = guest;
     }
-    if (place != NULL && control.deaf_ms > now) {
+    if (control.deaf_ms > now) {
         place = NULL;
         wait = control.deaf_ms - now < wait ? control.deaf_ms - now : wait;
     }

@@ -187,8 +187,8 @@ static void test_job_answers(void)
     fixture_fini();
 }
 
-/* Goal: garbage, lines without an end and guests who say nothing change nothing, and cost a second
- * at most; a hundred guests at once are all answered. */
+/* Goal: garbage, lines without an end and guests who say nothing change nothing, and keep nobody
+ * waiting, not even a hundred of them at once. */
 static void test_job_bears_guests(void)
 {
     static const struct {
@@ -200,6 +200,7 @@ static void test_job_bears_guests(void)
     char answer[CONTROL_ANSWER_SIZE], large[4096];
     struct timespec begin, end;
     int fds[GUESTS];
+    long took_ms;
 
     fixture_init();
     CHECK_EQ(job_start(), 0);
@@ -222,9 +223,10 @@ static void test_job_bears_guests(void)
         if (connect(fds[i], (struct sockaddr *)&address, sizeof(address)) == 0 && i % 2 == 0)
             (void)send(fds[i], "status\n", 7, MSG_NOSIGNAL);
     }
-    expect_state("running"); /* after a second or more: the silent ones are left one by one */
+    expect_state("running"); /* at once: it does not wait for those who are silent */
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
-    CHECK(end.tv_sec - begin.tv_sec < 10);
+    took_ms = (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000;
+    CHECK(took_ms < 900); /* the patience with one of them */
     for (unsigned i = 0; i < GUESTS; i++)
         CHECK_EQ(close(fds[i]), 0);
     cli_control_stop();
