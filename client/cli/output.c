@@ -359,8 +359,8 @@ static void state_show(struct cli_output *output, const hawser_event *event)
     static const char *const words[] = {
         [HAWSER_STATE_RUNNING] = "going on",
         [HAWSER_STATE_PAUSED] = "paused",
-        [HAWSER_STATE_STOPPING] = "stopping, when what is on its way has arrived (interrupt it "
-                                  "again to end at once)",
+        [HAWSER_STATE_STOPPING] = ("stopping, when what is on its way has arrived (interrupt it "
+                                   "again to end at once)"),
     };
 
     live_clear(output);
