@@ -2,14 +2,19 @@
 """Ways that carry nothing any more, and peers that are stopped: both sides notice within the bound
 that they were given, say what is stalled, and the job ends well. What is slow is left alone."""
 
+import ctypes
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 
 import fault
 import hawser_test
 import proxy
+import tree
+from hawser_test import Skip
 
 hawser_test.T.retries = None
 
@@ -130,6 +135,85 @@ def test_stopped_server_pull(t):
 
 def test_stopped_client_push(t):
     stopped(t, "push", "client")
+
+
+class Wire:
+    """A server behind a link of its own, on which packets of either way are lost: they are sent to a station
+    that does not exist. The kernels are ours, so nothing acknowledges for anybody."""
+
+    def __init__(self, t, exports):
+        if not tree.is_root() or not shutil.which("ip"):
+            raise Skip("a network namespace needs root and ip")
+        self.name, net = "hw%d" % os.getpid(), "10.98.%d." % (os.getpid() % 250)
+        self.here, self.there = net + "1", net + "2"
+        fault.command("ip", "netns", "add", self.name)
+        try:
+            self.ip("link", "add", self.name + "a", "type", "veth", "peer", "name", self.name + "b")
+            self.ip("link", "set", self.name + "b", "netns", self.name)
+            for name, address, inside in (("a", self.here, ()), ("b", self.there, ("-n", self.name))):
+                self.ip(*inside, "addr", "add", address + "/24", "dev", self.name + name)
+                self.ip(*inside, "link", "set", self.name + name, "up")
+            with open("/run/netns/" + self.name, "rb") as f:
+                self.server = t.server(exports, args=["--idle-timeout=3", "--insecure"], listen=(self.there + ":0",),
+                                       preexec=lambda: ctypes.CDLL(None).setns(f.fileno(), 0))
+        except BaseException:
+            self.close()
+            raise
+
+    def ip(self, *args):
+        fault.command("ip", *args)
+
+    def lose(self, way, what="replace"):
+        nobody = ("lladdr", "02:00:00:00:00:99", "nud", "permanent") if what == "replace" else ()
+        if way == proxy.UP:
+            self.ip("neigh", what, self.there, "dev", self.name + "a", *nobody)
+        else:
+            self.ip("-n", self.name, "neigh", what, self.here, "dev", self.name + "b", *nobody)
+
+    def close(self):
+        subprocess.run(["ip", "link", "del", self.name + "a"], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(["ip", "netns", "del", self.name], stderr=subprocess.DEVNULL, check=False)
+
+
+def packets(t, direction, way):
+    """Packets of one way are lost from some moment on, for six seconds: both sides notice."""
+    src, dst = t.dir("src"), t.dir("dst")
+    for i in range(20):
+        tree.Builder(src).random_file("f%d" % i, 1 << 20)
+    wire = Wire(t, {"x": dst if direction == "push" else src})
+    try:
+        url = wire.server.url(host=wire.there)
+        places = [src + "/", url] if direction == "push" else [url + b"/", dst]
+        p = t.start(direction, "--json", "--timeout=2", "--retries=9", "--bwlimit=8M", *places)
+        t.until(lambda: b'"bytes_done":2' in p.read("out") or p.poll() is not None, 20, "bytes")
+        wire.lose(way)
+        begin = time.monotonic()
+        t.until(lambda: b'"type":"retry"' in p.read("out") or p.poll() is not None, 20, "retry")
+        noticed = time.monotonic() - begin
+        time.sleep(max(0, 6 - noticed))
+        wire.lose(way, "del")
+        r = p.wait(60)
+        t.check(r.rc == 0, r)
+        # A client whose bytes do not arrive hears it from the server, whose last words come; else it knows by itself.
+        t.check(noticed < 7, "noticed after %.1f s:" % noticed, r)
+        t.says(r, "no byte")
+        t.check(b"no byte" in wire.server.read("err"), "the server did not notice:", wire.server.result())
+        fault.replica(src, dst)
+        print("# noticed after %.1f s" % noticed, flush=True)
+    finally:
+        wire.close()
+
+
+def test_packets_up_push(t):
+    packets(t, "push", proxy.UP)
+
+
+def test_packets_down_push(t):
+    packets(t, "push", proxy.DOWN)
+
+
+def test_packets_down_pull(t):
+    packets(t, "pull", proxy.DOWN)
 
 
 def slow(t, direction):
