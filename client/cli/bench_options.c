@@ -75,8 +75,7 @@ static const struct option_row {
     { OPTION_JSON_LINES, "json-lines", NULL, ALL, "one JSON object a line, while it runs" },
     { OPTION_CSV, "csv", NULL, ALL, "one line for each point" },
     { OPTION_REPORT, "report", "FILE", ALL, "write a page (HTML) with plots, too" },
-    { OPTION_TIMEOUT, "timeout", "SECONDS", NET | PATH,
-      "silence of the control connection that ends the run" },
+    { OPTION_TIMEOUT, "timeout", "SECONDS", NET | PATH, "how long nothing may come, or arrive" },
     { OPTION_HELP, "help", NULL, ALL, "print this" },
 };
 

@@ -137,6 +137,33 @@ def test_stopped_client_push(t):
     stopped(t, "push", "client")
 
 
+def bench(t, way):
+    """A benchmark has no other connection to go on with: it ends, and says what it waited for."""
+    stalled = threading.Event()
+
+    def hook(on, index, _offset, data):
+        if on == way and index == 2 and p.total[proxy.UP] > 8 << 20:
+            stalled.set()
+            while not p.closing:
+                time.sleep(0.05)
+        return data
+
+    server = t.server(args=["--bench"])
+    p = t.proxy(server.port, hook=hook)
+    r = t.run("bench", "net", "--timeout=2", "--time=20", "--streams=3", "hawser://127.0.0.1:%d" % p.port, timeout=60)
+    t.check(stalled.is_set() and r.rc == 3, r)
+    t.check(r.seconds < 8, "noticed late:", r)
+    t.says(r, "no byte", "(stream ")
+
+
+def test_bench_up(t):
+    bench(t, proxy.UP)
+
+
+def test_bench_down(t):
+    bench(t, proxy.DOWN)
+
+
 class Wire:
     """A server behind a link of its own, on which packets of either way are lost: they are sent to a station
     that does not exist. The kernels are ours, so nothing acknowledges for anybody."""

@@ -77,8 +77,6 @@ static int source_begin(struct hsr_stream *stream)
 
     if (rc < 0)
         return rc;
-    /* Nothing was sent that a target could acknowledge. */
-    hsr_require(stream->conn->in_start == stream->conn->in_end, HSR_E_PROTOCOL);
     stream->conn->link.sent = source_sent;
     stream->conn->link.received = hsr_stream_received;
     hsr_link_zc_start(&stream->conn->link, stream->session->zero_copy);
@@ -264,7 +262,6 @@ static void source_listen(struct hsr_stream *stream)
 
 static int source_take(struct hsr_stream *stream)
 {
-    struct hsr_frame frame;
     int rc;
 
     stream->has_arrived = false;
@@ -274,14 +271,12 @@ static int source_take(struct hsr_stream *stream)
     hsr_assert(stream->header_have <= HSR_FRAME_HEADER_SIZE);
     if (stream->header_have < HSR_FRAME_HEADER_SIZE)
         return 0;
-    stream->header_have = 0;
-    rc = hsr_frame_decode(stream->header, &frame);
-    if (rc < 0)
-        return rc;
-    hsr_require(frame.kind == HSR_FRAME_BENCH_DATA_ACK && frame.seq == stream->conn->seq_in++,
-                HSR_E_PROTOCOL);
-    hsr_require(frame.check.low == hsr_hash64("", 0), HSR_E_CHECK);
-    return source_acked(stream, &frame);
+    rc = hsr_stream_header(stream);
+    if (rc != 0)
+        return HSR_MIN(rc, 0);
+    hsr_require(stream->next.kind == HSR_FRAME_BENCH_DATA_ACK, HSR_E_PROTOCOL);
+    hsr_require(stream->next.check.low == hsr_hash64("", 0), HSR_E_CHECK);
+    return source_acked(stream, &stream->next);
 }
 
 /* Whole chunks, one after the other; the end after all of them. */

@@ -107,14 +107,12 @@ static int target_header(struct hsr_stream *stream)
     bool end;
     int rc;
 
-    stream->header_have = 0;
-    rc = hsr_frame_decode(stream->header, &stream->next);
-    if (rc < 0)
-        return rc;
+    rc = hsr_stream_header(stream);
+    if (rc != 0)
+        return HSR_MIN(rc, 0);
     end = frame->flags & HSR_FRAME_RANGE_END;
     hsr_require(!stream->bench->ended, HSR_E_PROTOCOL); /* nothing follows the end */
-    hsr_require(frame->kind == HSR_FRAME_DATA && frame->seq == stream->conn->seq_in++,
-                HSR_E_PROTOCOL);
+    hsr_require(frame->kind == HSR_FRAME_DATA, HSR_E_PROTOCOL);
     hsr_require(frame->page == 0 && frame->index == 0 && frame->offset == stream->bench->bytes,
                 HSR_E_PROTOCOL);
     hsr_require(frame->size <= session->chunk, HSR_E_LIMIT);

@@ -6,7 +6,7 @@
 #include "base/base.h"
 
 #define PULSE_BEATS 4u /* in the shortest silence that one of the two bears */
-#define PULSE_BEAT_MIN_NS (10 * HSR_NS_PER_MS) /* whatever the peer wishes */
+#define PULSE_BEAT_MIN_NS (100 * HSR_NS_PER_MS) /* whatever the peer wishes */
 #define PULSE_QUIET_NS (3 * HSR_NS_PER_S) /* is named: a few beats are missing */
 
 void hsr_pulse_start(struct hsr_pulse *pulse, uint64_t now_ns, uint64_t bound_ns, uint32_t peer_ms)

@@ -251,7 +251,8 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
         hsr_loss_gone(session, stream, rc);
     else if (session->state != HSR_SESSION_CLOSING && !hsr_bench_ended(session) &&
              !hsr_loss_may(session, rc))
-        hsr_session_end(session, rc, "a data connection ended");
+        hsr_session_end(session, rc,
+                        stream->why[0] != '\0' ? stream->why : "a data connection ended");
     if (session->source != NULL)
         hsr_source_stream_gone(session, stream);
     if (session->target != NULL)

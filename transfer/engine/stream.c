@@ -553,10 +553,7 @@ static void stream_begin(struct hsr_stream *stream)
     struct hsr_conn *conn = stream->conn;
 
     conn->in_stopped = true;
-    if (stream->session->bench == NULL)
-        hsr_conn_timer_start(conn);
-    else /* it has a time of its own, and its frames go both ways */
-        hsr_loop_timer_clear(&stream->shard->loop, &conn->timer);
+    hsr_conn_timer_start(conn);
     stream->joined = true;
     hsr_meter_start(&stream->meter, HSR_FIGURE_STREAMS);
     hsr_lane_look(&stream->shard->lane, &stream->shard->loop); /* the home counts from here */
