@@ -307,12 +307,16 @@ static void test_lost_lies_end_the_session(void)
 /* TAKEN that was on its way when the connection was lost says nothing that LOST does not. */
 static void test_taken_after_lost_is_nothing(void)
 {
+    struct hsr_frame frame = { 0 };
+    struct hsr_span payload;
     struct pull pull;
 
     pull_open(&pull);
     ranges_take(&pull, 2);
     say(&pull, HSR_FRAME_LOST, 0, 2);
     say(&pull, HSR_FRAME_TAKEN, 0, 1);
+    CHECK(control_wait(&pull, HSR_FRAME_LOST, &frame, &payload));
+    CHECK_EQ(frame.offset, 0); /* a source counts nothing, whoever spoke first */
     fixture_turn_for(&pull.fx, 20 * HSR_NS_PER_MS);
     CHECK_EQ(pull.fx.events[HSR_EVENT_CLOSED], 0);
     pull_close(&pull);

@@ -90,7 +90,7 @@ void hsr_loss_tick(struct hsr_session *session)
         uint64_t bit = 1ull << i;
 
         if ((losses->gone & bit) && !(losses->told & bit) &&
-            loss_put(session, HSR_FRAME_LOST, i, losses->ends[i]))
+            loss_put(session, HSR_FRAME_LOST, i, session->source != NULL ? 0 : losses->ends[i]))
             losses->told |= bit;
         if (losses->gone & losses->told & losses->heard & bit)
             loss_settle(session, i);
