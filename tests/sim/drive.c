@@ -52,31 +52,58 @@ static void clock_set(struct sim_host *host)
                 (double)host->world->now_ns / 1e9, host->index, (long long)host->wall_jump_ns);
 }
 
-/* The disk of the target gives the journal back otherwise than it took it. */
+/* The disk of the target gives @inode back otherwise than it took it: one bit is another. */
+static void rot_bit(struct sim_inode *inode)
+{
+    uint64_t at = sim_between(inode->host->world, 0, inode->live.data.size - 1);
+    uint8_t byte;
+
+    (void)sim_data_read(&inode->live.data, &byte, 1, at); /* it is there */
+    byte ^= (uint8_t)(1u << sim_between(inode->host->world, 0, 7));
+    hsr_assert(sim_data_write(inode, &byte, 1, at) == 1);
+}
+
+static void rot_stage(void *context, const char *path, struct sim_inode *dir,
+                      struct sim_name *entry)
+{
+    struct run *run = context;
+    struct hsr_span name = { .ptr = (const uint8_t *)entry->name, .size = entry->size };
+
+    (void)dir;
+    if (!run->world->stage_name_is(name) || strcmp(path, HSR_JOURNAL_NAME) == 0 ||
+        entry->inode->live.data.size == 0)
+        return;
+    rot_bit(entry->inode);
+    run->report->rots++;
+    run->outcome.rotten = true;
+}
+
+/* What an attempt has left is not what it was: the journal, or (if all of it is read again) stages.
+ */
 static void rot(struct run *run)
 {
-    struct sim_inode *journal =
-        sim_find(&run->world->hosts[run->target], SIM_DATA "/" HSR_JOURNAL_NAME);
-    uint64_t size = journal != NULL ? journal->live.data.size : 0;
+    struct sim_world *world = run->world;
+    struct sim_inode *journal = sim_find(&world->hosts[run->target], SIM_DATA "/" HSR_JOURNAL_NAME);
+    uint32_t before = run->report->rots;
+    bool stages = run->job->scenario->reread && sim_between(world, 0, 1) == 0;
 
-    for (uint32_t i = 0; i < run->job->troubles.rots && size > 0; i++) {
-        uint64_t at = sim_between(run->world, 0, size - 1);
-        uint8_t byte;
+    for (uint32_t i = 0; i < run->job->troubles.rots && stages; i++)
+        sim_tree_visit(&world->hosts[run->target], SIM_DATA, rot_stage, run);
+    for (uint32_t i = 0; i < run->job->troubles.rots && !stages && journal != NULL; i++) {
+        uint64_t size = journal->live.data.size;
 
+        if (size == 0)
+            break;
         run->report->rots++;
         run->outcome.rotten = true;
-        if (sim_between(run->world, 0, 7) == 0) {
-            size = at;
-            (void)sim_data_resize(journal, size);
-            continue;
-        }
-        (void)sim_data_read(&journal->live.data, &byte, 1, at);
-        byte ^= (uint8_t)(1u << sim_between(run->world, 0, 7));
-        hsr_assert(sim_data_write(journal, &byte, 1, at) == 1);
+        if (sim_between(world, 0, 7) == 0)
+            (void)sim_data_resize(journal, sim_between(world, 0, size - 1));
+        else
+            rot_bit(journal);
     }
-    if (run->report->rots > 0 && run->world->trace != NULL)
-        fprintf(run->world->trace, "%12.6f the journal is not what it was\n",
-                (double)run->world->now_ns / 1e9);
+    if (run->report->rots > before && world->trace != NULL)
+        fprintf(world->trace, "%12.6f what is kept of %s is not what it was\n",
+                (double)world->now_ns / 1e9, stages ? "files" : "the journal");
 }
 
 /* The client's user. What he says when nothing runs would be for the next session. */
@@ -87,8 +114,20 @@ static bool user_says(struct run *run, enum hsr_control control)
     if (engine == NULL || run->world->hosts[SIM_CLIENT].dead ||
         (run->closed && control != HSR_CONTROL_GO))
         return false;
-    hsr_engine_control(engine, control);
+    if (run->said_count < SIM_SAID_MAX)
+        run->said[run->said_count++] = (uint8_t)control;
     return true;
+}
+
+void sim_user_heard(struct run *run)
+{
+    for (unsigned i = 0; i < run->said_count; i++) {
+        struct hsr_engine *engine = run->sides[SIM_CLIENT].engine;
+
+        if (engine != NULL && !run->world->hosts[SIM_CLIENT].dead)
+            hsr_engine_control(engine, (enum hsr_control)run->said[i]);
+    }
+    run->said_count = 0;
 }
 
 static void trouble(void *context, void *what)
@@ -189,6 +228,7 @@ static void troubles_end(struct run *run)
     struct sim_world *world = run->world;
 
     (void)user_says(run, HSR_CONTROL_GO);
+    sim_user_heard(run);
     world->faults_off = true;
     world->disk_slow = world->net_slow = 0;
     world->ring_room = world->reap_max = 0;

@@ -128,6 +128,9 @@ static void random_later(uint64_t seed, struct sim_knobs *knobs)
     knobs->crash1 = 1 + below(&prng, 2);
     knobs->crash1_op = 100 + below(&prng, RESUME_OPS);
     knobs->crash1_power = once(&prng, 3);
+    knobs->touches = once(&prng, 3) ? 1 + below(&prng, 2) : knobs->touches;
+    knobs->rots = once(&prng, 3) ? 1 + below(&prng, 8) : 0;
+    knobs->reread = once(&prng, 2);
     if (knobs->crash1_power) /* then it is synced on the way */
         knobs->net_slow = RESUME_SLOW;
 }
@@ -200,9 +203,11 @@ static struct sim_troubles knobs_troubles(const struct sim_knobs *knobs)
                                      .wire_ppm = knobs->wire,
                                      .base_ppm = knobs->base,
                                      .room_pages = knobs->room,
-                                     .pipe_bytes =
-                                         knobs->pipe > 0 ? HSR_MAX(knobs->pipe, PIPE_LEAST) : 0 };
+                                     .pipe_bytes = knobs->pipe };
 
+    if (knobs->pipe > 0)
+        troubles.pipe_bytes = HSR_MAX(
+            knobs->pipe, knobs->tree == SIM_FOREST_RESUME ? (uint32_t)PIPE_LARGE : PIPE_LEAST);
     crash_set(&troubles, 0, knobs->crash1, knobs->crash1_op, knobs->crash1_power);
     crash_set(&troubles, 1, knobs->crash2, knobs->crash2_op, knobs->crash2_power);
     crash_set(&troubles, 2, knobs->crash3, knobs->crash3_op, knobs->crash3_power);
@@ -235,6 +240,8 @@ void sim_knobs_job(uint64_t seed, const struct sim_knobs *knobs, struct sim_job 
                                .slow_sync = knobs->slow_sync != 0,
                                .named = knobs->named != 0,
                                .tight = knobs->tight != 0,
+                               /* a tight plan has no memory for it: a warning, and all anew */
+                               .reread = knobs->reread != 0 && knobs->tight == 0,
                                .streams = HSR_MAX(knobs->streams, 1u),
                                .shards = HSR_MAX(knobs->shards, 1u),
                                .client_shards = HSR_MAX(knobs->client_shards, 1u) };

@@ -49,7 +49,8 @@
     X(pipe, 0, "bytes that a connection holds; 0: as the seed says")                               \
     X(acls, 0, "some have an ACL, and what is made at the target inherits one")                    \
     X(clocks, 0, "how often somebody sets a wall clock")                                           \
-    X(rots, 0, "bits of the target's journal that turn between attempts, or its end is lost")      \
+    X(rots, 0, "bits that turn between attempts in what is kept at the target")                    \
+    X(reread, 0, "--verify-resume: then bits of stages may turn too")                              \
     X(ring, 0, "room of a submission queue; 0: enough")                                            \
     X(reap, 0, "room of a completion queue; 0: enough")                                            \
     X(tight, 0, "no more memory than a plan needs")

@@ -34,6 +34,7 @@
 #define SEED_DEFAULT 7u
 #define POINTS_DEFAULT 20u
 #define SESSION_SECONDS 100u /* more than any deadline of a session */
+#define BIND_TRIES 10000u /* ticks */
 #define TICK_NS HSR_NS_PER_MS
 #define FOLDER_ROOM 96u
 #define PATH_ROOM 160u
@@ -205,7 +206,12 @@ static void server_listen(struct real *real)
 
     hsr_assert(fd >= 0);
     hsr_assert(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
-    hsr_assert(bind(fd, (struct sockaddr *)&address, size) == 0);
+    /* After a SIGKILL the kernel still ends what the rings had armed, an accept too: until then the
+     * port is taken. */
+    for (unsigned i = 0; i < BIND_TRIES && bind(fd, (struct sockaddr *)&address, size) < 0; i++) {
+        hsr_assert(errno == EADDRINUSE && i + 1 < BIND_TRIES);
+        nap();
+    }
     hsr_assert(listen(fd, 64) == 0);
     hsr_assert(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
     real->shared->port = ntohs(address.sin_port);

@@ -8,6 +8,7 @@
 #include "transfer/engine/engine.h"
 
 #define SIM_LOOPS_MAX 8u
+#define SIM_SAID_MAX 8u
 #define SIM_PORT 7440
 #define SIM_CHUNK (64 * HSR_KIB)
 #define SIM_DEPTH 2u
@@ -40,6 +41,8 @@ struct run {
     bool closed; /* the client's session */
     bool died; /* a host, in this attempt */
     uint64_t stop_ns; /* when it was interrupted last */
+    uint8_t said[SIM_SAID_MAX]; /* enum hsr_control: by the user, and not heard yet */
+    unsigned said_count;
     bool spared; /* nothing goes wrong in this one */
     uint8_t durability;
     uint64_t entries, digests; /* that were told */
@@ -55,6 +58,9 @@ void sim_setup_engine(struct run *run, unsigned host, struct hsr_engine_config *
 /** The session of an attempt is over: what it told is in run->report and run->durability. Fill
  * run->outcome; what cannot go together is a violation. */
 void sim_outcome_fill(struct run *run);
+
+/** Between the turns of loops, as on a thread of its own: let the client's engine hear its user. */
+void sim_user_heard(struct run *run);
 
 /* ---- side.c: engines, from start to death, and whose turn it is ---- */
 

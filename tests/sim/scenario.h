@@ -58,7 +58,7 @@ struct sim_outcome {
     bool kept; /* it failed, and what it has staged may stay for the next one */
     bool unlink_failed; /* a fault hit unlink(2): hidden stage files may be left */
     bool touched; /* the source was changed meanwhile */
-    bool rotten; /* so was the target's journal */
+    bool rotten; /* so was what the target keeps for a later run */
     uint64_t source_hash, target_hash; /* of all outside of /data before the run */
 };
 

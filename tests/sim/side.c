@@ -142,6 +142,7 @@ static bool turn_all(struct run *run)
     struct hsr_loop *loops[SIM_LOOPS_MAX];
     bool busy = false;
 
+    sim_user_heard(run);
     for (unsigned i = 0; i < run->loop_count; i++)
         loops[i] = run->loops[i].loop;
     for (unsigned left = run->loop_count; left > 0; left--) {

@@ -17,6 +17,7 @@
  *       [--stride N] [--op N]
  *   sim swarm SEED [COUNT]         random trees, shards, streams and troubles, COUNT seeds
  *       [--seconds N] [--apart]    at most so long; each in a process of its own
+ *       [NAME=VALUE]...            some of their numbers otherwise
  *   sim canary                     worlds with a planted bug: the checks must find it
  *   sim SEED [NAME=VALUE]...       one seed of the swarm with a trace; some of its numbers
  * otherwise sim shrink SEED                the smallest run that still fails
@@ -228,15 +229,31 @@ static void fault(const char *name, bool pull)
 
 /* ---- every operation kills in turn ---- */
 
-/* Some of the clients come back before the server has noticed; some of the files that are worth it
- * take so long that they are synced in between. */
+/* Files that are worth it: some take so long that they are synced in between, and some of these
+ * syncs take long; some change before the death; some journals are not what they were after it. */
+static void crash_resumed(struct sim_job *job, struct sim_scenario *scenario, uint64_t nth)
+{
+    if (nth % 4 >= 2)
+        job->troubles.net_slow = SLOW_TIMES;
+    scenario->slow_sync = nth % 4 >= 2 && nth % 3 == 2;
+    job->troubles.touch_nth = nth % 7 == 6 ? nth + nth / 2 : 0;
+    job->troubles.rots = nth % 5 == 4 ? 4 : 0;
+}
+
+/* Some of the clients come back before the server has noticed. */
 static void crash_try(struct sim_job *job, unsigned host, uint64_t nth, bool power)
 {
-    job->troubles.eager = nth % 2 != 0;
-    job->troubles.net_slow = job->scenario->resume && nth % 4 >= 2 ? SLOW_TIMES : 1;
+    const struct sim_scenario *listed = job->scenario;
+    struct sim_scenario scenario = *listed;
+
+    job->scenario = &scenario;
+    job->troubles = (struct sim_troubles){ .eager = nth % 2 != 0, .net_slow = 1 };
+    if (listed->resume)
+        crash_resumed(job, &scenario, nth);
     job->troubles.crashes[0].host = host;
     job->troubles.crashes[0].when = (struct sim_crash){ .nth = nth, .power = power };
     run_job(job);
+    job->scenario = listed;
 }
 
 static void crash(const char *name, bool pull)
@@ -367,12 +384,13 @@ static void canary(void)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: sim clean | canary | swarm SEED [COUNT] [--seconds N] [--apart]\n"
-            "       fault SCENARIO push|pull [--op N --error NAME] [--stride N] [--seed N]\n"
-            "       crash SCENARIO push|pull [--op N --host 0|1 [--power]] [--stride N]\n"
-            "       touch|stop|hold SCENARIO push|pull [--op N] [--stride N]\n"
-            "       SEED [NAME=VALUE]... | shrink SEED [NAME=VALUE]...\n");
+    fprintf(
+        stderr,
+        "usage: sim clean | canary | swarm SEED [COUNT [NAME=VALUE]...] [--seconds N] [--apart]\n"
+        "       fault SCENARIO push|pull [--op N --error NAME] [--stride N] [--seed N]\n"
+        "       crash SCENARIO push|pull [--op N --host 0|1 [--power]] [--stride N]\n"
+        "       touch|stop|hold SCENARIO push|pull [--op N] [--stride N]\n"
+        "       SEED [NAME=VALUE]... | shrink SEED [NAME=VALUE]...\n");
     return 2;
 }
 
@@ -427,8 +445,8 @@ static bool command(int left, char **argv)
     else if (left == 1 && strcmp(argv[0], "canary") == 0)
         canary();
     else if (left >= 2 && strcmp(argv[0], "swarm") == 0)
-        sim_swarm(number(argv[1]), left > 2 ? number(argv[2]) : 1, options.apart,
-                  (unsigned)options.seconds);
+        return sim_swarm(number(argv[1]), left > 2 ? number(argv[2]) : 1, options.apart,
+                         (unsigned)options.seconds, argv + 3, HSR_MAX(left - 3, 0));
     else if (left >= 1 && isdigit((unsigned char)argv[0][0]))
         return sim_replay(number(argv[0]), argv + 1, left - 1);
     else if (left >= 2 && strcmp(argv[0], "shrink") == 0)
@@ -459,7 +477,7 @@ int main(int argc, char **argv)
     if (!command(left, argv))
         return usage();
     printf("%u runs: %llu faults, %llu deaths, %llu resets, %llu stalls, %llu touches, "
-           "%llu interruptions, %llu pauses, %llu bits, %llu clocks set, %llu rotten journals, "
+           "%llu interruptions, %llu pauses, %llu bits, %llu clocks set, %llu rotten bits, "
            "%llu resumed; %u failed\n",
            sim_tally->runs, (unsigned long long)sim_tally->faults,
            (unsigned long long)sim_tally->deaths, (unsigned long long)sim_tally->resets,

@@ -221,7 +221,8 @@ static bool seed_twice(uint64_t seed, const struct sim_knobs *knobs)
     return first == second;
 }
 
-void sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds)
+bool sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds, char **words,
+               int word_count)
 {
     time_t end = time(NULL) + (time_t)seconds;
     uint64_t hash;
@@ -230,7 +231,8 @@ void sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds)
         struct sim_knobs knobs;
         bool good;
 
-        sim_knobs_random(seed + i, &knobs);
+        if (!knobs_take(seed + i, words, word_count, &knobs))
+            return false;
         sim_tally->runs++;
         good = apart ? knobs_run_apart(seed + i, &knobs, false)
                      : knobs_run(seed + i, &knobs, NULL, &hash);
@@ -242,4 +244,5 @@ void sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds)
             break;
         }
     }
+    return true;
 }

@@ -21,8 +21,10 @@ bool sim_run(const struct sim_job *job, const char *words, struct sim_report *re
 void sim_run_init(void);
 
 /** @count seeds from @seed on, each in a process of its own if @apart; and now and then one twice:
- * the traces are equal. Ends early after @seconds (0: never). */
-void sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds);
+ * the traces are equal. Ends early after @seconds (0: never). @words: numbers that all of them have
+ * otherwise ("name=value"); false: unknown word. */
+bool sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds, char **words,
+               int word_count);
 
 /** One seed with @words ("name=value"), with a trace on standard error; false: unknown word. */
 bool sim_replay(uint64_t seed, char **words, int count);
