@@ -14,9 +14,10 @@
 #include "transfer/engine/target_impl.h"
 #include "transfer/tree/at.h"
 
-/* What a power cut may cost, beside what the disk needs: whichever is reached first. */
+/* What a power cut may cost, beside what the disk needs: time, whatever the speed. Each flushes the
+ * cache of the disk twice, in the middle of what is being written; with one more for each 512 MiB
+ * a fast disk did so several times a second (docs/BENCHMARKS.md). */
 #define SYNC_NS (5 * HSR_NS_PER_S)
-#define SYNC_BYTES (512 * HSR_MIB)
 /* Less than this share of a file is sent whole: the sums of its old version, all of which has to be
  * read for them, are a four hundredth of it. */
 #define REST_SHARE 64u
@@ -435,8 +436,7 @@ static void journal_sync(struct hsr_target *target)
     struct hsr_session *session = target->session;
     uint64_t now_ns = session->home->loop.now_ns;
 
-    if (!journal_syncs(target) || resume->fresh == 0 ||
-        (resume->fresh < SYNC_BYTES && now_ns - resume->sync_ns < SYNC_NS))
+    if (!journal_syncs(target) || resume->fresh == 0 || now_ns - resume->sync_ns < SYNC_NS)
         return;
     resume->fresh = 0;
     resume->sync_ns = now_ns;
