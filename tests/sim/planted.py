@@ -80,7 +80,7 @@ def hunt(sim, bug, seed, seconds, fresh):
         if passed:
             continue
         again, what = found(out)
-        how = " ".join(word for word in words if not word.startswith("--"))
+        how = " ".join(words)
         if words[0] == "swarm" and again and again[0].isdigit():
             how = f"swarm, seed {again[0]}"
             again = ["swarm", again[0], "1"]
