@@ -12,6 +12,11 @@
 #define LISTEN_BACKLOG                                                                             \
     1024 /* a burst of clients with 64 streams each; the kernel cuts it to somaxconn */
 
+/* A server that was killed may hold its port for a moment: the kernel ends what its rings had
+ * armed, an accept too, after the process is gone. */
+#define LISTEN_TRIES 50
+#define LISTEN_PAUSE_US 20000 /* a second in all */
+
 char *address_print(const struct sockaddr *address)
 {
     char host[INET6_ADDRSTRLEN] = "", *text;
@@ -27,6 +32,18 @@ char *address_print(const struct sockaddr *address)
                  ntohs(v6 ? in6->sin6_port : in->sin_port)) < 0)
         return NULL;
     return text;
+}
+
+static int listener_bind(int fd, const struct config_listener *listener)
+{
+    const struct sockaddr *address = (const struct sockaddr *)&listener->address;
+
+    for (unsigned i = 1; bind(fd, address, listener->address_size) < 0; i++) {
+        if (errno != EADDRINUSE || i == LISTEN_TRIES)
+            return -1;
+        (void)usleep(LISTEN_PAUSE_US); /* shorter after a signal: tried the sooner */
+    }
+    return 0;
 }
 
 int listener_open(const struct config_listener *listener, char **ret_text,
@@ -48,7 +65,7 @@ int listener_open(const struct config_listener *listener, char **ret_text,
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
         goto fail;
     what = "cannot listen here";
-    if (bind(fd, address, listener->address_size) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+    if (listener_bind(fd, listener) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
         goto fail;
     if (getsockname(fd, (struct sockaddr *)&bound, &size) < 0)
         goto fail;

@@ -56,8 +56,8 @@ uint64_t near_share(const struct hsr_placement *placement, const uint64_t *nodes
 
 /* ---- listen.c ---- */
 
-/** A listening socket. *ret_text: "ADDR:PORT" it really has, malloc'ed. @return descriptor, or
- * -errno with words in @why */
+/** A listening socket; an address in use is tried for a second. *ret_text: "ADDR:PORT" it really
+ * has, malloc'ed. @return descriptor, or -errno with words in @why */
 int listener_open(const struct config_listener *listener, char **ret_text,
                   char why[CONFIG_WHY_SIZE]);
 

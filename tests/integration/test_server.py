@@ -193,6 +193,17 @@ def test_port_in_use(t):
     t.says(second.result(), "in use", str(server.port))
 
 
+def test_port_in_use_for_a_moment(t):
+    """A server that was killed may hold its port a little longer than its process is there."""
+    holder = socket.create_server(("127.0.0.1", 0))
+    port = holder.getsockname()[1]
+    timer = threading.Timer(0.3, holder.close)
+    timer.start()
+    server = t.server({"x": t.dir("dst")}, listen=("127.0.0.1:%d" % port,))
+    timer.join()
+    t.check(server.port == port, "must wait for its port:", server.result())
+
+
 def test_refuses_other_addresses_without_insecure(t):
     for address in ("0.0.0.0:0", "[::]:0"):
         server = t.server({"x": t.dir("dst")}, listen=(address,), timeout=5)
