@@ -203,6 +203,7 @@ int hsr_client_run(struct hawser_client *client, const hawser_url *url, const ch
     for (;;) {
         struct hsr_attempt_end end;
 
+        spec->attempt++;
         rc = attempt_run(client, url, spec);
         end = (struct hsr_attempt_end){ .rc = rc,
                                         .opened = client->opened,

@@ -52,7 +52,7 @@ def messages():
         ("hello_ack", struct.pack("<HQIIII", 1, 1, 64, 256, 1 << 20, 30000) + string(b"agent/1")),
         ("open", struct.pack("<BBBBIIIIQQI", 2, 1, 3, 0, 0x1fff, 8, 4, 65536, 0, 2**64 - 1, 2)
          + string(b"data") + string(b"a/b") + struct.pack("<I", 4) + b"\0\1\0x" + string(b"bbr")
-         + bytes(range(16))),
+         + bytes(range(16)) + struct.pack("<I", 2)),
         ("open_ack", token + struct.pack("<IIIIB", 8, 4, 65536, 16, 1) + string(b"top")),
         ("join", token + struct.pack("<I", 3)),
         ("reject", struct.pack("<i", -5010) + string(b"no such export")),

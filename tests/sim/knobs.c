@@ -107,8 +107,6 @@ static void random_troubles(struct hsr_prng *prng, struct sim_knobs *knobs)
     if (knobs->pipe > 0 && knobs->tree == SIM_FOREST_RESUME)
         knobs->pipe += PIPE_LARGE;
     knobs->stops = once(prng, 8) ? 1 + below(prng, 2) : 0;
-    if (knobs->stalls > 0) /* what an interrupted attempt said to open its session may come after */
-        knobs->stops = 0; /* the next one did, and end that as an older one: retries are for this */
     knobs->holds = once(prng, 16) ? 1 + below(prng, 2) : 0;
 }
 

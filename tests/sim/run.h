@@ -38,6 +38,7 @@ struct run {
     struct sockaddr_in address; /* of the server */
     struct hsr_walk_top top; /* borrowed by the session, which may outlive a failed run */
     struct hsr_span all;
+    uint32_t attempts; /* at the job, each a session of the client */
     bool closed; /* the client's session */
     bool died; /* a host, in this attempt */
     uint64_t stop_ns; /* when it was interrupted last */

@@ -261,6 +261,7 @@ bool sim_session_ask(struct run *run)
     int rc;
 
     spec.job[0] = 1; /* the same in every attempt */
+    spec.attempt = ++run->attempts;
     memcpy(&spec.address, &run->address, sizeof(run->address));
     if (scenario->digests)
         spec.target_fd = run->nothing_fd;

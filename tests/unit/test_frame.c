@@ -12,7 +12,7 @@ static const struct {
 } kinds[HSR_FRAME_KIND_COUNT] = {
     [HSR_FRAME_HELLO] = { "HELLO", 86, false, false, false },
     [HSR_FRAME_HELLO_ACK] = { "HELLO_ACK", 92, false, false, false },
-    [HSR_FRAME_OPEN] = { "OPEN", 164176, false, false, false },
+    [HSR_FRAME_OPEN] = { "OPEN", 164180, false, false, false },
     [HSR_FRAME_OPEN_ACK] = { "OPEN_ACK", 290, false, false, false },
     [HSR_FRAME_JOIN] = { "JOIN", 20, false, false, false },
     [HSR_FRAME_JOIN_ACK] = { "JOIN_ACK", 17, false, false, false },

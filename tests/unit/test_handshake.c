@@ -328,6 +328,54 @@ static void test_handshake_join_pipelined(void)
     fixture_stop(&fx);
 }
 
+/* Another attempt at one job. */
+static void attempt(struct fixture *fx, struct raw *raw, uint32_t number)
+{
+    struct hsr_open open = { .role = HSR_ROLE_SOURCE,
+                             .digest = HSR_DIGEST_XXH3,
+                             .durability = HSR_DURABILITY_WRITTEN,
+                             .streams = 1,
+                             .depth = 1,
+                             .chunk = 65536,
+                             .delete_max = UINT64_MAX,
+                             .export_name = { (const uint8_t *)"data", 4 },
+                             .job = { 7 },
+                             .attempt = number };
+    uint8_t out[512];
+    int size = hsr_open_encode(&open, out, sizeof(out));
+
+    CHECK(size > 0);
+    raw_connect(fx, raw);
+    raw_greet(fx, raw);
+    raw_frame(raw, HSR_FRAME_OPEN, out, (size_t)size);
+}
+
+/* Goal: a later attempt at a job ends the older session; one that was under way for so long that a
+ * later one came before it is refused, and that one stays. */
+static void test_handshake_attempts_in_order(void)
+{
+    struct raw first, second, late;
+    struct hsr_span answer;
+    struct fixture fx;
+
+    fixture_start(&fx, 2, 0);
+    fx.writable = true;
+    attempt(&fx, &first, 1);
+    raw_expect(&fx, &first, HSR_FRAME_OPEN_ACK, &answer);
+    attempt(&fx, &second, 3);
+    raw_expect(&fx, &first, HSR_FRAME_CANCEL, &answer);
+    raw_close(&first); /* the server waits for it, for a second at most */
+    raw_expect(&fx, &second, HSR_FRAME_OPEN_ACK, &answer);
+    CHECK_EQ(fx.events[HSR_EVENT_CLOSED], 1);
+    attempt(&fx, &late, 2);
+    raw_expect_reject(&fx, &late, HSR_E_CLOSED);
+    CHECK_EQ(fx.events[HSR_EVENT_OPENED], 2);
+    CHECK_EQ(fx.events[HSR_EVENT_CLOSED], 1);
+    raw_close(&late);
+    raw_close(&second);
+    fixture_stop(&fx);
+}
+
 int main(void)
 {
     RUN(test_handshake_greets);
@@ -343,5 +391,6 @@ int main(void)
     RUN(test_handshake_join_bad_token);
     RUN(test_handshake_join_with_trailing_bytes);
     RUN(test_handshake_join_pipelined);
+    RUN(test_handshake_attempts_in_order);
     TEST_END();
 }

@@ -142,7 +142,8 @@ static struct hsr_open open_good(void)
                               .path = span("a/b"),
                               .rules = span("rules"),
                               .congestion = span("bbr"),
-                              .job = { 1, 2, 3 } };
+                              .job = { 1, 2, 3 },
+                              .attempt = 4 };
 }
 
 static void test_message_open(void)
@@ -232,7 +233,7 @@ static void test_message_open_at_its_limits(void)
     open.rules = (struct hsr_span){ big, HSR_RULES_SIZE_MAX };
     open.congestion = span("a_name-of_15-by");
     CHECK_PAYLOAD(open, &open);
-    CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), 164176);
+    CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), 164180);
     open.rules.size++;
     CHECK_EQ(hsr_open_encode(&open, out, sizeof(out)), HSR_E_LIMIT);
     open.rules.size -= 2;

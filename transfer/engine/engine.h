@@ -231,6 +231,7 @@ enum hsr_delta_mode { HSR_DELTA_AUTO, HSR_DELTA_ON, HSR_DELTA_OFF, HSR_DELTA_MOD
 
 struct hsr_job_spec {
     uint8_t job[HSR_JOB_SIZE]; /* the same for every attempt at one job; zeros: none */
+    uint32_t attempt; /* at it; each has a higher one than those before */
     struct sockaddr_storage address;
     socklen_t address_size;
     uint8_t role; /* SOURCE: push; TARGET: pull */

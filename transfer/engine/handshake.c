@@ -113,8 +113,10 @@ static int choosing_open(struct hsr_conn *conn, struct hsr_span payload)
         return rc;
     if (conn->shard->stopping || atomic_load(&engine->draining))
         rc = HSR_E_SHUTDOWN;
-    else if (!conn->took_over && (rc = hsr_takeover_begin(conn, open.job)) > 0)
+    else if (!conn->took_over && (rc = hsr_takeover_begin(conn, &open)) > 0)
         return HSR_CONN_WAIT;
+    else if (conn->late)
+        rc = HSR_E_CLOSED;
     if (rc == 0)
         rc = hsr_session_open(conn, &open);
     if (rc < 0)

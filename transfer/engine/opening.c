@@ -69,6 +69,7 @@ int hsr_session_open(struct hsr_conn *conn, const struct hsr_open *open)
         return -ENOMEM;
     session->role = open->role == HSR_ROLE_SOURCE ? HSR_ROLE_TARGET : HSR_ROLE_SOURCE;
     memcpy(session->job, open->job, HSR_JOB_SIZE);
+    session->attempt = open->attempt;
     session->options = open->options;
     session->block_log = open->block_log;
     session->progress.delta.on = (open->options & HSR_OPT_DELTA) != 0;
@@ -233,6 +234,7 @@ int hsr_session_run(struct hsr_shard *shard, const struct hsr_job_spec *spec)
         return -ENOMEM;
     session->spec = *spec;
     memcpy(session->job, spec->job, HSR_JOB_SIZE);
+    session->attempt = spec->attempt;
     session->role = spec->role;
     session->options = spec->options & ~HSR_OPT_DELTA;
     session->block_log = spec->block_log;
@@ -378,7 +380,8 @@ static int opening_send_open(struct hsr_session *session)
         .export_name = { (const uint8_t *)session->export_name, strlen(session->export_name) },
         .path = { (const uint8_t *)session->path, strlen(session->path) },
         .rules = spec->rules,
-        .congestion = { (const uint8_t *)session->congestion, strlen(session->congestion) }
+        .congestion = { (const uint8_t *)session->congestion, strlen(session->congestion) },
+        .attempt = session->attempt
     };
     uint8_t *out = hsr_conn_begin(session->control, HSR_CONTROL_PAYLOAD_MAX);
     int size;

@@ -73,6 +73,7 @@ struct hsr_session {
     char why[HSR_ERROR_TEXT_SIZE];
     struct hsr_conn *control; /* NULL once it is closed */
     uint8_t job[HSR_JOB_SIZE]; /* zeros: none */
+    uint32_t attempt; /* at it */
     uint8_t token[HSR_TOKEN_SIZE]; /* last byte: the home shard's index */
     char peer[64];
     char export_name[HSR_NAME_MAX + 1];

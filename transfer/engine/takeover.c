@@ -16,6 +16,8 @@ struct hsr_takeover {
     struct hsr_conn *conn; /* NULL: it is closed; origin's thread alone looks */
     unsigned at; /* the shard that it visits */
     uint8_t job[HSR_JOB_SIZE];
+    uint32_t attempt;
+    bool late; /* a session of a later attempt is there */
 };
 
 static void takeover_next(struct hsr_takeover *takeover);
@@ -23,7 +25,7 @@ static void takeover_visit(struct hsr_msg *msg);
 static void takeover_back(struct hsr_msg *msg);
 static bool takeover_waits(struct hsr_takeover *takeover, struct hsr_shard *shard);
 
-int hsr_takeover_begin(struct hsr_conn *conn, const uint8_t job[HSR_JOB_SIZE])
+int hsr_takeover_begin(struct hsr_conn *conn, const struct hsr_open *open)
 {
     static const uint8_t none[HSR_JOB_SIZE];
     struct hsr_engine *engine = conn->shard->engine;
@@ -31,7 +33,7 @@ int hsr_takeover_begin(struct hsr_conn *conn, const uint8_t job[HSR_JOB_SIZE])
 
     if (conn->takeover != NULL)
         return 1; /* the same frame once more */
-    if (memcmp(job, none, HSR_JOB_SIZE) == 0 || atomic_load(&engine->sessions) == 0)
+    if (memcmp(open->job, none, HSR_JOB_SIZE) == 0 || atomic_load(&engine->sessions) == 0)
         return 0;
     takeover = calloc(1, sizeof(*takeover));
     if (takeover == NULL)
@@ -39,7 +41,8 @@ int hsr_takeover_begin(struct hsr_conn *conn, const uint8_t job[HSR_JOB_SIZE])
     takeover->engine = engine;
     takeover->origin = conn->shard;
     takeover->conn = conn;
-    memcpy(takeover->job, job, HSR_JOB_SIZE);
+    memcpy(takeover->job, open->job, HSR_JOB_SIZE);
+    takeover->attempt = open->attempt;
     hsr_list_init(&takeover->node);
     conn->takeover = takeover;
     atomic_fetch_add(&engine->joining, 1); /* the engine does not end meanwhile */
@@ -92,7 +95,7 @@ static void takeover_visit(struct hsr_msg *msg)
     takeover_next(takeover);
 }
 
-/* Is a session of the job here? It ends, if it does not yet. */
+/* Is a session of an older attempt at the job here? It ends, if it does not yet. */
 static bool takeover_waits(struct hsr_takeover *takeover, struct hsr_shard *shard)
 {
     bool found = false;
@@ -103,6 +106,10 @@ static bool takeover_waits(struct hsr_takeover *takeover, struct hsr_shard *shar
 
         if (memcmp(session->job, takeover->job, HSR_JOB_SIZE) != 0)
             continue;
+        if (session->attempt > takeover->attempt) {
+            takeover->late = true; /* it was under way for long: that one goes on */
+            continue;
+        }
         if (session->state != HSR_SESSION_CLOSING) /* only wakes its task: the list stays */
             hsr_session_end(session, HSR_E_CLOSED, "its client came back with a new session");
         found = true;
@@ -118,6 +125,7 @@ static void takeover_back(struct hsr_msg *msg)
     if (conn != NULL) {
         conn->takeover = NULL;
         conn->took_over = true;
+        conn->late = takeover->late;
         hsr_conn_resume(conn);
     }
     atomic_store(&takeover->origin->quiet, false); /* before `joining` goes down: engine_quiet() */

@@ -9,10 +9,10 @@
 
 #include "transfer/engine/conn.h"
 
-/** End what else serves @job, which may be zeros: none. @conn (state CHOOSING) is resumed with
- * `took_over` when all of it is gone. @return 1: OPEN has to wait; 0: there is nothing to wait for;
- * -ENOMEM */
-int hsr_takeover_begin(struct hsr_conn *conn, const uint8_t job[HSR_JOB_SIZE]);
+/** End what else serves the job of @open, which may have none. @conn (state CHOOSING) is resumed
+ * with `took_over` when all of it is gone, and with `late` if a later attempt is there, which goes
+ * on. @return 1: OPEN has to wait; 0: there is nothing to wait for; -ENOMEM */
+int hsr_takeover_begin(struct hsr_conn *conn, const struct hsr_open *open);
 
 /** A session of @shard was freed: who waits for it goes on. */
 void hsr_takeover_look(struct hsr_shard *shard);

@@ -64,8 +64,8 @@ int hsr_target_rereads_create(struct hsr_target *target)
     if (rc < 0)
         return rc;
     if (!hsr_delta_room_take(session->engine, rereads_bytes(target))) {
-        target->resume.journal->why =
-            HSR_E_MEMORY_BOUND; /* nothing is believed, and that is said */
+        if (target->resume.journal->table.file_count > 0) /* none of it is believed */
+            target->resume.journal->why = HSR_E_MEMORY_BOUND;
         return 0;
     }
     rereads->on = true;

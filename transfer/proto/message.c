@@ -184,6 +184,7 @@ int hsr_open_encode(const struct hsr_open *open, void *out, size_t size)
     hsr_put_bytes(&w, open->rules.ptr, open->rules.size);
     wire_put_string(&w, open->congestion);
     hsr_put_bytes(&w, open->job, HSR_JOB_SIZE);
+    hsr_put_u32(&w, open->attempt);
     return wire_size(&w);
 }
 
@@ -210,6 +211,7 @@ int hsr_open_decode(struct hsr_span payload, struct hsr_open *ret_open)
     open.rules = hsr_get_span(&r, hsr_get_u32(&r));
     open.congestion = wire_get_string(&r);
     job = hsr_get_span(&r, HSR_JOB_SIZE);
+    open.attempt = hsr_get_u32(&r);
     rc = wire_end(&r);
     if (rc < 0)
         return rc;

@@ -94,6 +94,7 @@ struct hsr_open {
     struct hsr_span rules; /* encoded filter rules (tree/filter.h), may be empty */
     struct hsr_span congestion; /* of the server's data sockets; empty: the server's choice */
     uint8_t job[HSR_JOB_SIZE]; /* the same in every attempt at one job; zeros: it has no other */
+    uint32_t attempt; /* counts them: a lower one is older */
 };
 
 struct hsr_open_ack {
