@@ -170,8 +170,10 @@ class T:
         self.env = dict(os.environ, LC_ALL="C.UTF-8", TZ="UTC")
         self.folder = tempfile.mkdtemp(prefix="hawser-%s-" % name[:30], dir=options.scratch)
         os.chmod(self.folder, 0o755)
-        self.env["XDG_RUNTIME_DIR"] = self.folder  # sockets of killed jobs go with it
-        self.processes, self.proxies, self.folders, self.mounts = [], [], [self.folder], []
+        runtime = tempfile.mkdtemp(prefix="hawser-run-")  # sockets of killed jobs go with it
+        self.env["XDG_RUNTIME_DIR"] = runtime
+        self.processes, self.proxies, self.mounts = [], [], []
+        self.folders = [self.folder, runtime]
         LIVE.append(self)
 
     # -- places
