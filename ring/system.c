@@ -7,7 +7,7 @@
 #include "base/util.h"
 #include "ring/backend.h"
 
-static inline __attribute__((always_inline)) uint64_t system_clock(clockid_t clock)
+static uint64_t system_clock(clockid_t clock)
 {
     struct timespec ts;
 
