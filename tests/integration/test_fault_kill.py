@@ -81,10 +81,10 @@ def killing(t, direction, makers, args=()):
     to, points = 0, max(t.options.points // KINDS, 3)
     case.finish(1)
     seconds = case.finish(0)
-    while case.kills < points:
+    while case.kills < points or (case.cut == 0 and case.kills < 20 * points):
         to = 1 - to
         for _ in range(case.rng.choice((1, 1, 2, 3))):  # more than one on the same way
-            case.kill(to, seconds)
+            case.kill(to, seconds if case.cut > 0 else seconds / 2)  # sooner, until one is soon enough
         seconds = max(case.finish(to), 0.05)
     print("# %s: %d kills, %d in the middle, %d reported names kept" % (
         t.name, case.kills, case.cut, case.kept), flush=True)
