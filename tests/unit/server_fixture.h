@@ -21,17 +21,24 @@
 #include "transfer/proto/entry.h"
 
 #define REPLY_MAX (4 * (HSR_CONTROL_PAYLOAD_MAX + HSR_FRAME_HEADER_SIZE))
+/* What must come comes: only a server that is stuck takes so long, however busy the machine. */
+#define COMES_NS (10 * HSR_NS_PER_S)
+/* What must not come would be here by then. */
+#define SILENCE_NS (100 * HSR_NS_PER_MS)
+/* Nobody is to meet the deadline of a handshake who is not tested for that. */
+#define HANDSHAKE_NS (10 * HSR_NS_PER_S)
+#define HANDSHAKE_SHORT_NS (200 * HSR_NS_PER_MS)
 
 struct fixture {
     struct hsr_engine *engine;
     unsigned shards;
     int listen_fd;
     struct sockaddr_in address;
-    char root[64];
-    int root_fd;
+    int root_fd; /* of a folder that is empty at first */
     bool bench;
     bool writable; /* the export may be written to */
     unsigned events[HSR_EVENT_COUNT];
+    unsigned refused_expected; /* REFUSED that raw_expect_reject has waited for */
     int refused_code;
     char refused_text[128];
 };
@@ -79,20 +86,67 @@ static inline int fixture_authorize(void *context, const struct sockaddr *peer,
     return 0;
 }
 
-/* A busy machine stalls for 100 ms; after 250 the server tells of its stages. */
-#define FIXTURE_HANDSHAKE_NS (200 * HSR_NS_PER_MS)
-
-static inline void fixture_start_with(struct fixture *fx, unsigned shards, unsigned per_peer,
-                                      bool bench)
+static inline int fixture_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-    struct hsr_plan_request request = {
-        .shards = shards, .server = true, .sessions = 2, .streams = 4, .depth = 2, .chunk = 65536
-    };
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static char fixture_root[64]; /* that is there, or "" */
+
+/* A test that is skipped or aborts leaves nothing behind either. */
+static inline void fixture_sweep(void)
+{
+    if (fixture_root[0] != '\0')
+        (void)nftw(fixture_root, fixture_remove, 16, FTW_DEPTH | FTW_PHYS);
+    fixture_root[0] = '\0';
+}
+
+static inline void fixture_aborts(const char *text)
+{
+    (void)text; /* it was printed */
+    fixture_sweep();
+}
+
+/* A folder of its own for each server, by the name of the test. */
+static inline int fixture_root_open(void)
+{
+    static bool armed;
+
+    if (!armed) {
+        hsr_assert_hook_set(fixture_aborts);
+        CHECK_EQ(atexit(fixture_sweep), 0);
+    }
+    armed = true;
+    (void)snprintf(fixture_root, sizeof(fixture_root), "/tmp/%.40s.XXXXXX",
+                   program_invocation_short_name);
+    CHECK(mkdtemp(fixture_root) != NULL);
+    return open(fixture_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* A server: its shards, and what differs from the usual. */
+struct fixture_shape {
+    unsigned shards;
+    unsigned per_peer; /* connections; 0: any number */
+    bool bench; /* allowed */
+    uint64_t handshake_ns; /* 0: HANDSHAKE_NS */
+};
+
+static inline void fixture_start_as(struct fixture *fx, struct fixture_shape shape)
+{
+    struct hsr_plan_request request = { .shards = shape.shards,
+                                        .server = true,
+                                        .sessions = 2,
+                                        .streams = 4,
+                                        .depth = 2,
+                                        .chunk = 65536 };
     struct hsr_engine_config config = { .server = true,
-                                        .handshake_ns = FIXTURE_HANDSHAKE_NS,
-                                        .connections_per_peer = per_peer,
+                                        .handshake_ns = HANDSHAKE_NS,
+                                        .connections_per_peer = shape.per_peer,
                                         .authorize = fixture_authorize,
-                                        .bench = bench,
+                                        .bench = shape.bench,
                                         .event = fixture_event,
                                         .context = fx,
                                         .no_threads = true };
@@ -100,13 +154,13 @@ static inline void fixture_start_with(struct fixture *fx, unsigned shards, unsig
     char why[512];
     int rc;
 
+    if (shape.handshake_ns > 0)
+        config.handshake_ns = shape.handshake_ns;
     memset(fx, 0, sizeof(*fx));
-    fx->shards = shards;
-    fx->bench = bench;
-    (void)snprintf(fx->root, sizeof(fx->root), "/tmp/test_handshake.XXXXXX");
-    CHECK(mkdtemp(fx->root) != NULL);
-    fx->root_fd = open(fx->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CHECK_EQ(hsr_place_make(shards, "synthetic:core:4 pu:1", NULL, &config.placement), 0);
+    fx->shards = shape.shards;
+    fx->bench = shape.bench;
+    fx->root_fd = fixture_root_open();
+    CHECK_EQ(hsr_place_make(shape.shards, "synthetic:core:4 pu:1", NULL, &config.placement), 0);
     CHECK_EQ(hsr_plan_make(&request, &config.placement, &config.plan, why, sizeof(why)), 0);
     fx->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     fx->address =
@@ -122,14 +176,9 @@ static inline void fixture_start_with(struct fixture *fx, unsigned shards, unsig
     CHECK_EQ(hsr_engine_listen(fx->engine, fx->listen_fd, 0), 0);
 }
 
-static inline void fixture_start(struct fixture *fx, unsigned shards, unsigned per_peer)
+static inline void fixture_start(struct fixture *fx, unsigned shards)
 {
-    fixture_start_with(fx, shards, per_peer, /* bench= */ false);
-}
-
-static inline void fixture_start_bench(struct fixture *fx, unsigned shards)
-{
-    fixture_start_with(fx, shards, 0, /* bench= */ true);
+    fixture_start_as(fx, (struct fixture_shape){ .shards = shards });
 }
 
 static inline void fixture_turn(struct fixture *fx)
@@ -160,12 +209,24 @@ static inline unsigned fixture_conns(struct fixture *fx)
     return count;
 }
 
-static inline int fixture_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
+/* Turn until so many connections are left. */
+static inline void fixture_wait_conns(struct fixture *fx, unsigned count)
 {
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
+    uint64_t end = now_ns() + COMES_NS;
+
+    while (fixture_conns(fx) != count && now_ns() < end)
+        fixture_turn(fx);
+    CHECK_EQ(fixture_conns(fx), count);
+}
+
+/* Turn until @kind has been told @count times, and no more often. */
+static inline void fixture_wait_events(struct fixture *fx, enum hsr_event_kind kind, unsigned count)
+{
+    uint64_t end = now_ns() + COMES_NS;
+
+    while (fx->events[kind] < count && now_ns() < end)
+        fixture_turn(fx);
+    CHECK_EQ(fx->events[kind], count);
 }
 
 static inline void fixture_stop(struct fixture *fx)
@@ -174,7 +235,8 @@ static inline void fixture_stop(struct fixture *fx)
     hsr_engine_destroy(fx->engine);
     (void)close(fx->listen_fd);
     (void)close(fx->root_fd);
-    CHECK_EQ(nftw(fx->root, fixture_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+    CHECK_EQ(nftw(fixture_root, fixture_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+    fixture_root[0] = '\0';
 }
 
 /* ---- raw clients ---- */
@@ -199,27 +261,38 @@ static inline void raw_send(struct raw *raw, const void *bytes, size_t size)
     CHECK_EQ(send(raw->fd, bytes, size, MSG_NOSIGNAL), (ssize_t)size);
 }
 
-/* Build a frame in @out; the caller may then spoil it. Returns its size. */
-static inline size_t frame_make(struct raw *raw, uint16_t kind, const void *payload, size_t size,
-                                uint8_t *out)
+/* Build @frame, whose size, seq and check are filled in. Returns how many bytes of @out it has. */
+static inline size_t frame_make_as(struct raw *raw, struct hsr_frame frame, const void *payload,
+                                   size_t size, uint8_t *out)
 {
-    struct hsr_frame frame = { .kind = kind,
-                               .size = (uint32_t)size,
-                               .seq = raw->seq++,
-                               .check = { .low = hsr_hash64(payload, size) } };
-
+    frame.size = (uint32_t)size;
+    frame.seq = raw->seq++;
+    frame.check.low = hsr_hash64(payload, size);
     hsr_frame_encode(&frame, out);
     if (size > 0)
         memcpy(out + HSR_FRAME_HEADER_SIZE, payload, size);
     return HSR_FRAME_HEADER_SIZE + size;
 }
 
+/* The same of a frame that is no more than its kind; the caller may then spoil it. */
+static inline size_t frame_make(struct raw *raw, uint16_t kind, const void *payload, size_t size,
+                                uint8_t *out)
+{
+    return frame_make_as(raw, (struct hsr_frame){ .kind = kind }, payload, size, out);
+}
+
+static inline void raw_frame_as(struct raw *raw, struct hsr_frame frame, const void *payload,
+                                size_t size)
+{
+    static uint8_t out[HSR_FRAME_HEADER_SIZE + HSR_CONTROL_PAYLOAD_MAX];
+
+    CHECK(size <= HSR_CONTROL_PAYLOAD_MAX);
+    raw_send(raw, out, frame_make_as(raw, frame, payload, size, out));
+}
+
 static inline void raw_frame(struct raw *raw, uint16_t kind, const void *payload, size_t size)
 {
-    uint8_t out[4096];
-
-    CHECK(size <= sizeof(out) - HSR_FRAME_HEADER_SIZE);
-    raw_send(raw, out, frame_make(raw, kind, payload, size, out));
+    raw_frame_as(raw, (struct hsr_frame){ .kind = kind }, payload, size);
 }
 
 static const struct hsr_hello hello_good = { .magic = HSR_PROTO_MAGIC,
@@ -248,11 +321,11 @@ static inline void raw_hello(struct raw *raw)
     raw_frame(raw, HSR_FRAME_HELLO, payload, hello_make(&hello_good, payload));
 }
 
-/* Wait for the next frame; false: the server closed, or a second passed. */
-static inline bool raw_wait(struct fixture *fx, struct raw *raw, struct hsr_frame *ret_frame,
-                            struct hsr_span *ret_payload)
+/* Wait for the next frame but BEAT and REST; false: the server closed, or @wait_ns passed. */
+static inline bool raw_wait_for(struct fixture *fx, struct raw *raw, uint64_t wait_ns,
+                                struct hsr_frame *ret_frame, struct hsr_span *ret_payload)
 {
-    uint64_t end = now_ns() + HSR_NS_PER_S;
+    uint64_t end = now_ns() + wait_ns;
 
     for (;;) {
         size_t have = raw->size - raw->offset;
@@ -280,6 +353,23 @@ static inline bool raw_wait(struct fixture *fx, struct raw *raw, struct hsr_fram
     }
 }
 
+/* The same for one that must come. */
+static inline bool raw_wait(struct fixture *fx, struct raw *raw, struct hsr_frame *ret_frame,
+                            struct hsr_span *ret_payload)
+{
+    return raw_wait_for(fx, raw, COMES_NS, ret_frame, ret_payload);
+}
+
+/* The server closes, and says nothing before. */
+static inline void raw_expect_end(struct fixture *fx, struct raw *raw)
+{
+    struct hsr_span payload;
+    struct hsr_frame frame;
+
+    CHECK(!raw_wait(fx, raw, &frame, &payload));
+    CHECK(raw->ended);
+}
+
 static inline void raw_expect(struct fixture *fx, struct raw *raw, uint16_t kind,
                               struct hsr_span *ret_payload)
 {
@@ -288,6 +378,20 @@ static inline void raw_expect(struct fixture *fx, struct raw *raw, uint16_t kind
     *ret_payload = (struct hsr_span){ 0 };
     CHECK(raw_wait(fx, raw, &frame, ret_payload));
     CHECK_EQ(frame.kind, kind);
+}
+
+/* The session ends with @code, whatever came before that. */
+static inline void raw_expect_cancel(struct fixture *fx, struct raw *raw, int code)
+{
+    struct hsr_reject reject = { 0 };
+    struct hsr_span payload = { 0 };
+    struct hsr_frame frame = { 0 };
+
+    while (raw_wait(fx, raw, &frame, &payload) && frame.kind != HSR_FRAME_CANCEL)
+        continue;
+    CHECK_EQ(frame.kind, HSR_FRAME_CANCEL);
+    CHECK_EQ(hsr_reject_decode(payload, &reject), 0);
+    CHECK_EQ(reject.code, code);
 }
 
 static inline void raw_greet(struct fixture *fx, struct raw *raw)
@@ -303,6 +407,20 @@ static inline void raw_greet(struct fixture *fx, struct raw *raw)
     CHECK_EQ(ack.streams_max, 4);
     CHECK_EQ(ack.depth_max, 2);
     CHECK_EQ(ack.chunk_max, 65536);
+}
+
+/* What the simplest session asks for, if we are the @role. */
+static inline struct hsr_open open_of(uint8_t role)
+{
+    return (struct hsr_open){ .role = role,
+                              .digest = HSR_DIGEST_XXH3,
+                              .durability = HSR_DURABILITY_WRITTEN,
+                              .streams = 1,
+                              .depth = 2,
+                              .chunk = 65536,
+                              .delete_max = UINT64_MAX,
+                              .paths = role == HSR_ROLE_TARGET ? 1 : 0,
+                              .export_name = { (const uint8_t *)"data", 4 } };
 }
 
 /* By hand, a session with one data connection. @features is what HELLO offers; @ret_token names the
@@ -337,21 +455,67 @@ static inline void raw_session(struct fixture *fx, struct raw *control, struct r
     raw_expect(fx, stream, HSR_FRAME_JOIN_ACK, &payload);
 }
 
+/* What we want of the export: @path and what is below. */
+static inline void raw_paths(struct raw *raw, const char *path)
+{
+    struct hsr_span span = { (const uint8_t *)path, strlen(path) };
+    struct hsr_list_writer list;
+    uint8_t out[512];
+    int size;
+
+    hsr_list_start(&list, out, sizeof(out));
+    CHECK_EQ(hsr_paths_put(&list, span), 0);
+    size = hsr_list_finish(&list);
+    CHECK(size > 0);
+    raw_frame(raw, HSR_FRAME_PATHS, out, (size_t)size);
+}
+
+/* The next page of the listing; @ret_index: of the last file in it. */
+static inline void raw_page(struct fixture *fx, struct raw *raw, uint32_t *ret_page,
+                            uint32_t *ret_index)
+{
+    struct hsr_frame frame = { 0 };
+    struct hsr_span payload = { 0 };
+    struct hsr_reader reader;
+    bool found = false;
+
+    CHECK(raw_wait(fx, raw, &frame, &payload));
+    CHECK_EQ(frame.kind, HSR_FRAME_ENTRIES);
+    *ret_page = frame.page;
+    reader = hsr_reader_init(payload.ptr, payload.size);
+    for (uint32_t i = 0; hsr_reader_left(&reader) > 0; i++) {
+        struct hsr_entry entry;
+        int rc = hsr_entry_decode(&reader, &entry);
+
+        CHECK_EQ(rc, 0);
+        if (rc < 0)
+            break;
+        if (entry.type == HSR_ENTRY_FILE) {
+            *ret_index = i;
+            found = true;
+        }
+    }
+    CHECK(found);
+}
+
 /* The server says REJECT with @code, closes, and reports it once. */
 static inline void raw_expect_reject(struct fixture *fx, struct raw *raw, int code)
 {
     unsigned before = fx->events[HSR_EVENT_REFUSED];
+    uint64_t end = now_ns() + COMES_NS;
     struct hsr_span payload;
     struct hsr_reject reject = { 0 };
-    struct hsr_frame frame;
 
     raw_expect(fx, raw, HSR_FRAME_REJECT, &payload);
     CHECK_EQ(hsr_reject_decode(payload, &reject), 0);
     CHECK_EQ(reject.code, code);
-    CHECK(!raw_wait(fx, raw, &frame, &payload));
-    CHECK(raw->ended);
+    raw_expect_end(fx, raw);
+    fx->refused_expected++;
+    while (fx->events[HSR_EVENT_REFUSED] < fx->refused_expected && now_ns() < end)
+        fixture_turn(fx);
     fixture_turn_for(fx, 5 * HSR_NS_PER_MS);
-    CHECK(fx->events[HSR_EVENT_REFUSED] >= 1 && fx->events[HSR_EVENT_REFUSED] <= before + 1);
+    CHECK(fx->events[HSR_EVENT_REFUSED] >= fx->refused_expected);
+    CHECK(fx->events[HSR_EVENT_REFUSED] <= before + 1);
     CHECK_EQ(fx->refused_code, code);
 }
 

@@ -241,23 +241,13 @@ static void expect_ack(struct fixture *fx, struct raw *raw, uint64_t bytes, bool
     CHECK_EQ(frame.flags, end ? HSR_FRAME_RANGE_END : 0);
 }
 
-static void expect_cancel(struct fixture *fx, struct raw *control, int code)
-{
-    struct hsr_span payload;
-    struct hsr_reject reject = { 0 };
-
-    raw_expect(fx, control, HSR_FRAME_CANCEL, &payload);
-    CHECK_EQ(hsr_reject_decode(payload, &reject), 0);
-    CHECK_EQ(reject.code, code);
-}
-
 /* Goal: without --bench neither is said that it can be done nor is it. */
 static void test_bench_needs_permission(void)
 {
     struct fixture fx;
     struct raw raw;
 
-    fixture_start(&fx, 1, 0);
+    fixture_start(&fx, 1);
     raw_connect(&fx, &raw);
     greet(&fx, &raw);
     ask_send(&raw, &ask_good);
@@ -280,7 +270,7 @@ static void test_bench_shape_is_limited(void)
     struct raw control;
     struct hsr_span payload;
 
-    fixture_start_bench(&fx, 2);
+    fixture_start_as(&fx, (struct fixture_shape){ .shards = 2, .bench = true });
     raw_connect(&fx, &control);
     greet(&fx, &control);
     ask_send(&control, &ask);
@@ -306,7 +296,7 @@ static void test_bench_upload(void)
     struct hsr_span payload;
     struct fixture fx;
 
-    fixture_start_bench(&fx, 2);
+    fixture_start_as(&fx, (struct fixture_shape){ .shards = 2, .bench = true });
     open_bench(&fx, &ask_good, &control, &stream, &ack);
     for (uint64_t i = 0; i < 3; i++) {
         data_send(&stream, (struct hsr_frame){ .size = CHUNK, .offset = i * CHUNK }, bytes, true);
@@ -330,8 +320,7 @@ static void test_bench_upload(void)
     CHECK(result.cpu_ns > 0);
     CHECK_EQ(result.latency.count, 0); /* a target knows none */
     CHECK_EQ(fx.events[HSR_EVENT_OPENED], 1);
-    fixture_turn_for(&fx, 20 * HSR_NS_PER_MS);
-    CHECK_EQ(fx.events[HSR_EVENT_CLOSED], 1);
+    fixture_wait_events(&fx, HSR_EVENT_CLOSED, 1);
     close_bench(&fx, &control, &stream);
 }
 
@@ -362,10 +351,10 @@ static void test_bench_upload_refuses(void)
         struct fixture fx;
 
         ask.flags = cases[i].flags;
-        fixture_start_bench(&fx, 1);
+        fixture_start_as(&fx, (struct fixture_shape){ .shards = 1, .bench = true });
         open_bench(&fx, &ask, &control, &stream, &ack);
         data_send(&stream, cases[i].frame, bytes, cases[i].verified);
-        expect_cancel(&fx, &control, cases[i].code);
+        raw_expect_cancel(&fx, &control, cases[i].code);
         close_bench(&fx, &control, &stream);
     }
 }
@@ -380,28 +369,23 @@ static void test_bench_upload_is_bounded(void)
     struct fixture fx;
 
     ask.bytes = CHUNK + 1;
-    fixture_start_bench(&fx, 1);
+    fixture_start_as(&fx, (struct fixture_shape){ .shards = 1, .bench = true });
     open_bench(&fx, &ask, &control, &stream, &ack);
     data_send(&stream, (struct hsr_frame){ .size = CHUNK }, bytes, true);
     expect_ack(&fx, &stream, CHUNK, false);
     data_send(&stream,
               (struct hsr_frame){ .size = 2, .offset = CHUNK, .flags = HSR_FRAME_RANGE_END }, bytes,
               true);
-    expect_cancel(&fx, &control, HSR_E_LIMIT);
+    raw_expect_cancel(&fx, &control, HSR_E_LIMIT);
     close_bench(&fx, &control, &stream);
 }
 
 static void ack_send(struct raw *raw, uint64_t bytes, uint16_t flags)
 {
-    struct hsr_frame frame = { .kind = HSR_FRAME_BENCH_DATA_ACK,
-                               .flags = flags,
-                               .offset = bytes,
-                               .seq = raw->seq++,
-                               .check.low = hsr_hash64("", 0) };
-    uint8_t out[HSR_FRAME_HEADER_SIZE];
-
-    hsr_frame_encode(&frame, out);
-    raw_send(raw, out, sizeof(out));
+    raw_frame_as(
+        raw,
+        (struct hsr_frame){ .kind = HSR_FRAME_BENCH_DATA_ACK, .flags = flags, .offset = bytes }, "",
+        0);
 }
 
 /* Goal: a server that sends keeps to the depth, counts what is acknowledged, and ends. */
@@ -418,7 +402,7 @@ static void test_bench_download(void)
     uint64_t at = 0;
 
     ask.role = HSR_ROLE_TARGET;
-    fixture_start_bench(&fx, 1);
+    fixture_start_as(&fx, (struct fixture_shape){ .shards = 1, .bench = true });
     open_bench(&fx, &ask, &control, &stream, &ack);
     for (int i = 0; i < 2; i++, at += CHUNK) {
         CHECK(raw_wait(&fx, &stream, &frame, &payload));
@@ -473,7 +457,7 @@ static void test_bench_download_refuses(void)
 
         ask.role = HSR_ROLE_TARGET;
         ask.bytes = 100 * CHUNK;
-        fixture_start_bench(&fx, 1);
+        fixture_start_as(&fx, (struct fixture_shape){ .shards = 1, .bench = true });
         open_bench(&fx, &ask, &control, &stream, &ack);
         for (int k = 0; k < 2; k++)
             CHECK(raw_wait(&fx, &stream, &frame, &payload));
@@ -481,7 +465,7 @@ static void test_bench_download_refuses(void)
             ack_send(&stream, cases[i].first, 0);
         stream.seq += cases[i].skip;
         ack_send(&stream, cases[i].second, cases[i].flags);
-        expect_cancel(&fx, &control, HSR_E_PROTOCOL);
+        raw_expect_cancel(&fx, &control, HSR_E_PROTOCOL);
         close_bench(&fx, &control, &stream);
     }
 }
@@ -493,12 +477,13 @@ static void test_bench_stream_missing(void)
     struct fixture fx;
     struct raw control;
 
-    fixture_start_bench(&fx, 1);
+    fixture_start_as(&fx, (struct fixture_shape){
+                              .shards = 1, .bench = true, .handshake_ns = HANDSHAKE_SHORT_NS });
     raw_connect(&fx, &control);
     greet(&fx, &control);
     ask_send(&control, &ask_good);
     raw_expect(&fx, &control, HSR_FRAME_BENCH_ACK, &payload);
-    expect_cancel(&fx, &control, HSR_E_TIMEOUT);
+    raw_expect_cancel(&fx, &control, HSR_E_TIMEOUT);
     raw_close(&control);
     fixture_stop(&fx);
 }

@@ -226,7 +226,7 @@ static void test_job_bears_guests(void)
     expect_state("running"); /* at once: it does not wait for those who are silent */
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
     took_ms = (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000;
-    CHECK(took_ms < 900); /* the patience with one of them */
+    CHECK(took_ms < 2500); /* the patience with one is a second: with all, it would be three */
     for (unsigned i = 0; i < GUESTS; i++)
         CHECK_EQ(close(fds[i]), 0);
     cli_control_stop();

@@ -12,19 +12,11 @@ struct hand {
 
 static void hand_open(struct hand *hand, uint8_t role, uint64_t features)
 {
-    struct hsr_open open = { .role = role,
-                             .digest = HSR_DIGEST_XXH3,
-                             .durability = HSR_DURABILITY_WRITTEN,
-                             .streams = 1,
-                             .depth = 2,
-                             .chunk = 65536,
-                             .delete_max = UINT64_MAX,
-                             .paths = role == HSR_ROLE_TARGET ? 1 : 0,
-                             .export_name = { (const uint8_t *)"data", 4 } };
+    struct hsr_open open = open_of(role);
     int fd;
 
     memset(hand, 0, sizeof(*hand));
-    fixture_start(&hand->fx, 1, 0);
+    fixture_start(&hand->fx, 1);
     hand->fx.writable = true;
     fd = openat(hand->fx.root_fd, "there", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     CHECK_EQ(write(fd, "12345", 5), 5);
@@ -44,50 +36,14 @@ static void say(struct hand *hand, uint16_t kind)
     raw_frame(&hand->control, kind, NULL, 0);
 }
 
-static void paths_send(struct hand *hand)
-{
-    uint8_t out[64];
-    struct hsr_list_writer list;
-    int size;
-
-    hsr_list_start(&list, out, sizeof(out));
-    CHECK_EQ(hsr_paths_put(&list, (struct hsr_span){ (const uint8_t *)"", 0 }), 0);
-    size = hsr_list_finish(&list);
-    CHECK(size > 0);
-    raw_frame(&hand->control, HSR_FRAME_PATHS, out, (size_t)size);
-}
-
-/* Within a second, on the control connection; its end is something too. */
+/* Soon, on the control connection; its end is something too. */
 static bool anything_comes(struct hand *hand)
 {
     struct hsr_span payload;
     struct hsr_frame frame;
 
-    return raw_wait(&hand->fx, &hand->control, &frame, &payload) || hand->control.ended;
-}
-
-static void expect_canceled(struct hand *hand, int code)
-{
-    struct hsr_span payload = { 0 };
-    struct hsr_reject reject = { 0 };
-    struct hsr_frame frame = { 0 };
-
-    while (raw_wait(&hand->fx, &hand->control, &frame, &payload))
-        if (frame.kind == HSR_FRAME_CANCEL)
-            break;
-    CHECK_EQ(frame.kind, HSR_FRAME_CANCEL);
-    CHECK_EQ(hsr_reject_decode(payload, &reject), 0);
-    CHECK_EQ(reject.code, code);
-}
-
-/* Does the server end the data connection, with nothing on it but beats? */
-static bool stream_ends(struct hand *hand)
-{
-    struct hsr_span payload;
-    struct hsr_frame frame;
-
-    CHECK(!raw_wait(&hand->fx, &hand->stream, &frame, &payload));
-    return hand->stream.ended;
+    return raw_wait_for(&hand->fx, &hand->control, SILENCE_NS, &frame, &payload) ||
+           hand->control.ended;
 }
 
 /* Goal: a source that is held says nothing of its tree until it may go on; twice is once. */
@@ -99,7 +55,7 @@ static void test_source_is_held(void)
     hand_open(&hand, HSR_ROLE_TARGET, FEATURES);
     say(&hand, HSR_FRAME_HOLD);
     say(&hand, HSR_FRAME_HOLD);
-    paths_send(&hand);
+    raw_paths(&hand.control, "");
     CHECK(!anything_comes(&hand));
     say(&hand, HSR_FRAME_GO);
     raw_expect(&hand.fx, &hand.control, HSR_FRAME_ENTRIES, &payload);
@@ -121,8 +77,8 @@ static void test_source_stops(void)
             say(&hand, HSR_FRAME_HOLD);
         say(&hand, HSR_FRAME_STOP);
         say(&hand, HSR_FRAME_GO);
-        paths_send(&hand);
-        CHECK(stream_ends(&hand));
+        raw_paths(&hand.control, "");
+        raw_expect_end(&hand.fx, &hand.stream);
         CHECK(!anything_comes(&hand)); /* it waits for us to have read all of it */
         CHECK_EQ(shutdown(hand.stream.fd, SHUT_WR), 0);
         raw_expect(&hand.fx, &hand.control, HSR_FRAME_STOP, &payload);
@@ -147,7 +103,7 @@ static void test_target_stops(void)
     CHECK_EQ(hsr_left_decode(payload, &left), 0);
     CHECK_EQ(left.files, 0);
     CHECK_EQ(left.bytes, 0);
-    expect_canceled(&hand, HSR_E_CANCELED);
+    raw_expect_cancel(&hand.fx, &hand.control, HSR_E_CANCELED);
     hand_close(&hand);
 }
 
@@ -182,7 +138,7 @@ static void test_out_of_place(void)
 
             raw_frame(&hand.control, cases[i].kinds[k], payload, left ? sizeof(payload) : 0);
         }
-        expect_canceled(&hand, HSR_E_PROTOCOL);
+        raw_expect_cancel(&hand.fx, &hand.control, HSR_E_PROTOCOL);
         hand_close(&hand);
     }
 }

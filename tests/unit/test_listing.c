@@ -48,7 +48,7 @@ static void test_listing_lists(void)
     struct raw raw;
     char name[256];
 
-    fixture_start(&fx, 2, 0);
+    fixture_start(&fx, 2);
     CHECK_EQ(mkdirat(fx.root_fd, "sub", 0755), 0);
     CHECK_EQ(mkdirat(fx.root_fd, "sub/deep", 0755), 0);
     root_file(&fx, "sub/deep/file");
@@ -89,7 +89,7 @@ static void test_listing_lists_many(void)
     struct raw raw;
     char name[256];
 
-    fixture_start(&fx, 1, 0);
+    fixture_start(&fx, 1);
     for (unsigned i = 0; i < 3000; i++) {
         char path[256];
 
@@ -122,7 +122,7 @@ static void test_listing_refuses(void)
     struct raw raw;
     char name[256];
 
-    fixture_start(&fx, 1, 0);
+    fixture_start(&fx, 1);
     root_file(&fx, "file");
     CHECK_EQ(symlinkat("/", fx.root_fd, "link"), 0);
     for (size_t i = 0; i < HSR_ARRAY_COUNT(cases); i++) {
@@ -150,7 +150,7 @@ static void test_listing_path_escapes(void)
     struct fixture fx;
     struct raw raw;
 
-    fixture_start(&fx, 1, 0);
+    fixture_start(&fx, 1);
     for (size_t i = 0; i < HSR_ARRAY_COUNT(paths); i++) {
         uint8_t payload[256];
         struct hsr_writer writer = hsr_writer_init(payload, sizeof(payload));

@@ -28,19 +28,6 @@ struct pull {
     struct hsr_file_end end;
 };
 
-static void control_send(struct pull *pull, struct hsr_frame frame, const void *payload,
-                         size_t size)
-{
-    static uint8_t bytes[HSR_FRAME_HEADER_SIZE + HSR_CONTROL_PAYLOAD_MAX];
-
-    frame.size = (uint32_t)size;
-    frame.seq = pull->control.seq++;
-    frame.check.low = hsr_hash64(payload, size);
-    hsr_frame_encode(&frame, bytes);
-    memcpy(bytes + HSR_FRAME_HEADER_SIZE, payload, size);
-    raw_send(&pull->control, bytes, HSR_FRAME_HEADER_SIZE + size);
-}
-
 static void want(struct pull *pull, uint8_t action)
 {
     struct hsr_want_item item = { .index = (uint16_t)pull->index, .action = action };
@@ -49,8 +36,8 @@ static void want(struct pull *pull, uint8_t action)
 
     hsr_list_start(&list, out, sizeof(out));
     CHECK_EQ(hsr_want_put(&list, DIGEST_SIZE, &item), 0);
-    control_send(pull, (struct hsr_frame){ .kind = HSR_FRAME_WANT, .page = pull->page }, out,
-                 (size_t)hsr_list_finish(&list));
+    raw_frame_as(&pull->control, (struct hsr_frame){ .kind = HSR_FRAME_WANT, .page = pull->page },
+                 out, (size_t)hsr_list_finish(&list));
 }
 
 /* Blocks [first, first + count) of the old version; @base_size and @log as they are claimed. */
@@ -77,8 +64,8 @@ static void sig_send_as(struct pull *pull, uint32_t first, uint32_t count, uint6
                  count);
     size = hsr_sig_encode(&sig, first, out, sizeof(out));
     CHECK(size > 0);
-    control_send(
-        pull,
+    raw_frame_as(
+        &pull->control,
         (struct hsr_frame){
             .kind = HSR_FRAME_SIG, .page = pull->page, .index = pull->index, .offset = first },
         out, (size_t)size);
@@ -106,53 +93,22 @@ static void pull_init(struct pull *pull, uint32_t old_size, uint32_t new_size)
     for (uint32_t i = 0; i < old_size; i++)
         pull->old[i] = (uint8_t)(((uint64_t)i + 77) * (i + 3) * 0x9e3779b97f4a7c15ull >> 40);
     memcpy(pull->new, pull->old, HSR_MIN(old_size, new_size));
-    fixture_start(&pull->fx, 1, 0);
-}
-
-static void page_read(struct pull *pull)
-{
-    struct hsr_frame frame = { 0 };
-    struct hsr_span payload = { 0 };
-    struct hsr_reader reader;
-
-    CHECK(raw_wait(&pull->fx, &pull->control, &frame, &payload));
-    CHECK_EQ(frame.kind, HSR_FRAME_ENTRIES);
-    pull->page = frame.page;
-    reader = hsr_reader_init(payload.ptr, payload.size);
-    for (uint32_t i = 0; hsr_reader_left(&reader) > 0; i++) {
-        struct hsr_entry entry;
-
-        CHECK_EQ(hsr_entry_decode(&reader, &entry), 0);
-        if (entry.type == HSR_ENTRY_FILE)
-            pull->index = i;
-    }
+    fixture_start(&pull->fx, 1);
 }
 
 /* Write the file, from @hole on, and open the session up to the page that has it. */
 static void pull_open(struct pull *pull, uint32_t options, uint32_t hole)
 {
-    struct hsr_open open = { .role = HSR_ROLE_TARGET,
-                             .digest = HSR_DIGEST_XXH3,
-                             .durability = HSR_DURABILITY_WRITTEN,
-                             .options = options,
-                             .streams = 1,
-                             .depth = 2,
-                             .chunk = CHUNK,
-                             .delete_max = UINT64_MAX,
-                             .paths = 1,
-                             .export_name = { (const uint8_t *)"data", 4 } };
-    struct hsr_list_writer list;
-    uint8_t out[512];
+    struct hsr_open open = open_of(HSR_ROLE_TARGET);
     int fd = openat(pull->fx.root_fd, "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
+    open.options = options;
     CHECK_EQ(ftruncate(fd, pull->new_size), 0);
     CHECK_EQ(pwrite(fd, pull->new + hole, pull->new_size - hole, hole), pull->new_size - hole);
     CHECK_EQ(close(fd), 0);
     raw_session(&pull->fx, &pull->control, &pull->stream, HSR_FEATURES_OURS, &open, pull->token);
-    hsr_list_start(&list, out, sizeof(out));
-    CHECK_EQ(hsr_paths_put(&list, (struct hsr_span){ (const uint8_t *)"", 0 }), 0);
-    raw_frame(&pull->control, HSR_FRAME_PATHS, out, (size_t)hsr_list_finish(&list));
-    page_read(pull);
+    raw_paths(&pull->control, "");
+    raw_page(&pull->fx, &pull->control, &pull->page, &pull->index);
 }
 
 static void pull_close(struct pull *pull)
@@ -239,21 +195,6 @@ static void file_take(struct pull *pull, bool inplace)
     CHECK(memcmp(pull->made, pull->new, pull->new_size) == 0);
 }
 
-static void expect_cancel(struct pull *pull, int code)
-{
-    struct hsr_reject reject = { 0 };
-    struct hsr_span payload = { 0 };
-    struct hsr_frame frame = { 0 };
-
-    do {
-        if (!raw_wait(&pull->fx, &pull->control, &frame, &payload))
-            break;
-    } while (frame.kind != HSR_FRAME_CANCEL);
-    CHECK_EQ(frame.kind, HSR_FRAME_CANCEL);
-    CHECK_EQ(hsr_reject_decode(payload, &reject), 0);
-    CHECK_EQ(reject.code, code);
-}
-
 /* Goal: 100 bytes inserted near the start and some blocks changed: what moved is copied, also where
  * blocks cross the chunks' ends. */
 static void test_source_delta_sends_what_differs(void)
@@ -312,7 +253,7 @@ static void test_source_delta_again_after_its_end(void)
     CHECK_EQ(pull.patches, 0);
     CHECK_EQ(pull.literal, 300000);
     want(&pull, HSR_WANT_WHOLE);
-    expect_cancel(&pull, HSR_E_PROTOCOL);
+    raw_expect_cancel(&pull.fx, &pull.control, HSR_E_PROTOCOL);
     pull_close(&pull);
 }
 
@@ -333,7 +274,7 @@ static void test_source_delta_again_instead_of_its_signature(void)
         CHECK_EQ(pull.literal, 300000);
         CHECK_EQ(atomic_load(&pull.fx.engine->delta_used), 0);
         sig_send(&pull, 0, 1); /* nobody asked for it any more */
-        expect_cancel(&pull, HSR_E_PROTOCOL);
+        raw_expect_cancel(&pull.fx, &pull.control, HSR_E_PROTOCOL);
         pull_close(&pull);
     }
 }
@@ -359,7 +300,7 @@ static void test_source_delta_of_a_file_that_changed(void)
     CHECK_EQ(hsr_file_end_decode(payload, DIGEST_SIZE, &pull.end), 0);
     CHECK_EQ(pull.end.code, HSR_E_CHANGED);
     want(&pull, HSR_WANT_WHOLE); /* it failed: no second time */
-    expect_cancel(&pull, HSR_E_PROTOCOL);
+    raw_expect_cancel(&pull.fx, &pull.control, HSR_E_PROTOCOL);
     pull_close(&pull);
 }
 
@@ -425,8 +366,8 @@ static void want_patch(struct pull *pull, uint32_t base_size, uint8_t log)
     hsr_delta_sign(&plan, &key, pull->old, base_size, 0, sums);
     hsr_list_start(&list, out, sizeof(out));
     CHECK_EQ(hsr_want_put(&list, DIGEST_SIZE, &item), 0);
-    control_send(pull, (struct hsr_frame){ .kind = HSR_FRAME_WANT, .page = pull->page }, out,
-                 (size_t)hsr_list_finish(&list));
+    raw_frame_as(&pull->control, (struct hsr_frame){ .kind = HSR_FRAME_WANT, .page = pull->page },
+                 out, (size_t)hsr_list_finish(&list));
 }
 
 /* A pack of the one file: what it makes is the new version. Says whether it was a patch. */
@@ -506,7 +447,7 @@ static void test_source_small_again(void)
     want(&pull, HSR_WANT_WHOLE);
     CHECK(!pack_take(&pull));
     want(&pull, HSR_WANT_WHOLE);
-    expect_cancel(&pull, HSR_E_PROTOCOL);
+    raw_expect_cancel(&pull.fx, &pull.control, HSR_E_PROTOCOL);
     pull_close(&pull);
 }
 
@@ -553,7 +494,7 @@ static void test_source_small_rules(void)
             want_patch(&pull, 30000, 9);
         if (rule == 3)
             sig_send(&pull, 0, 1);
-        expect_cancel(&pull, HSR_E_PROTOCOL);
+        raw_expect_cancel(&pull.fx, &pull.control, HSR_E_PROTOCOL);
         pull_close(&pull);
     }
 }
@@ -588,7 +529,7 @@ static void test_source_delta_rules(void)
         if (rule == 6) { /* DELTA twice */
             want(&pull, HSR_WANT_DELTA);
         }
-        expect_cancel(&pull, codes[rule]);
+        raw_expect_cancel(&pull.fx, &pull.control, codes[rule]);
         pull_close(&pull);
     }
 }
