@@ -223,6 +223,10 @@ static void fault(const char *name, bool pull)
     for (uint64_t n = options.seed % options.stride; n < count; n += options.stride)
         fault_all(&job, n + 1, &report.world->records[n]);
     sim_world_destroy(report.world);
+    if (sim_tally->faults == 0) {
+        fprintf(stderr, "no operation failed\n");
+        sim_tally->failures++;
+    }
     printf("%s %s: %llu operations%s\n", name, pull ? "pull" : "push", (unsigned long long)count,
            options.stride > 1 ? " (not every one was failed: --stride)" : "");
 }
@@ -277,8 +281,8 @@ static void crash(const char *name, bool pull)
             crash_try(&job, host, n + 1, true);
         }
     }
-    if (job.scenario->resume && sim_tally->resumed == 0) {
-        fprintf(stderr, "nothing was resumed\n");
+    if (sim_tally->deaths == 0 || (job.scenario->resume && sim_tally->resumed == 0)) {
+        fprintf(stderr, sim_tally->deaths == 0 ? "nobody died\n" : "nothing was resumed\n");
         sim_tally->failures++;
     }
     printf("%s %s: %llu operations of the server, %llu of the client%s\n", name,
