@@ -9,6 +9,9 @@
 #define RESUME_EVERY 4u /* large files take long: so many times fewer than of the other kinds */
 #define RESUME_OPS 1500u /* of a host, in a run of them */
 #define RESUME_SLOW 8000u
+#define GOES_ON_EVERY 12u /* one transfer in so many is that of random_goes_on() */
+#define GOES_ON_LEAST 250u /* operations of a host: before that nothing is worth being kept */
+#define GOES_ON_OPS 600u /* so many more; of most runs that is before the end */
 #define OPS_OCTAVES 12u /* a crash comes within the first 4096 operations of a host, or never */
 
 const struct sim_knob sim_knob_table[SIM_KNOB_COUNT] = {
@@ -110,6 +113,29 @@ static void random_troubles(struct hsr_prng *prng, struct sim_knobs *knobs)
     knobs->holds = once(prng, 16) ? 1 + below(prng, 2) : 0;
 }
 
+/* Large files, a client (or a server) that dies in the middle, and little else that goes wrong: the
+ * same command goes on with what is there. */
+static void random_goes_on(struct hsr_prng *prng, struct sim_knobs *knobs)
+{
+    knobs->tree = SIM_FOREST_RESUME;
+    knobs->files = 2 + below(prng, 3);
+    knobs->attempts = 2 + below(prng, 2);
+    knobs->crash1 = once(prng, 4) ? 1 : 2;
+    knobs->crash1_op = GOES_ON_LEAST + below(prng, GOES_ON_OPS);
+    knobs->crash1_power = once(prng, 4);
+    knobs->crash2 = once(prng, 2) ? 2 : 0;
+    knobs->crash2_op = GOES_ON_LEAST + below(prng, GOES_ON_OPS);
+    knobs->crash2_power = once(prng, 4);
+    knobs->crash3 = 0;
+    knobs->faults = knobs->resets = knobs->stalls = knobs->stops = knobs->holds = 0;
+    knobs->wire = knobs->base = knobs->room = knobs->pipe = 0;
+    knobs->touches = once(prng, 8);
+    knobs->rots = once(prng, 4) ? 1 + below(prng, 4) : 0;
+    knobs->reread = below(prng, 2);
+    knobs->tight = once(prng, 3);
+    knobs->net_slow = knobs->crash1_power || knobs->crash2_power ? RESUME_SLOW : 1;
+}
+
 /* Numbers of their own: the others are what they were before there were these. */
 static void random_later(uint64_t seed, struct sim_knobs *knobs)
 {
@@ -121,6 +147,10 @@ static void random_later(uint64_t seed, struct sim_knobs *knobs)
     knobs->ring = once(&prng, 8) ? 1 + below(&prng, 8) : 0;
     knobs->reap = once(&prng, 8) ? 1 + below(&prng, 4) : 0;
     knobs->tight = once(&prng, 8);
+    if (knobs->kind == 0 && once(&prng, GOES_ON_EVERY)) {
+        random_goes_on(&prng, knobs);
+        return;
+    }
     if (knobs->tree != SIM_FOREST_RESUME || knobs->kind != 0 || knobs->crash1 != 0)
         return;
     /* of large files something is there when the first attempt ends */
@@ -240,8 +270,7 @@ void sim_knobs_job(uint64_t seed, const struct sim_knobs *knobs, struct sim_job 
                                .slow_sync = knobs->slow_sync != 0,
                                .named = knobs->named != 0,
                                .tight = knobs->tight != 0,
-                               /* a tight plan has no memory for it: a warning, and all anew */
-                               .reread = knobs->reread != 0 && knobs->tight == 0,
+                               .reread = knobs->reread != 0,
                                .streams = HSR_MAX(knobs->streams, 1u),
                                .shards = HSR_MAX(knobs->shards, 1u),
                                .client_shards = HSR_MAX(knobs->client_shards, 1u) };

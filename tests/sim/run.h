@@ -47,6 +47,7 @@ struct run {
     bool spared; /* nothing goes wrong in this one */
     uint8_t durability;
     uint64_t entries, digests; /* that were told */
+    bool unread; /* no memory to read again what was kept: that was told */
     uint64_t loops_hash; /* of loops that are gone */
     struct sim_outcome outcome;
 };

@@ -138,10 +138,13 @@ static void event_progress(struct run *run, const struct hsr_event *event)
 
     run->report->ahead_hits = progress->ahead.hits;
     run->report->resumed += progress->resumed_bytes;
+    if (run->unread && progress->resumed_bytes > 0)
+        sim_violation(run->world, "%llu bytes were taken for good without having been read again",
+                      (unsigned long long)progress->resumed_bytes);
     if (event->code == HSR_E_CANCELED)
         run->report->left = progress->left_bytes;
     if (run->spared && progress->resumed_bytes < run->report->left && !run->job->scenario->delta &&
-        run->report->rots == 0)
+        run->report->rots == 0 && !run->unread)
         sim_violation(run->world, "%llu bytes were said to be kept, and %llu were",
                       (unsigned long long)run->report->left,
                       (unsigned long long)progress->resumed_bytes);
@@ -177,6 +180,16 @@ static void event_closed(struct run *run, const struct hsr_event *event)
                       (unsigned long long)event->totals->failed);
 }
 
+/* A plan with no more memory than it needs has none to read again what was kept (--verify-resume):
+ * the user is told, and all of it travels anew. */
+static bool session_unread(const struct run *run, const struct hsr_event *event)
+{
+    const struct sim_scenario *scenario = run->job->scenario;
+
+    return scenario->reread && scenario->tight && event->note == HSR_NOTE_WARNING &&
+           event->code == HSR_E_MEMORY_BOUND;
+}
+
 void sim_session_event(void *context, const struct hsr_event *event)
 {
     struct side *side = context;
@@ -189,7 +202,8 @@ void sim_session_event(void *context, const struct hsr_event *event)
         return;
     if (event->kind == HSR_EVENT_NOTE) {
         run->report->failures += event->note == HSR_NOTE_FAILED;
-        run->report->warnings += event->note == HSR_NOTE_WARNING;
+        run->unread |= session_unread(run, event);
+        run->report->warnings += event->note == HSR_NOTE_WARNING && !session_unread(run, event);
     }
     run->entries += event->kind == HSR_EVENT_ENTRY;
     if (event->kind == HSR_EVENT_DIGEST)
@@ -274,6 +288,7 @@ bool sim_session_ask(struct run *run)
     run->all = (struct hsr_span){ .ptr = (const uint8_t *)"" };
     run->closed = false;
     run->entries = run->digests = 0;
+    run->unread = false;
     run->report->code = 0;
     run->report->failures = run->report->warnings = 0;
     rc = hsr_engine_run(run->sides[SIM_CLIENT].engine, &spec);
