@@ -156,19 +156,29 @@ static struct hsr_attempts attempts_begin(const struct hawser_client *client,
     return attempts;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail for this clock */
+    return (uint64_t)ts.tv_sec * HSR_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
 /* Wait before the next attempt, until the engine has let go of what the last one held, and as long
- * as the caller has paused it. */
-static void attempt_pause(const struct hawser_client *client, uint64_t pause_ns)
+ * as the caller has paused it. @return how long that took: less if it was cancelled */
+static uint64_t attempt_pause(const struct hawser_client *client, uint64_t pause_ns)
 {
     const struct timespec step = { .tv_nsec = (long)RUN_PAUSE_STEP_NS };
+    uint64_t begun = now_ns(), waited = 0;
 
-    for (uint64_t waited = 0; !client->canceled; waited += RUN_PAUSE_STEP_NS) {
+    for (; !client->canceled; waited = now_ns() - begun) {
         bool ended = hsr_engine_sessions(client->engine) == 0 || waited >= RUN_END_NS;
 
         if (waited >= pause_ns && ended && !client->paused)
-            return;
+            break;
         (void)nanosleep(&step, NULL); /* waking early means asking early */
     }
+    return waited;
 }
 
 static void attempt_tell(struct hawser_client *client, int rc, const struct hsr_attempts *attempts,
@@ -214,8 +224,7 @@ int hsr_client_run(struct hawser_client *client, const hawser_url *url, const ch
             break;
         hsr_client_stats_carry(client);
         attempt_tell(client, rc, &attempts, pause_ns);
-        attempt_pause(client, pause_ns);
-        client->carried.elapsed_ns += pause_ns;
+        client->carried.elapsed_ns += attempt_pause(client, pause_ns);
         client->message[0] = '\0';
     }
     if (rc < 0 && client->canceled && hsr_err_class(rc) == HSR_CLASS_NET)
