@@ -12,13 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "transfer/engine/engine.h"
 #include "transfer/net/zerocopy.h"
 #include "transfer/proto/frame.h"
 #include "transfer/tree/fileio.h"
 
 #define SECTION_SIZE_MAX 49u /* inih cuts longer ones silently */
 #define SECONDS_MAX 86400u
-#define SESSIONS_MAX 4096u
 #define CONNECTIONS_MAX 65536u
 #define EXPORT_PREFIX "export "
 
@@ -48,7 +48,7 @@ static const struct {
     { "chunk", KEY_CHUNK, offsetof(struct config, chunk), 0 },
     { "depth", KEY_NUMBER, offsetof(struct config, depth), HSR_DEPTH_MAX },
     { "streams", KEY_NUMBER, offsetof(struct config, streams), HSR_STREAMS_MAX },
-    { "max-sessions", KEY_NUMBER, offsetof(struct config, sessions), SESSIONS_MAX },
+    { "max-sessions", KEY_NUMBER, offsetof(struct config, sessions), HSR_SESSIONS_MAX },
     { "max-connections-per-peer", KEY_NUMBER, offsetof(struct config, connections_per_peer),
       CONNECTIONS_MAX },
     { "handshake-timeout", KEY_SECONDS, offsetof(struct config, handshake_ns), SECONDS_MAX },

@@ -71,6 +71,7 @@ static void test_config_refused(void)
         { "[server]\nshards = -1\n", ":2:" },
         { "[server]\nshards = two\n", ":2:" },
         { "[server]\nshards = 257\n", ":2:" },
+        { "[server]\nmax-sessions = 1025\n", "1 to 1024" }, /* what a plan can have */
         { "[server]\nshards = 1\nshards = 2\n", ":3:" },
         { "[server]\nmemory = lots\n", ":2:" },
         { "[server]\nmemory = 1.5G\n", ":2:" },

@@ -55,6 +55,7 @@ struct hsr_plan {
 };
 
 #define HSR_DEFAULT_PORT 7440
+#define HSR_SESSIONS_MAX 1024u /* of a server at once: each has a timer on its home */
 
 /** Add it up. HSR_E_PLAN (with words in @why) when @memory cannot hold two chunks per stream. */
 int hsr_plan_make(const struct hsr_plan_request *request, const struct hsr_placement *placement,

@@ -33,7 +33,6 @@
 #define SERVER_MEMORY HSR_GIB
 #define SERVER_SHARD_MEMORY (64 * HSR_MIB)
 
-#define SESSIONS_MAX 1024u
 #define SESSION_CONNECTIONS 5u /* a session's usual share: its control connection, four streams */
 #define CONNECTIONS_SPARE 4u /* per shard, in handshake or listing */
 /* Two timers each, out of HSR_TIMERS_MAX of a loop; the rest is for sessions and listeners. */
@@ -55,7 +54,7 @@
 #define STAGED_MIN 32u /* as few as that still make a group */
 #define STAGED_MAX 65536u /* eight sessions with all they can use */
 
-_Static_assert(2 * CONNECTIONS_MAX + SESSIONS_MAX <= HSR_TIMERS_MAX, "every timer has a place");
+_Static_assert(2 * CONNECTIONS_MAX + HSR_SESSIONS_MAX <= HSR_TIMERS_MAX, "every timer has a place");
 
 struct plan_words {
     char *text;
@@ -138,8 +137,8 @@ static int plan_shape(const struct hsr_plan_request *request, const struct hsr_p
                  plan->streams, HSR_DEPTH_MAX, HSR_STREAMS_MAX);
         return HSR_E_PLAN;
     }
-    if (request->sessions > SESSIONS_MAX) {
-        plan_say(why, "%u sessions: there can be at most %u", request->sessions, SESSIONS_MAX);
+    if (request->sessions > HSR_SESSIONS_MAX) {
+        plan_say(why, "%u sessions: there can be at most %u", request->sessions, HSR_SESSIONS_MAX);
         return HSR_E_PLAN;
     }
     if ((uint64_t)plan_shard_streams(plan) * plan->depth + CLIENT_SPARE > BUFFERS_MAX) {
