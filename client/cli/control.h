@@ -19,12 +19,28 @@
 
 /* ---- control_place.c: where the sockets are ---- */
 
-/** The directory: $XDG_RUNTIME_DIR/hawser, or /tmp/hawser-UID. It must be a directory, no link, of
- * ours, that nobody else may enter: else it is refused.
+/** The directory of a job that starts here: $XDG_RUNTIME_DIR/hawser, or without such a directory of
+ * ours /tmp/hawser-UID. It must be a directory, no link, of ours, that nobody else may enter: else
+ * it is refused.
  * @param create  make it if it is missing
  * @param why     words about a failure, for CONTROL_WHY_SIZE bytes
  * @return a descriptor, or -errno; -ENOENT: there is none */
 int cli_control_place(bool create, char *why);
+
+#define CONTROL_PLACES_MAX 3u
+
+/** Every directory in which a job of ours may listen, wherever it was started. */
+struct cli_places {
+    int fds[CONTROL_PLACES_MAX]; /* each checked like cli_control_place()'s, none twice */
+    unsigned count;
+    int rc; /* why that of cli_control_place() is not among them; 0 also if there is none */
+    char why[CONTROL_WHY_SIZE]; /* words about `rc` */
+};
+
+/** Open what there is of $XDG_RUNTIME_DIR/hawser, /run/user/UID/hawser (a login's, seen from cron)
+ * and /tmp/hawser-UID (cron's, seen from a login). */
+void cli_control_places(struct cli_places *ret_places);
+void cli_control_places_close(struct cli_places *places);
 
 /** Could @name be a job's? Nothing else is ever looked up: digits, and perhaps -N. */
 bool cli_control_is_job(const char *name);

@@ -16,23 +16,47 @@
 
 #define JOBS_SAME_MAX 8u /* processes with one number: of containers that share the directory */
 #define BACKLOG 64
+#define PATH_SIZE 4096 /* of a place; a longer XDG_RUNTIME_DIR is as good as none */
 #define WAIT_S 2 /* for a job to answer */
 
-int cli_control_place(bool create, char *why)
+enum place {
+    PLACE_RUNTIME, /* of this environment */
+    PLACE_LOGIN, /* as logind names it */
+    PLACE_TEMP, /* of jobs that have neither */
+    PLACE_COUNT
+};
+
+_Static_assert((unsigned)PLACE_COUNT == CONTROL_PLACES_MAX, "each has a descriptor");
+
+/* Where it would be. False: there is no such place in this environment. */
+static bool place_path(enum place place, char path[PATH_SIZE])
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    char path[4096];
     struct stat st;
-    int size, fd;
+    int size = -1;
 
-    if (runtime != NULL && runtime[0] == '/' && access(runtime, X_OK) == 0)
-        size = snprintf(path, sizeof(path), "%s/hawser", runtime);
-    else
-        size = snprintf(path, sizeof(path), "/tmp/hawser-%u", (unsigned)geteuid());
-    if (size < 0 || (size_t)size >= sizeof(path)) {
-        (void)snprintf(why, CONTROL_WHY_SIZE, "XDG_RUNTIME_DIR is too long");
-        return -ENAMETOOLONG;
+    switch (place) {
+    case PLACE_RUNTIME: /* after su(1) it may be another user's: not for us */
+        if (runtime != NULL && runtime[0] == '/' && access(runtime, X_OK) == 0 &&
+            fstatat(AT_FDCWD, runtime, &st, 0) == 0 && st.st_uid == geteuid())
+            size = snprintf(path, PATH_SIZE, "%s/hawser", runtime);
+        break;
+    case PLACE_LOGIN:
+        size = snprintf(path, PATH_SIZE, "/run/user/%u/hawser", (unsigned)geteuid());
+        break;
+    case PLACE_TEMP:
+    case PLACE_COUNT:
+        size = snprintf(path, PATH_SIZE, "/tmp/hawser-%u", (unsigned)geteuid());
+        break;
     }
+    return size >= 0 && size < PATH_SIZE;
+}
+
+static int place_open(const char *path, bool create, char *why)
+{
+    struct stat st;
+    int fd;
+
     if (create)
         (void)mkdir(path, 0700); /* there already, or not: open(2) tells */
     fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -48,6 +72,55 @@ int cli_control_place(bool create, char *why)
     (void)snprintf(why, CONTROL_WHY_SIZE, "%.*s: must belong to you, and nobody else may enter it",
                    256, path);
     return -EPERM;
+}
+
+int cli_control_place(bool create, char *why)
+{
+    char path[PATH_SIZE];
+
+    if (!place_path(PLACE_RUNTIME, path))
+        (void)place_path(PLACE_TEMP, path); /* there is always one */
+    return place_open(path, create, why);
+}
+
+/* Is @fd a directory that is open already? */
+static bool place_known(const struct cli_places *places, int fd)
+{
+    struct stat st, other;
+
+    for (unsigned i = 0; i < places->count; i++)
+        if (fstat(fd, &st) == 0 && fstat(places->fds[i], &other) == 0 &&
+            st.st_dev == other.st_dev && st.st_ino == other.st_ino)
+            return true;
+    return false;
+}
+
+/* A place of another environment that is refused holds nothing of ours: its jobs were refused it,
+ * too. So only that of this one is told. */
+void cli_control_places(struct cli_places *ret_places)
+{
+    char path[PATH_SIZE], why[CONTROL_WHY_SIZE];
+    enum place own = place_path(PLACE_RUNTIME, path) ? PLACE_RUNTIME : PLACE_TEMP;
+
+    *ret_places = (struct cli_places){ 0 };
+    for (enum place place = 0; place < PLACE_COUNT; place++) {
+        int fd = place_path(place, path) ? place_open(path, false, why) : -ENOENT;
+
+        if (fd >= 0 && !place_known(ret_places, fd)) {
+            ret_places->fds[ret_places->count++] = fd;
+        } else if (fd >= 0) {
+            (void)close(fd); /* the same one */
+        } else if (place == own && fd != -ENOENT) {
+            ret_places->rc = fd;
+            memcpy(ret_places->why, why, sizeof(why));
+        }
+    }
+}
+
+void cli_control_places_close(struct cli_places *places)
+{
+    while (places->count > 0)
+        (void)close(places->fds[--places->count]); /* they were only read */
 }
 
 bool cli_control_is_job(const char *name)

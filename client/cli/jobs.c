@@ -26,8 +26,14 @@ static const struct verb verbs[] = {
     { "cancel", "stopping", "End a transfer as Ctrl-C does: what is on its way arrives first" },
 };
 
+/* What may be a job, by its name: a socket in one of the places. */
+struct name {
+    int place_fd; /* borrowed */
+    char job[CONTROL_JOB_SIZE];
+};
+
 struct names {
-    char (*names)[CONTROL_JOB_SIZE];
+    struct name *items;
     size_t count;
 };
 
@@ -150,19 +156,19 @@ static int job_look(int place_fd, const char *name, struct cli_job *ret_job)
 
 static int name_compare(const void *a, const void *b)
 {
-    long x = strtol(a, NULL, 10), y = strtol(b, NULL, 10);
+    const struct name *x = a, *y = b;
+    long m = strtol(x->job, NULL, 10), n = strtol(y->job, NULL, 10);
 
-    return x != y ? (x < y ? -1 : 1) : strcmp(a, b);
+    return m != n ? (m < n ? -1 : 1) : strcmp(x->job, y->job);
 }
 
-/* Names in the directory that could be jobs'; -errno. */
-static int names_read(int place_fd, struct names *ret_names)
+/* Add the names in one directory that could be jobs'; 0 or -errno. */
+static int place_read(int place_fd, struct names *names)
 {
     int fd = fcntl(place_fd, F_DUPFD_CLOEXEC, 0);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *entry;
 
-    *ret_names = (struct names){ 0 };
     if (dir == NULL) {
         int rc = -errno;
 
@@ -170,17 +176,32 @@ static int names_read(int place_fd, struct names *ret_names)
             (void)close(fd);
         return rc;
     }
-    ret_names->names = calloc(JOBS_MAX, sizeof(ret_names->names[0]));
-    while (ret_names->names != NULL && ret_names->count < JOBS_MAX &&
-           (entry = readdir(dir)) != NULL)
-        if (cli_control_is_job(entry->d_name))
-            memcpy(ret_names->names[ret_names->count++], entry->d_name,
-                   strlen(entry->d_name) + 1); /* it fits: it is a job's */
+    rewinddir(dir); /* the copy shares its offset with @place_fd */
+    while (names->count < JOBS_MAX && (entry = readdir(dir)) != NULL) {
+        struct name *name = &names->items[names->count];
+
+        if (!cli_control_is_job(entry->d_name))
+            continue;
+        name->place_fd = place_fd;
+        memcpy(name->job, entry->d_name, strlen(entry->d_name) + 1); /* it fits: it is a job's */
+        names->count++;
+    }
     (void)closedir(dir);
-    if (ret_names->names == NULL)
-        return -ENOMEM;
-    qsort(ret_names->names, ret_names->count, sizeof(ret_names->names[0]), name_compare);
     return 0;
+}
+
+/* Those of all places, in order; 0 or -errno. */
+static int names_read(const struct cli_places *places, struct names *ret_names)
+{
+    int rc = 0;
+
+    *ret_names = (struct names){ .items = calloc(JOBS_MAX, sizeof(ret_names->items[0])) };
+    if (ret_names->items == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; rc == 0 && i < places->count; i++)
+        rc = place_read(places->fds[i], ret_names);
+    qsort(ret_names->items, ret_names->count, sizeof(ret_names->items[0]), name_compare);
+    return rc;
 }
 
 static void job_print(const struct cli_job *job)
@@ -194,21 +215,22 @@ static void job_print(const struct cli_job *job)
     printf("%-8s %-9s %-24s hawser %s\n", job->name, job->state, progress, job->command);
 }
 
-static int jobs_list(int place_fd, bool json)
+static int jobs_list(const struct cli_places *places, bool json)
 {
     struct names names;
-    int rc = names_read(place_fd, &names);
+    int rc = names_read(places, &names);
     size_t shown = 0;
     bool failed = rc < 0;
 
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
+        const struct name *name = &names.items[i];
         struct cli_job job;
-        int one = job_look(place_fd, names.names[i], &job);
+        int one = job_look(name->place_fd, name->job, &job);
 
         if (one == -ENOENT)
             continue; /* it has just ended, or was killed */
         if (one < 0) {
-            fprintf(stderr, "hawser: job %s does not answer: %s\n", names.names[i], strerror(-one));
+            fprintf(stderr, "hawser: job %s does not answer: %s\n", name->job, strerror(-one));
             failed = true;
             continue;
         }
@@ -220,26 +242,28 @@ static int jobs_list(int place_fd, bool json)
             job_print(&job);
         shown++;
     }
-    free(names.names);
+    free(names.items);
     if (rc < 0)
         fprintf(stderr, "hawser: cannot list jobs: %s\n", strerror(-rc));
     return failed ? CLI_EXIT_PARTIAL : CLI_EXIT_OK;
 }
 
 /* The only job that runs, when none is named. False: there is none, or more; that was said. */
-static bool job_only(int place_fd, const struct verb *verb, char ret_name[CONTROL_JOB_SIZE])
+static bool job_only(const struct cli_places *places, const struct verb *verb,
+                     struct name *ret_name)
 {
     struct names names;
     struct cli_job job;
     size_t count = 0;
+    int rc = names_read(places, &names);
 
-    if (names_read(place_fd, &names) < 0)
-        names.count = 0;
-    for (size_t i = 0; i < names.count; i++)
-        if (job_look(place_fd, names.names[i], &job) == 0 && count++ == 0)
-            memcpy(ret_name, job.name, CONTROL_JOB_SIZE);
-    free(names.names);
-    if (count == 0)
+    for (size_t i = 0; rc == 0 && i < names.count; i++)
+        if (job_look(names.items[i].place_fd, names.items[i].job, &job) == 0 && count++ == 0)
+            *ret_name = names.items[i];
+    free(names.items);
+    if (rc < 0)
+        fprintf(stderr, "hawser: cannot list jobs: %s\n", strerror(-rc));
+    else if (count == 0)
         fprintf(stderr, "hawser: no transfer of yours runs here\n");
     else if (count > 1)
         fprintf(stderr, "hawser: %zu transfers run: say which to %s (see hawser jobs)\n", count,
@@ -247,23 +271,40 @@ static bool job_only(int place_fd, const struct verb *verb, char ret_name[CONTRO
     return count == 1;
 }
 
-static int job_tell(int place_fd, const struct verb *verb, const char *name)
+/* The job called @job, in whatever place. False: there is none, or (jobs of containers that share a
+ * place of ours) more than one; that was said. */
+static bool job_named(const struct cli_places *places, const char *job, struct name *ret_name)
 {
-    char answer[CONTROL_ANSWER_SIZE], only[CONTROL_JOB_SIZE];
+    struct cli_job seen;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < places->count; i++)
+        if (job_look(places->fds[i], job, &seen) != -ENOENT && count++ == 0) {
+            ret_name->place_fd = places->fds[i];
+            (void)snprintf(ret_name->job, sizeof(ret_name->job), "%s", job); /* it fits */
+        }
+    if (count == 0)
+        fprintf(stderr, "hawser: there is no job %s (see hawser jobs)\n", job);
+    else if (count > 1)
+        fprintf(stderr, "hawser: %u jobs are called %s: neither was told anything\n", count, job);
+    return count == 1;
+}
+
+static int job_tell(const struct cli_places *places, const struct verb *verb, const char *job)
+{
+    char answer[CONTROL_ANSWER_SIZE];
+    struct name name;
     int rc;
 
-    if (name == NULL) {
-        if (!job_only(place_fd, verb, only))
-            return CLI_EXIT_PARTIAL;
-        name = only;
-    }
-    rc = job_ask(place_fd, name, verb->name, answer, sizeof(answer));
+    if (!(job == NULL ? job_only(places, verb, &name) : job_named(places, job, &name)))
+        return CLI_EXIT_PARTIAL;
+    rc = job_ask(name.place_fd, name.job, verb->name, answer, sizeof(answer));
     if (rc == -ENOENT)
-        fprintf(stderr, "hawser: there is no job %s (see hawser jobs)\n", name);
+        fprintf(stderr, "hawser: there is no job %s (see hawser jobs)\n", name.job);
     else if (rc < 0)
-        fprintf(stderr, "hawser: job %s does not answer: %s\n", name, strerror(-rc));
+        fprintf(stderr, "hawser: job %s does not answer: %s\n", name.job, strerror(-rc));
     else
-        printf("job %s: %s\n", name, verb->done);
+        printf("job %s: %s\n", name.job, verb->done);
     return rc < 0 ? CLI_EXIT_PARTIAL : CLI_EXIT_OK;
 }
 
@@ -273,9 +314,9 @@ int cli_jobs(int argc, char **argv)
                                            { "help", no_argument, NULL, 'h' },
                                            { NULL, 0, NULL, 0 } };
     const struct verb *verb = verb_find(argv[0]);
-    char why[CONTROL_WHY_SIZE];
+    struct cli_places places;
     bool list = verb->done == NULL, json = false;
-    int place_fd, option, code;
+    int option, code;
 
     opterr = 0;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -292,19 +333,11 @@ int cli_jobs(int argc, char **argv)
     if (optind < argc && !cli_control_is_job(argv[optind]))
         return cli_usage("%s: \"%s\" is no job: a number that hawser jobs prints", verb->name,
                          argv[optind]);
-    place_fd = cli_control_place(false, why);
-    if (place_fd == -ENOENT && list)
-        return CLI_EXIT_OK; /* nothing ever ran here */
-    if (place_fd == -ENOENT) {
-        fprintf(stderr, "hawser: no transfer of yours runs here\n");
-        return CLI_EXIT_PARTIAL;
-    }
-    if (place_fd < 0) {
-        fprintf(stderr, "hawser: %s\n", why);
-        return CLI_EXIT_PARTIAL;
-    }
-    code = list ? jobs_list(place_fd, json)
-                : job_tell(place_fd, verb, optind < argc ? argv[optind] : NULL);
-    (void)close(place_fd);
-    return code;
+    cli_control_places(&places);
+    if (places.rc < 0)
+        fprintf(stderr, "hawser: %s\n", places.why);
+    code = list ? jobs_list(&places, json)
+                : job_tell(&places, verb, optind < argc ? argv[optind] : NULL);
+    cli_control_places_close(&places);
+    return places.rc < 0 && list ? CLI_EXIT_PARTIAL : code;
 }

@@ -223,8 +223,8 @@ class T:
         self.processes.append(s)
         return s
 
-    def start(self, *args, user=None, cwd=None, env=None):
-        """Start hawser; the caller waits."""
+    def start(self, *args, user=None, cwd=None, env=None, prefix=()):
+        """Start hawser, by the command @prefix if there is one; the caller waits."""
         if self.retries is not None and args[:1] and args[0] in RETRIED and \
                 not any(str(a).startswith("--retries") for a in args):
             args = (args[0], "--retries=" + self.retries, *args[1:])
@@ -233,7 +233,7 @@ class T:
         if user:
             command = [b"setpriv", b"--reuid=%d" % user, b"--regid=%d" % user, b"--clear-groups",
                        b"--", *command]
-        p = Process(command, self.folder, env=env or self.env, cwd=cwd)
+        p = Process([*prefix, *command], self.folder, env=env or self.env, cwd=cwd)
         self.processes.append(p)
         return p
 

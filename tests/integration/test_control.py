@@ -4,6 +4,8 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 import time
 
 import hawser_test
@@ -15,6 +17,7 @@ SMALL = 200
 RATE = 40 * MIB
 UNIT = 4 * MIB  # of a large file: what is cut is sent again
 STREAMS = 2
+SLOW = "--bwlimit=8M"  # long enough for commands that take seconds
 
 
 def rows(process, kind):
@@ -159,23 +162,37 @@ def test_error_says_what_is_kept(t):
 
 
 class Jobs:
-    """The jobs of one user, in a directory of the test's own."""
+    """The jobs of one user, all in directories of the test's own: each command sees these in place of /tmp/hawser-UID
+    and /run/user, by mounts of its own. Else it would meet, and cancel, what this user runs beside the test."""
 
     def __init__(self, t):
         self.t = t
-        self.runtime = t.dir("runtime")
-        os.chmod(self.runtime, 0o700)
+        self.runtime = t.dir("runtime", 0o700)
         self.env = dict(t.env, XDG_RUNTIME_DIR=self.runtime)
         self.place = self.runtime + "/hawser"
+        self.temp, self.login = t.dir("temp", 0o700), t.dir("login")
+        self.without = {key: value for key, value in self.env.items() if key != "XDG_RUNTIME_DIR"}
+        place = "/tmp/hawser-%d" % os.geteuid()
+        if not os.path.lexists(place):
+            os.mkdir(place, 0o700)  # as hawser itself makes it
+        script = ('mount --bind "$1" "$2" && if [ -d /run/user ]; then mount --bind "$3" /run/user; fi && '
+                  'shift 3 && exec "$@"')
+        own = [] if tree.is_root() else ["--user", "--map-current-user", "--keep-caps"]
+        self.prefix = ["unshare", "--mount", *own, "sh", "-c", script, "sh", self.temp, place, self.login]
+        if subprocess.run([*self.prefix, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+            raise hawser_test.Skip("mounts of its own are not allowed here")
 
-    def run(self, *args, rc=0):
-        return self.t.run(*args, env=self.env, rc=rc)
+    def start(self, *args, env=None):
+        return self.t.start(*args, env=env or self.env, prefix=self.prefix)
 
-    def list(self):
-        return [json.loads(line) for line in self.run("jobs", "--json").out.splitlines()]
+    def run(self, *args, rc=0, env=None):
+        return self.t.run(*args, env=env or self.env, rc=rc, prefix=self.prefix)
 
-    def begin(self, way, at, *more):
-        p = self.t.start(*way.args("--bwlimit=%d" % (RATE // 1024), *more), env=self.env)
+    def list(self, env=None):
+        return [json.loads(line) for line in self.run("jobs", "--json", env=env).out.splitlines()]
+
+    def begin(self, way, at, *more, env=None):
+        p = self.start(*way.args("--bwlimit=%d" % (RATE // 1024), *more), env=env)
         self.t.until(lambda: moved(p) >= at, what="progress")
         return p
 
@@ -250,6 +267,61 @@ def test_no_such_job(t):
     t.check(jobs.list() == [] and os.listdir(jobs.place) == [], os.listdir(jobs.place))
 
 
+def test_other_environment(t):
+    """A job that cron started, without XDG_RUNTIME_DIR, is seen from a login shell, and the reverse."""
+    jobs, run, other = Jobs(t), Way(t, "push"), Way(t, "push")
+    p = jobs.begin(run, MIB, SLOW)
+    q = jobs.begin(other, MIB, SLOW, env=jobs.without)
+    t.check(len(os.listdir(jobs.place)) == 1 and len(os.listdir(jobs.temp)) == 1, os.listdir(jobs.temp))
+    names = [rows(process, "start")[0]["job"] for process in (p, q)]
+    t.check({job["job"] for job in jobs.list()} == set(names), jobs.list())
+    t.says(jobs.run("cancel", rc=1), "say which")
+    t.says(jobs.run("pause", names[1]), "paused")
+    t.check({job["job"]: job["state"] for job in jobs.list()} == dict(zip(names, ("running", "paused"))), jobs.list())
+    t.says(jobs.run("cancel", names[1]), "stopping")
+    t.check(q.wait(20).rc == 130, q.result())
+    if os.path.isdir("/run/user"):
+        # The reverse: a directory that logind made is looked at without the variable, too.
+        os.mkdir(jobs.login + "/%d" % os.geteuid(), 0o700)
+        os.rename(jobs.place, jobs.login + "/%d/hawser" % os.geteuid())
+        t.check([job["job"] for job in jobs.list(env=jobs.without)] == names[:1], jobs.list(env=jobs.without))
+        t.says(jobs.run("pause", names[0], env=jobs.without), "paused")
+    else:
+        os.rename(jobs.place + "/" + names[0], jobs.temp + "/" + names[0])
+    t.check([job["job"] for job in jobs.list()] == names[:1], jobs.list())
+    t.says(jobs.run("cancel"), "stopping")
+    t.check(p.wait(20).rc == 130, p.result())
+
+
+def test_one_number_twice(t):
+    """Of containers that share a place: nobody is told anything."""
+    jobs, run = Jobs(t), Way(t, "push", large=1)
+    p = jobs.begin(run, MIB, SLOW)
+    name = rows(p, "start")[0]["job"]
+    place = os.open(jobs.temp, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind("/proc/self/fd/%d/%s" % (place, name))  # the whole path may be too long for an address
+        other.listen()
+        t.says(jobs.run("cancel", name, rc=1), "2 jobs are called")
+        t.check(p.poll() is None, p.result())
+    os.close(place)
+    t.says(jobs.run("cancel", name), "stopping")  # that one is gone, and what it left was taken away
+    t.check(os.listdir(jobs.temp) == [], os.listdir(jobs.temp))
+    t.check(p.wait(20).rc == 130, p.result())
+
+
+def test_runtime_of_somebody_else(t):
+    """After su(1) XDG_RUNTIME_DIR may be another user's: then it is none."""
+    if not tree.is_root():
+        raise hawser_test.Skip("another user's directory needs root")
+    jobs, run = Jobs(t), Way(t, "push", large=1)
+    os.chown(jobs.runtime, 65534, 65534)
+    p = jobs.begin(run, MIB, SLOW)
+    t.check(os.listdir(jobs.runtime) == [] and len(os.listdir(jobs.temp)) == 1, os.listdir(jobs.temp))
+    t.says(jobs.run("cancel"), "stopping")
+    t.check(p.wait(20).rc == 130, p.result())
+
+
 def test_place_of_somebody_else(t):
     """A directory that others may enter is refused; the transfer runs all the same."""
     jobs, run = Jobs(t), Way(t, "push", large=0)
@@ -264,6 +336,12 @@ def test_place_of_somebody_else(t):
         os.chmod(jobs.place, 0o700)
         os.chown(jobs.place, 65534, 65534)
         t.says(jobs.run(*run.args()), "must belong to you")
+    # Of a place of another environment nothing is said: nothing of ours can be there.
+    os.chmod(jobs.temp, 0o755)
+    t.says(jobs.run("jobs", env=jobs.without, rc=1), "nobody else may enter it")
+    os.rmdir(jobs.place)
+    r = jobs.run("jobs")
+    t.check(r.out == r.err == b"", r)
 
 
 if __name__ == "__main__":
