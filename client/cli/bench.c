@@ -174,7 +174,7 @@ static int points_run(struct bench_run *run)
         if (rc < 0) {
             code = cli_exit_code(&output, rc);
             if (client != NULL) /* else it was told why there is none */
-                cli_error_print(rc, hawser_client_message(client));
+                cli_error_print(NULL, rc, hawser_client_message(client));
         }
     }
     run->count = run->at;
@@ -219,7 +219,7 @@ static int client_for(const struct bench_options *options, const struct bench_po
     opts.idle_timeout_ns = options->timeout_ns;
     rc = hawser_client_open(&opts, ret_client, why, sizeof(why));
     if (rc < 0)
-        cli_error_print(rc, why);
+        cli_error_print(NULL, rc, why);
     else
         cli_running(*ret_client);
     return rc;
@@ -342,7 +342,7 @@ static int report_write(const struct bench_run *run, int code)
 
     if (error == 0)
         return code;
-    cli_error_print(-error, run->options->report);
+    cli_error_print(NULL, -error, run->options->report);
     return code == CLI_EXIT_OK ? CLI_EXIT_PARTIAL : code;
 }
 

@@ -111,6 +111,7 @@ struct cli_output {
     bool full; /* something failed because the target is full */
     int full_code;
     bool damaged; /* something failed because data did not match */
+    bool unlisted; /* the file of --failures could not be written */
 };
 
 void cli_output_init(struct cli_output *output, const struct cli_options *options);
@@ -120,11 +121,14 @@ void cli_output_summary(struct cli_output *output, const hawser_stats *stats, in
 /** "hawser: MESSAGE: why (what to do)" on stderr, and as JSON if that is asked for. */
 void cli_error(struct cli_output *output, int code, const char *message);
 
-/** The same without JSON and progress. */
-void cli_error_print(int code, const char *message);
+/** The same without JSON and progress.
+ * @param options  of a transfer; NULL: it is none */
+void cli_error_print(const struct cli_options *options, int code, const char *message);
 
-/** What a person can do about @code, or NULL. */
-const char *cli_hint(int code);
+/** What a person can do about @code, or NULL.
+ * @param options  of a transfer, on which it depends what a further run would send again; NULL: it
+ *                 is none */
+const char *cli_hint(const struct cli_options *options, int code);
 
 /** Exit code for what a call of the library returned. */
 int cli_exit_code(const struct cli_output *output, int code);

@@ -19,6 +19,16 @@ static void descriptors_raise(void)
     }
 }
 
+/* Before the summary, which is the last line and has the exit code. */
+static void failures_write(const struct cli_options *options, struct cli_output *output)
+{
+    int rc = cli_failures_close();
+
+    output->unlisted = rc < 0;
+    if (rc < 0)
+        cli_error(output, rc, options->failures);
+}
+
 static int transfer(struct cli_options *options, struct cli_output *output, hawser_client *client)
 {
     size_t last = options->arg_count - 1;
@@ -44,6 +54,7 @@ static int transfer(struct cli_options *options, struct cli_output *output, haws
         cli_error(output, output->full_code, "");
     else if (rc == HAWSER_E_PARTIAL && output->failed == 0) /* never silent */
         cli_error(output, rc, "");
+    failures_write(options, output);
     /* A usage error or a refused connection did nothing that could be summed up. */
     if (options->json || rc == 0 || rc == HAWSER_E_PARTIAL || stats.entries_seen > 0)
         cli_output_summary(output, &stats, rc);
@@ -166,11 +177,6 @@ int main(int argc, char **argv)
         code = cli_digest(&options, &output, client);
     else
         code = look(&options, &output, client);
-    rc = cli_failures_close();
-    if (rc < 0) {
-        cli_error(&output, rc, options.failures);
-        code = code == CLI_EXIT_OK ? CLI_EXIT_PARTIAL : code;
-    }
     cli_control_stop();
     cli_running(NULL); /* a late signal must not touch what is freed */
     hawser_client_close(client);

@@ -18,6 +18,9 @@
 #define DELTA_BLOCK_MAX (1024u * 1024)
 #define NS_PER_S 1000000000ull
 
+#define COMMANDS                                                                                   \
+    "push, pull, verify, digest, ls, stat, jobs, pause, resume, cancel, doctor or bench"
+
 #define MOVE (CLI_PUSH | CLI_PULL)
 #define LOOK (CLI_LS | CLI_STAT)
 #define COMPARE (MOVE | CLI_VERIFY)
@@ -88,7 +91,7 @@ static const struct option_row rows[] = {
     { OPTION_DISCARD, "discard", NULL, CLI_PUSH, "send and verify, keep nothing: hawserd --bench" },
     { OPTION_VERBOSE, "verbose", NULL, ALL, "name what changes; say what runs" },
     { OPTION_QUIET, "quiet", NULL, EVERY, "print errors only; doctor: what is not in order" },
-    { OPTION_CHECKSUM, "checksum", NULL, MOVE, "compare digests where size and time agree" },
+    { OPTION_CHECKSUM, "checksum", NULL, MOVE, "compare digests of files of the same size" },
     { OPTION_DELETE, "delete", NULL, MOVE, "remove what the source does not have" },
     { OPTION_MAX_DELETE, "max-delete", "N", MOVE, "with --delete: remove at most N entries" },
     { OPTION_EXCLUDE, "exclude", "PATTERN", READ, "leave out what matches" },
@@ -544,8 +547,7 @@ static int options_read(int argc, char **argv, unsigned index, struct cli_option
         if ((row->commands & options->command) == 0)
             return index < COMMAND_COUNT
                        ? cli_usage("%s takes no --%s", commands[index].name, row->name)
-                       : cli_usage("the command comes first: push, pull, verify, digest, ls, stat "
-                                   "or doctor");
+                       : cli_usage("the command comes first: " COMMANDS);
         rc = option_apply(row, optarg, options);
     }
     return rc;
@@ -635,19 +637,14 @@ int cli_options_parse(int argc, char **argv, struct cli_options *ret_options)
     int rc;
 
     if (argc < 2)
-        return cli_usage("which command? push, pull, verify, digest, ls, stat, doctor or bench");
+        return cli_usage("which command? " COMMANDS);
     while (index < COMMAND_COUNT && strcmp(argv[1], commands[index].name) != 0)
         index++;
     if (index == COMMAND_COUNT) {
         if (argv[1][0] != '-')
-            return cli_usage("%s: no such command; there are push, pull, verify, digest, ls, stat, "
-                             "doctor and bench",
-                             argv[1]);
+            return cli_usage("%s: no such command: it is one of " COMMANDS, argv[1]);
         rc = options_read(argc, argv, index, &options);
-        return rc != -1
-                   ? rc
-                   : cli_usage(
-                         "which command? push, pull, verify, digest, ls, stat, doctor or bench");
+        return rc != -1 ? rc : cli_usage("which command? " COMMANDS);
     }
     options.command = commands[index].command;
     rc = options_read(argc - 1, argv + 1, index, &options);

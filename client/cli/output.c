@@ -78,8 +78,42 @@ const char *cli_digest_name(enum hawser_digest digest)
     return digest == HAWSER_DIGEST_BLAKE3 ? "blake3" : "xxh3";
 }
 
-const char *cli_hint(int code)
+/* Does what a run of @options leaves serve the next one? */
+enum again {
+    AGAIN_ALL, /* it begins anew, or there is nothing to go on with */
+    AGAIN_PARTS, /* complete files are not sent twice; what there is of others may be */
+    AGAIN_NONE /* nothing is sent twice, but for what was on its way */
+};
+
+static enum again again_of(const struct cli_options *options)
 {
+    const hawser_transfer_opts *transfer;
+
+    if (options == NULL || !(options->command & (CLI_PUSH | CLI_PULL)))
+        return AGAIN_ALL;
+    transfer = &options->transfer;
+    if (transfer->dry_run || transfer->discard)
+        return AGAIN_ALL;
+    /* Without times a complete file is known by its digest or size, or not at all. */
+    if (transfer->no_times &&
+        !(transfer->checksum || transfer->size_only || transfer->ignore_existing))
+        return AGAIN_ALL;
+    return transfer->no_journal || transfer->inplace ? AGAIN_PARTS : AGAIN_NONE;
+}
+
+const char *cli_hint(const struct cli_options *options, int code)
+{
+    static const char *const canceled[] = {
+        [AGAIN_ALL] = NULL,
+        [AGAIN_PARTS] = "run the same command again to go on: complete files are not sent twice",
+        [AGAIN_NONE] = "run the same command again to go on: what arrived is not sent twice",
+    };
+    static const char *const lost[] = {
+        [AGAIN_ALL] = "run it again",
+        [AGAIN_PARTS] = "run it again: complete files are not sent twice",
+        [AGAIN_NONE] = "run it again: what arrived is not sent twice",
+    };
+
     switch (code) {
     case -ECONNREFUSED:
         return "is hawserd running there, and on this port?";
@@ -104,14 +138,14 @@ const char *cli_hint(int code)
     case HAWSER_E_MEMORY_BOUND:
         return "raise --memory";
     case HAWSER_E_CANCELED:
-        return "run the same command again to go on: what arrived is not sent twice";
+        return canceled[again_of(options)];
     case HAWSER_E_DELETE_LIMIT:
         return "raise --max-delete if they may all go";
     case HAWSER_E_BUSY:
     case HAWSER_E_SHUTDOWN:
     case HAWSER_E_CLOSED:
     case HAWSER_E_TIMEOUT:
-        return "run it again: what arrived is not sent twice";
+        return lost[again_of(options)];
     default:
         return NULL;
     }
@@ -124,7 +158,7 @@ int cli_exit_code(const struct cli_output *output, int code)
             return CLI_EXIT_RESOURCE;
         if (output->damaged)
             return CLI_EXIT_PEER;
-        return code == 0 ? CLI_EXIT_OK : CLI_EXIT_PARTIAL;
+        return code == 0 && !output->unlisted ? CLI_EXIT_OK : CLI_EXIT_PARTIAL;
     }
     if (code == -ENOSPC || code == -EDQUOT || code == -ENOMEM || code == -EMFILE || code == -ENFILE)
         return CLI_EXIT_RESOURCE;
@@ -248,10 +282,11 @@ static void progress_show(struct cli_output *output, const hawser_progress *now)
 /* ---- names ---- */
 
 /* "hawser: PATH: what: why (what to do)" */
-static void note_words(const hawser_event *event, const char *kind)
+static void note_words(const struct cli_options *options, const hawser_event *event,
+                       const char *kind)
 {
     const char *why = event->code != 0 ? hawser_strerror(event->code) : "";
-    const char *hint = cli_hint(event->code);
+    const char *hint = cli_hint(options, event->code);
     char text[2048];
 
     hawser_escape(event->text, strlen(event->text), text, sizeof(text));
@@ -305,10 +340,11 @@ static void note_show(struct cli_output *output, const hawser_event *event)
         cli_json_note(event);
     live_clear(output);
     if (failed)
-        note_words(event, "");
+        note_words(options, event, "");
     else if (event->note == HAWSER_NOTE_SKIPPED || event->note == HAWSER_NOTE_WARNING) {
         if (!options->quiet)
-            note_words(event, event->note == HAWSER_NOTE_SKIPPED ? ": skipped" : ": warning");
+            note_words(options, event,
+                       event->note == HAWSER_NOTE_SKIPPED ? ": skipped" : ": warning");
     } else if (options->verbose > 0 && !options->json && !options->quiet) {
         printf("%s %s\n", cli_note_name(event->note), *event->path ? safe(event->path) : ".");
     }
@@ -601,13 +637,13 @@ void cli_error(struct cli_output *output, int code, const char *message)
     live_clear(output);
     if (output->options->json)
         cli_json_error(NULL, code, *message != '\0' ? message : hawser_strerror(code));
-    cli_error_print(code, message);
+    cli_error_print(output->options, code, message);
 }
 
-void cli_error_print(int code, const char *message)
+void cli_error_print(const struct cli_options *options, int code, const char *message)
 {
     const char *why = hawser_strerror(code);
-    const char *hint = cli_hint(code);
+    const char *hint = cli_hint(options, code);
     char text[4096];
 
     hawser_escape(message, strlen(message), text, sizeof(text));

@@ -181,14 +181,16 @@ HAWSER_API void hawser_client_close(hawser_client *client);
  * what has come, gives complete files their names, and keeps of the others what it has, so that the
  * same transfer later goes on from there (hawser_stats.kept_bytes). That takes 10 s at most, or
  * hawser_client_opts.idle_timeout_ns if that is less. Called once more it ends at once, and what
- * was on its way is lost. Any thread; async-signal-safe. Accepts NULL. Since 0.1. */
+ * was on its way is lost; dry runs, hawser_verify(), digests, lists and benchmarks end at once the
+ * first time. Any thread; async-signal-safe. Accepts NULL. Since 0.1. */
 HAWSER_API void hawser_cancel(hawser_client *client);
 
 /** Hold up the running transfer and those that follow: nothing new is read or sent, what was sent
  * is finished, connections stay alive, and no deadline runs out, until hawser_resume(). A transfer
- * that waits to be tried again waits until then. An event tells when the running one is held.
- * Lists, digests and benchmarks do not pause. Any thread; async-signal-safe. Accepts NULL. Since
- * 0.1. */
+ * that waits to be tried again waits until then. An event tells when the running one is held, or
+ * the next one has begun and is; a server that is the target still deals with the names that it has
+ * been told, and reads their files where digests are compared. Lists, benchmarks and digests of
+ * what is here do not pause. Any thread; async-signal-safe. Accepts NULL. Since 0.1. */
 HAWSER_API void hawser_pause(hawser_client *client);
 
 /** Go on. Harmless when nothing is paused. As hawser_pause(). Since 0.1. */
@@ -211,7 +213,8 @@ enum hawser_event_kind {
     HAWSER_EVENT_NOTE, /* something about one path: note, path, code, text, bytes */
     HAWSER_EVENT_RETRY, /* the job is tried again: code, text, retry, retries_left, pause_ns */
     HAWSER_EVENT_STALL, /* nothing comes, or arrives: text, stalled_ns; once more when it is over */
-    HAWSER_EVENT_STATE /* it is paused, goes on, or ends early: state */
+    HAWSER_EVENT_STATE /* it is held, goes on, or begins to end early in good order: state. None
+                          where nothing changes, or no session runs yet, or that ends at once */
 };
 
 enum hawser_state {
@@ -382,7 +385,7 @@ typedef struct hawser_transfer_opts {
     bool delete_extraneous; /* remove what the source does not have */
     bool delete_limited;
     bool dry_run; /* change nothing, tell what would be */
-    bool checksum; /* compare digests where size and time agree */
+    bool checksum; /* compare digests of files of the same size, whatever their times */
     bool size_only; /* the same size is the same file */
     bool ignore_existing;
     bool no_owner;
@@ -445,11 +448,12 @@ typedef struct hawser_stats {
     uint64_t zc_sent_bytes; /* of wire_sent: by zero-copy sends */
     uint64_t zc_copied_bytes; /* of zc_sent_bytes: copied by the kernel all the same */
     uint64_t zc_downgrades; /* connections that stopped zero-copy sends */
-    uint64_t elapsed_ns; /* pauses before retries included */
+    uint64_t elapsed_ns; /* pauses before retries included, as long as they were */
     enum hawser_durability durability; /* what holds now, for all of it; see files_received */
     /* Of the regular files whose content moved, each counted in every level that it reached, as far
-     * as this side was told. All equal `files` after success. After an interruption they say what
-     * is safe: files that were only received (complete and compared, not named yet) are gone. */
+     * as this side was told. All equal `files` after success, but that files_durable is less where
+     * less was asked for, or can be had: see `durability`. After an interruption they say what is
+     * safe: files that were only received (complete and compared, not named yet) are gone. */
     uint64_t files_received;
     uint64_t files_written; /* have their names */
     uint64_t files_durable; /* survive a power cut */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A job that loses its connections, or its server: it is tried again, says so, and ends well."""
 
+import errno
 import json
 import os
 import signal
@@ -362,6 +363,23 @@ def test_failures_round_trip(t):
     t.check(os.path.getsize(lines_file) == 0, "something failed:", r)
     for name in os.listdir(src):
         t.check(open(src + "/" + name, "rb").read() == open(dst + "/" + name, "rb").read(), name)
+
+
+def test_failures_not_written(t):
+    """A list that cannot be written is an error, told before the summary, whose exit code is that of the run."""
+    if not os.path.exists("/dev/full"):
+        raise hawser_test.Skip("no /dev/full")
+    src, dst = make(t, count=3, size=1000), t.dir("dst")
+    os.chmod(src + "/f001", 0)
+    server = t.server({"x": dst})
+    user = 65534 if tree.is_root() else None
+    if user:
+        os.chmod(dst, 0o777)
+    r = t.run("push", "--json", "--no-owner", "--failures=/dev/full", src + "/", server.url(), rc=1, user=user)
+    rows = [json.loads(line) for line in r.out.splitlines()]
+    t.check([row["type"] for row in rows].count("error") == 2 and rows[-2]["number"] == -errno.ENOSPC, r)
+    t.check(rows[-1]["type"] == "summary" and rows[-1]["exit"] == r.rc, r)
+    t.check(b"/dev/full" in r.err, r)
 
 
 def test_silent_crowd(t):

@@ -171,6 +171,48 @@ static void test_exit_codes(void)
 }
 
 /* Goal: "!" forgets what came before; other rules keep their order. */
+/* Goal: "not sent twice" is said only where it is so. */
+static void test_hints(void)
+{
+    static const int codes[] = { HAWSER_E_CANCELED, HAWSER_E_BUSY, HAWSER_E_SHUTDOWN,
+                                 HAWSER_E_CLOSED, HAWSER_E_TIMEOUT };
+    static const enum cli_command others[] = { CLI_LS, CLI_STAT, CLI_VERIFY, CLI_DIGEST };
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        struct cli_options options = { .command = CLI_PUSH };
+        bool *const wasted[] = { &options.transfer.dry_run, &options.transfer.discard,
+                                 &options.transfer.no_times };
+        bool *const parts[] = { &options.transfer.no_journal, &options.transfer.inplace };
+        const char *hint = cli_hint(&options, codes[i]);
+
+        CHECK(strstr(hint, "what arrived is not sent twice") != NULL);
+        options.command = CLI_PULL;
+        CHECK(cli_hint(&options, codes[i]) == hint);
+        for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]); k++) {
+            *parts[k] = true;
+            CHECK(strstr(cli_hint(&options, codes[i]), "complete files are not sent twice"));
+            *parts[k] = false;
+        }
+        for (size_t k = 0; k < sizeof(wasted) / sizeof(wasted[0]); k++) {
+            *wasted[k] = true;
+            hint = cli_hint(&options, codes[i]);
+            CHECK((hint == NULL) == (codes[i] == HAWSER_E_CANCELED));
+            CHECK(hint == NULL || strstr(hint, "twice") == NULL);
+            *wasted[k] = false;
+        }
+        options.transfer.no_times = options.transfer.checksum = true;
+        CHECK(strstr(cli_hint(&options, codes[i]), "what arrived") != NULL);
+        options.transfer.no_times = options.transfer.checksum = false;
+        for (size_t k = 0; k < sizeof(others) / sizeof(others[0]); k++) {
+            options.command = others[k];
+            CHECK(cli_hint(&options, codes[i]) == cli_hint(NULL, codes[i]));
+        }
+        hint = cli_hint(NULL, codes[i]);
+        CHECK(hint == NULL || strstr(hint, "twice") == NULL);
+    }
+    CHECK(cli_hint(NULL, HAWSER_E_MEMLOCK) != NULL);
+}
+
 static void test_rules(void)
 {
     static struct cli_options options;
@@ -251,6 +293,7 @@ int main(void)
     RUN(test_utf8);
     RUN(test_base64);
     RUN(test_exit_codes);
+    RUN(test_hints);
     RUN(test_rules);
     RUN(test_bench_list);
     RUN(test_bench_time);

@@ -22,7 +22,7 @@
 #include "transfer/tree/fileio.h"
 #include "transfer/tree/filter.h"
 
-#define HSR_PAGES_MAX 32u /* pages in flight: about 20,000 entries ahead; 6 MiB each side */
+#define HSR_PAGES_MAX 32u /* pages in flight: at most 16,384 entries ahead; 6 MiB each side */
 #define HSR_FILES_MAX 32u /* large files in transit at once */
 /* Signatures that a source has at once, for each file that may be in transit: those of the files
  * that come next are there before they can be begun, over a long round trip too (PROTOCOL 8). */
