@@ -482,7 +482,7 @@ int main(int argc, char **argv)
         return usage();
     printf("%u runs: %llu faults, %llu deaths, %llu resets, %llu stalls, %llu touches, "
            "%llu interruptions, %llu pauses, %llu bits, %llu clocks set, %llu rotten bits, "
-           "%llu resumed; %u failed\n",
+           "%llu resumed; %u failed",
            sim_tally->runs, (unsigned long long)sim_tally->faults,
            (unsigned long long)sim_tally->deaths, (unsigned long long)sim_tally->resets,
            (unsigned long long)sim_tally->stalls, (unsigned long long)sim_tally->touches,
@@ -490,5 +490,9 @@ int main(int argc, char **argv)
            (unsigned long long)sim_tally->damaged, (unsigned long long)sim_tally->clocks,
            (unsigned long long)sim_tally->rots, (unsigned long long)sim_tally->resumed,
            sim_tally->failures);
+    if (sim_tally->seeds_done < sim_tally->seeds)
+        printf("; stopped after %llu of %llu seeds", (unsigned long long)sim_tally->seeds_done,
+               (unsigned long long)sim_tally->seeds);
+    printf("\n");
     return sim_tally->failures == 0 ? 0 : 1;
 }

@@ -227,6 +227,7 @@ bool sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds, char
     time_t end = time(NULL) + (time_t)seconds;
     uint64_t hash;
 
+    sim_tally->seeds = count;
     for (uint64_t i = 0; i < count && (seconds == 0 || time(NULL) < end); i++) {
         struct sim_knobs knobs;
         bool good;
@@ -234,6 +235,7 @@ bool sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds, char
         if (!knobs_take(seed + i, words, word_count, &knobs))
             return false;
         sim_tally->runs++;
+        sim_tally->seeds_done++;
         good = apart ? knobs_run_apart(seed + i, &knobs, false)
                      : knobs_run(seed + i, &knobs, NULL, &hash);
         if (good && !apart && i % TWICE_EVERY == TWICE_EVERY - 1)

@@ -8,6 +8,7 @@
 struct sim_tally {
     unsigned runs, failures;
     unsigned failures_max; /* then it is enough */
+    uint64_t seeds, seeds_done; /* of a swarm: asked for, and run before it was enough */
     uint64_t faults, deaths, resets, stalls, touches, stops, holds, damaged, resumed, clocks, rots;
 };
 /* Shared with the processes of runs that have one of their own. */
@@ -21,8 +22,8 @@ bool sim_run(const struct sim_job *job, const char *words, struct sim_report *re
 void sim_run_init(void);
 
 /** @count seeds from @seed on, each in a process of its own if @apart; and now and then one twice:
- * the traces are equal. Ends early after @seconds (0: never). @words: numbers that all of them have
- * otherwise ("name=value"); false: unknown word. */
+ * the traces are equal. Ends early after @seconds (0: never), which the tally shows. @words:
+ * numbers that all of them have otherwise ("name=value"); false: unknown word. */
 bool sim_swarm(uint64_t seed, uint64_t count, bool apart, unsigned seconds, char **words,
                int word_count);
 
