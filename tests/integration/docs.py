@@ -37,32 +37,35 @@ def main():
 
     pages = {name: (name, read("docs", "man", name)) for name in os.listdir(os.path.join(root, "docs", "man"))}
     helps = {c: help_of(hawser, *([c] if c else []))
-             for c in ("", "push", "pull", "ls", "stat", "doctor", "jobs", "pause")}
+             for c in ("", "push", "pull", "verify", "digest", "ls", "stat", "doctor", "jobs", "pause", "resume",
+                       "cancel")}
     for text in helps.values():
         options_check(pages["hawser.1"], text)
     bench = help_of(hawser, "bench")
     options_check(pages["hawser-bench.1"], bench)
-    bench_known = {long for _, long in OPTION.findall(bench)}
-    for names in re.findall(r"^\.It Fl .*$", pages["hawser-bench.1"][1], re.M):
-        for name in re.findall(r"Fl -([a-z0-9-]+)", names):
-            if name not in bench_known:
-                problems.append("hawser-bench.1: there is no --%s" % name)
     server = help_of(hawserd)
     options_check(pages["hawserd.8"], server)
+    # The other way round.
+    for page, text in (("hawser.1", "".join(helps.values())), ("hawser-bench.1", bench), ("hawserd.8", server)):
+        there_are = {name for names in OPTION.findall(text) for name in names}
+        for line in re.findall(r"^\.It Fl .*$", pages[page][1], re.M):
+            for name in re.findall(r"(?:Fl|,) (-[a-z0-9-]+|\w)(?= |$)", line):
+                if name.removeprefix("-") not in there_are:
+                    problems.append("%s: there is no -%s" % (page, name))
 
     known = {long for _, long in OPTION.findall(helps[""])} | {
         "bench", "insecure", "print-plan", "listen", "build-only", "export", "list"}
     for long in re.findall(r"(?<!-)--([a-z][a-z0-9-]*)", read("README.md")):
         if long not in known:
             problems.append("README.md: there is no --%s" % long)
-    for long in re.findall(r"^\.It Fl .*$", pages["hawser.1"][1], re.M):
-        for name in re.findall(r"Fl -([a-z0-9-]+)|, -([a-z0-9-]+)", long):
-            if (name[0] or name[1]) not in known:
-                problems.append("hawser.1: there is no --%s" % (name[0] or name[1]))
 
     # Settings of the file are options of the server, and the other way round.
     settings = {long for _, long in OPTION.findall(server)} - {
         "config", "export", "print-plan", "trace", "help", "version"}
+    for line in re.findall(r"^\.It Cm .*$", pages["hawser.conf.5"][1], re.M):
+        for name in re.findall(r"[a-z-]+", line[len(".It Cm"):]):
+            if name not in settings | {"path", "access"}:  # these two are an export's
+                problems.append("hawser.conf.5: there is no %s" % name)
     for name in settings:
         if not re.search(r"\b%s\b" % name, pages["hawser.conf.5"][1]):
             problems.append("hawser.conf.5: %s is not there" % name)
@@ -85,6 +88,12 @@ def main():
     said = {int(n) for n in re.findall(r"^\.It (\d+)$", pages["hawserd.8"][1], re.M)}
     if codes != said:
         problems.append("exit codes: code %s, hawserd.8 %s" % (codes, said))
+
+    # Every kind of object that --json prints.
+    for names in re.findall(r"line_new\(([^)]*)\)", read("client", "cli", "json.c")):
+        for name in re.findall(r'"(\w+)"', names):
+            if not re.search(r"^\.Cm (?:\w+ , )*%s\b" % name, pages["hawser.1"][1], re.M):
+                problems.append("hawser.1: the type %s is not there" % name)
 
     if shutil.which("mandoc"):
         for name in sorted(pages):
