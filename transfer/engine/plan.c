@@ -44,6 +44,8 @@
 #define WALK_BYTES (HSR_MIB + 256 * HSR_KIB) /* directories being read, extended attributes */
 #define RULES_BYTES (2 * (size_t)HSR_RULES_SIZE_MAX) /* filter rules, as sent and compiled */
 #define LISTING_BYTES (512 * HSR_KIB) /* a walk of one level, and a path */
+#define FILE_BYTES                                                                                 \
+    (HSR_KIB + HSR_TALLY_NODES * sizeof(struct hsr_digest_node)) /* a large one at a source */
 #define WORKS_MAX 4u /* lent to one stream at a time, with their members */
 #define RING_BYTES                                                                                 \
     (160 * HSR_KIB) /* 256 entries and four times that of completions, rounded up                  \
@@ -174,8 +176,8 @@ static void plan_consumers(const struct hsr_plan_request *request, struct hsr_pl
      * hand and a reader on each shard */
     plan->session_bytes =
         sizeof(struct hsr_session) + HSR_PAGES_MAX * PAGE_BYTES + WALK_BYTES + RULES_BYTES +
-        HSR_FILES_MAX * (HSR_KIB + 4 * HSR_TALLY_NODES * sizeof(struct hsr_digest_node)) +
-        HSR_TALLY_BUDGET + HSR_FILES_DIRECT_MAX * HSR_FILEIO_ALIGN_MAX + HSR_PATH_WIRE_MAX +
+        HSR_MAX(HSR_FILES_MAX * (size_t)FILE_BYTES, hsr_target_files_bytes()) + HSR_TALLY_BUDGET +
+        HSR_FILES_DIRECT_MAX * HSR_FILEIO_ALIGN_MAX + HSR_PATH_WIRE_MAX +
         hsr_crew_size(plan->shards) *
             (sizeof(struct hsr_hand) + HSR_MAX(hsr_source_hand_bytes(), hsr_target_hand_bytes()) +
              hsr_reader_hand_bytes()) +

@@ -27,6 +27,12 @@ static void target_done_levels(const struct hsr_target *target, struct hsr_done 
 static bool target_levels_tell(struct hsr_target *target);
 static int target_send_paths(struct hsr_session *session);
 
+size_t hsr_target_files_bytes(void)
+{
+    return TARGET_FILES_MAX *
+           (sizeof(struct hsr_target_file) + HSR_TALLY_NODES * sizeof(struct hsr_digest_node));
+}
+
 int hsr_target_create(struct hsr_session *session)
 {
     struct hsr_target *target = calloc(1, sizeof(*target));

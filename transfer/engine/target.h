@@ -39,6 +39,9 @@ void hsr_target_levels(const struct hsr_target *target, struct hsr_levels *ret_l
 bool hsr_target_groups(const struct hsr_session *session, const struct hsr_dir *dir);
 /** Bytes for the small files of a target that wait for a sync, for the plan. */
 size_t hsr_target_groups_bytes(void);
+/** Bytes for the large files that a target stages at once, for the plan. What a lost connection may
+ * hold up beside these is outside it. */
+size_t hsr_target_files_bytes(void);
 /** Bytes that one hand of a target needs, for the plan. */
 size_t hsr_target_hand_bytes(void);
 /** Bytes for what is kept for later sessions. */
