@@ -678,12 +678,10 @@ static void uring_cancel(struct hsr_backend *backend, struct hsr_op *op)
     (void)io_uring_register_sync_cancel(&uring->ring, &reg);
 }
 
-/* An eventfd for everybody. IORING_OP_MSG_RING through the sender's own ring was measured against
- * it (6.18, two pinned threads, ping-pong of 30,000, medians of ten runs): on two cores 83 us a
- * round trip with the eventfd, 81 with a message at the end of the turn, 80 with one entered at
- * once, all within the noise of the sleeping core's wake-up; on one core 5.3, 5.6 and 4.3 us. That
- * is not worth a second path with its own failures (a sender without a ring, a full target, kernels
- * before 6.3). */
+/* An eventfd for everybody. IORING_OP_MSG_RING through the sender's own ring was tried against it:
+ * a round trip between two threads took as long within the noise of a sleeping core's wake-up
+ * (docs/ARCHITECTURE.md 9b). That is not worth a second path with its own failures (a sender
+ * without a ring, a full target, kernels before 6.3). */
 static void uring_wake(struct hsr_backend *backend)
 {
     uint64_t one = 1;

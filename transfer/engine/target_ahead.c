@@ -15,9 +15,9 @@
 #include "transfer/engine/target_impl.h"
 
 #define AHEAD_PIECES (2 * TARGET_AHEAD_MAX) /* most files are one */
-#define AHEAD_STEP 4u /* files opened by a step of the home: 10 us each */
+#define AHEAD_STEP 4u /* files opened by a step of the home: a few system calls each */
 /* Pieces that a hand away from home may have: more files than the home usually hears to be ended at
- * once, and 2 to 4 ms of gaps. */
+ * once. An estimate, not measured against others. */
 #define AHEAD_DEPTH 16u
 /* So long the turn of a file waits for a gap while the source has others to go on with. At 2,000
  * files a second that is half of the 32 that it may have, so it does not run out of them. */

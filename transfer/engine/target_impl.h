@@ -25,11 +25,11 @@
  * of 512 files of 10 KiB needs; what has no room is wanted whole. */
 #define TARGET_SLICE_SUMS (20u * 1024)
 #define TARGET_PAGE_SUMS (160u * 1024)
-#define TARGET_SLICE 64u /* entries judged by one hand at a time: 140 us of work */
+#define TARGET_SLICE 64u /* entries judged by one hand at a time */
 #define TARGET_SLICES_PER_HAND 3u /* as many as it takes, and the one that is being filled */
 /* An old version is not worth a signature below this: the file travels whole. */
 #define TARGET_BASIS_MIN ((uint64_t)16384)
-/* Of one of these a hand makes the sums: 1 ms if it is cached. */
+/* Of one of these a hand makes the sums: if it is cached that takes milliseconds at most. */
 #define TARGET_PIECE_BYTES (4 * HSR_MIB)
 #define TARGET_PIECE_SUMS (32 * HSR_KIB)
 #define TARGET_PIECES_PER_HAND 4u /* as many as it takes, and one on its way to the source */
@@ -52,7 +52,7 @@
 #define TARGET_GROUP_LARGE_MAX (8 * HSR_MIB)
 #define TARGET_GROUP_NS (100 * HSR_NS_PER_MS)
 #define TARGET_NAMES_NS HSR_NS_PER_S /* names alone: what a power cut may take of them */
-#define TARGET_NAMES_SLICE 32u /* given by a hand before others get a turn: 150 us */
+#define TARGET_NAMES_SLICE 32u /* given by a hand before others get a turn */
 
 enum target_task_kind { TARGET_TASK_SLICE, TARGET_TASK_NAMES };
 
@@ -535,8 +535,8 @@ void hsr_target_dirs_free(struct hsr_target *target);
 void hsr_target_deleted(void *context, const char *path, int code);
 
 /* target_file.c */
-/** What streams have sent, for a slice of time; all of it when the session closes. A file is
- * made, and gets its name, in some 100 us each. */
+/** What streams have sent, for a slice of time; all of it when the session closes. To make a file
+ * or to give it its name is a step of that. */
 void hsr_target_intakes_step(struct hsr_target *target);
 /** A stream asks for a grant, or gives an intake back. It is answered, or waits. */
 void hsr_target_intake(struct hsr_session *session, struct hsr_intake *intake);

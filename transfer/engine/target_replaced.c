@@ -1,6 +1,7 @@
 /* Old versions whose name another file has by now. Whoever lets such a file go last frees its
- * blocks and pages, 150 to 200 ms for a GiB in a tmpfs; of a large one a thread beside the ring
- * does, so that neither the shard's other work nor the acknowledgement waits for it. */
+ * blocks and pages, one by one, which for a GiB in a tmpfs is a good part of a second; of a large
+ * one a thread beside the ring does, so that neither the shard's other work nor the acknowledgement
+ * waits for it. */
 #include <stdlib.h>
 
 #include "base/base.h"

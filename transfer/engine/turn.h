@@ -1,12 +1,12 @@
 /* Whose turn is it to write to a file that lets one writer in at a time?
  *
  * A tmpfs takes the inode's lock for each write, and who finds it taken spins in the kernel until
- * it is free: two shards that write ranges of one file burn a third of their time there (measured:
- * 24 to 32 % of the server's CPU). So a stream asks first. If another one is writing it goes on
- * with what else there is to do, receives into its other chunks or sleeps, and hears when it may
- * try again. So it does when it wants to write where the file's memory is still being made, ahead
- * of the writes (target_huge.c). This is the one lock between shards: it is held for a few
- * instructions, never while writing, and the data still has one owner. */
+ * it is free: two shards that write ranges of one file burn much of their time there (a quarter to
+ * a third of the server's CPU in profiles of the time). So a stream asks first. If another one is
+ * writing it goes on with what else there is to do, receives into its other chunks or sleeps, and
+ * hears when it may try again. So it does when it wants to write where the file's memory is still
+ * being made, ahead of the writes (target_huge.c). This is the one lock between shards: it is held
+ * for a few instructions, never while writing, and the data still has one owner. */
 #ifndef HSR_ENGINE_TURN_H
 #define HSR_ENGINE_TURN_H
 

@@ -22,7 +22,7 @@
 #include "transfer/tree/stage.h"
 #include "transfer/tree/target.h"
 
-#define PRUNE_NAMES_STEP 8u /* names a step: 35 us of unlinks on tmpfs, 0.5 ms on ext4 */
+#define PRUNE_NAMES_STEP 8u /* names a step; a disk's file system may sleep in each */
 #define PRUNE_BUFFER_SIZE                                                                          \
     8192u /* getdents64: some 200 short names, and read again after each                           \
              subdirectory, so not larger */
