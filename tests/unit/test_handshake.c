@@ -303,7 +303,8 @@ static void test_handshake_join_with_trailing_bytes(void)
     fixture_stop(&fx);
 }
 
-/* Goal: HELLO and JOIN in one piece: JOIN waits until HELLO_ACK has left. */
+/* Goal: HELLO and JOIN in one piece: JOIN waits until HELLO_ACK has left, whether it is looked at
+ * together with HELLO or in a later slice. */
 static void test_handshake_join_pipelined(void)
 {
     uint8_t hello[128], join[64], out[512];
@@ -314,14 +315,21 @@ static void test_handshake_join_pipelined(void)
     size_t size;
 
     fixture_start(&fx, 2);
-    raw_connect(&fx, &raw);
-    size = frame_make(&raw, HSR_FRAME_HELLO, hello, hello_make(&hello_good, hello), out);
-    CHECK_EQ(hsr_join_encode(&bad, join, sizeof(join)), 20);
-    size += frame_make(&raw, HSR_FRAME_JOIN, join, 20, out + size);
-    raw_send(&raw, out, size);
-    raw_expect(&fx, &raw, HSR_FRAME_HELLO_ACK, &reply);
-    raw_expect_reject(&fx, &raw, HSR_E_PROTOCOL);
-    raw_close(&raw);
+    for (int apart = 0; apart < 2; apart++) {
+        raw_connect(&fx, &raw);
+        fixture_wait_conns(&fx, 1);
+        size = frame_make(&raw, HSR_FRAME_HELLO, hello, hello_make(&hello_good, hello), out);
+        CHECK_EQ(hsr_join_encode(&bad, join, sizeof(join)), 20);
+        size += frame_make(&raw, HSR_FRAME_JOIN, join, 20, out + size);
+        raw_send(&raw, out, size);
+        if (apart)
+            fixture_hurry(&fx);
+        raw_expect(&fx, &raw, HSR_FRAME_HELLO_ACK, &reply);
+        raw_expect_reject(&fx, &raw, HSR_E_PROTOCOL);
+        CHECK(strstr(fx.refused_text, "no such session") != NULL);
+        raw_close(&raw);
+        fixture_wait_conns(&fx, 0);
+    }
     fixture_stop(&fx);
 }
 
@@ -367,6 +375,78 @@ static void test_handshake_attempts_in_order(void)
     fixture_stop(&fx);
 }
 
+/* The first attempt at a job, to its DONE; its client does not close. */
+static void attempt_done(struct fixture *fx, struct raw *control, struct raw *stream)
+{
+    struct hsr_join join = { .stream = 0 };
+    struct hsr_walk_end end = { 0 };
+    struct hsr_open_ack ack = { 0 };
+    struct hsr_frame frame = { 0 };
+    struct hsr_span answer;
+    uint8_t out[64];
+    int size;
+
+    attempt(fx, control, 1);
+    raw_expect(fx, control, HSR_FRAME_OPEN_ACK, &answer);
+    CHECK_EQ(hsr_open_ack_decode(answer, &ack), 0);
+    raw_connect(fx, stream);
+    raw_greet(fx, stream);
+    memcpy(join.token, ack.token, HSR_TOKEN_SIZE);
+    size = hsr_join_encode(&join, out, sizeof(out));
+    raw_frame(stream, HSR_FRAME_JOIN, out, (size_t)size);
+    raw_expect(fx, stream, HSR_FRAME_JOIN_ACK, &answer);
+    size = hsr_walk_end_encode(&end, out, sizeof(out));
+    CHECK(size > 0);
+    raw_frame(control, HSR_FRAME_WALK_END, out, (size_t)size);
+    while (raw_wait(fx, control, &frame, &answer) && frame.kind != HSR_FRAME_DONE)
+        continue;
+    CHECK_EQ(frame.kind, HSR_FRAME_DONE);
+    fixture_turn_for(fx, 20 * HSR_NS_PER_MS);
+    CHECK_EQ(hsr_engine_sessions(fx->engine), 1); /* it waits for its client to close first */
+}
+
+/* Goal: a client that has not heard DONE, and comes back, does not wait for the connection on which
+ * DONE was said. */
+static void test_handshake_attempt_after_done(void)
+{
+    struct raw first, stream, second;
+    struct hsr_span answer;
+    struct fixture fx;
+
+    fixture_start(&fx, 2);
+    fx.writable = true;
+    attempt_done(&fx, &first, &stream);
+    attempt(&fx, &second, 2);
+    raw_expect(&fx, &second, HSR_FRAME_OPEN_ACK, &answer); /* not after 30 s */
+    CHECK_EQ(fx.events[HSR_EVENT_OPENED], 2);
+    CHECK_EQ(fx.events[HSR_EVENT_CLOSED], 1);
+    raw_expect_end(&fx, &first);
+    raw_close(&first);
+    raw_close(&stream);
+    raw_close(&second);
+    fixture_stop(&fx);
+}
+
+/* Goal: a client that does not close behind DONE holds up the server's end for the 2 s of its
+ * politeness at most. */
+static void test_handshake_end_after_done(void)
+{
+    struct raw control, stream;
+    struct fixture fx;
+    uint64_t start;
+
+    fixture_start(&fx, 1);
+    fx.writable = true;
+    attempt_done(&fx, &control, &stream);
+    hsr_engine_drain(fx.engine);
+    start = now_ns();
+    fixture_stop(&fx);
+    CHECK(now_ns() - start < 4 * HSR_NS_PER_S);
+    CHECK_EQ(fx.events[HSR_EVENT_CLOSED], 1);
+    raw_close(&control);
+    raw_close(&stream);
+}
+
 int main(void)
 {
     RUN(test_handshake_greets);
@@ -383,5 +463,7 @@ int main(void)
     RUN(test_handshake_join_with_trailing_bytes);
     RUN(test_handshake_join_pipelined);
     RUN(test_handshake_attempts_in_order);
+    RUN(test_handshake_attempt_after_done);
+    RUN(test_handshake_end_after_done);
     TEST_END();
 }

@@ -25,7 +25,7 @@ static void source_returned(struct hsr_link_loan *loan);
 static void source_again(struct hsr_chunk *chunk);
 static void source_release(struct hsr_stream *stream);
 static void source_count(struct hsr_stream *stream, uint64_t bytes);
-static void source_listen(struct hsr_stream *stream);
+static int source_listen(struct hsr_stream *stream);
 static int source_take(struct hsr_stream *stream);
 static int source_acked(struct hsr_stream *stream, const struct hsr_frame *frame);
 
@@ -40,8 +40,8 @@ static void source_step(struct hsr_stream *stream)
 {
     int rc = stream->bench == NULL ? source_begin(stream) : 0;
 
-    if (rc == 0 && stream->has_arrived)
-        rc = source_take(stream);
+    if (rc == 0)
+        rc = source_listen(stream);
     if (rc < 0) {
         hsr_stream_fail(stream, rc);
         return;
@@ -49,7 +49,6 @@ static void source_step(struct hsr_stream *stream)
     do {
         source_prepare(stream);
     } while (source_send(stream));
-    source_listen(stream);
     if (stream->bench->done_said)
         return;
     hsr_meter_wait(&stream->meter, HSR_FIGURE_WAIT_PEER);
@@ -249,15 +248,20 @@ static void source_count(struct hsr_stream *stream, uint64_t bytes)
     atomic_fetch_add_explicit(&stream->session->counts.bytes, bytes, memory_order_relaxed);
 }
 
-/* Acknowledgements: headers without payload. */
-static void source_listen(struct hsr_stream *stream)
+/* Acknowledgements and beats: headers without payload. What came with JOIN_ACK is there at once. */
+static int source_listen(struct hsr_stream *stream)
 {
-    if (stream->bench->done_said || stream->has_arrived ||
-        hsr_link_receiving(&stream->conn->link) || stream->rc < 0)
-        return;
-    stream->iov[0] = (struct iovec){ stream->header + stream->header_have,
-                                     HSR_FRAME_HEADER_SIZE - stream->header_have };
-    hsr_link_receive(&stream->conn->link, stream->iov, 1);
+    int rc = 0;
+
+    while (rc == 0 && !stream->bench->done_said) {
+        if (stream->has_arrived)
+            rc = source_take(stream);
+        if (rc == 0 && !stream->bench->done_said)
+            hsr_stream_receive(stream);
+        if (!stream->has_arrived)
+            break;
+    }
+    return rc;
 }
 
 static int source_take(struct hsr_stream *stream)

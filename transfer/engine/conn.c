@@ -233,6 +233,7 @@ static void conn_free(struct hsr_conn *conn)
 static void conn_run(struct hsr_task *task)
 {
     struct hsr_conn *conn = hsr_container_of(task, struct hsr_conn, task);
+    bool more;
 
     if (conn->timed_out)
         conn_tick(conn);
@@ -243,7 +244,8 @@ static void conn_run(struct hsr_task *task)
         hsr_link_close(&conn->link); /* conn_closed() frees; may be now */
         return;
     }
-    if (!conn->close_flushed && !conn_parse(conn) && conn->in_ended && !conn->close_flushed) {
+    more = !conn->close_flushed && conn_parse(conn);
+    if (!more && conn->in_ended && !conn->close_flushed) {
         if (conn->rc == 0)
             conn->rc = conn->end_rc;
         hsr_conn_close(conn);
@@ -252,7 +254,9 @@ static void conn_run(struct hsr_task *task)
     conn_flush(conn);
     if (conn->lingers)
         conn->in_start = conn->in_end;
-    if (conn->state != HSR_CONN_CLOSING && (!conn->close_flushed || conn->lingers))
+    /* Before a session nothing is read while frames are left: one may hand the link over. */
+    if (conn->state != HSR_CONN_CLOSING && (!conn->close_flushed || conn->lingers) &&
+        (!more || conn_greeted(conn)))
         conn_receive(conn);
     if (conn->state == HSR_CONN_JOINING)
         hsr_handshake_join(conn); /* it may be another shard's from here on */

@@ -138,8 +138,9 @@ uint32_t hsr_conn_silence_ms(const struct hsr_conn *conn);
 /** BEAT or REST came. 0 or HSR_E_PROTOCOL. */
 int hsr_conn_beat(struct hsr_conn *conn, const struct hsr_frame *frame);
 
-/** What is quiet, since when: "no byte for 4 s, waiting for HOST:PORT (stream 3)". @stream: its
- * number; UINT32_MAX: the control connection. @there: it is our bytes that do not arrive. */
+/** What is quiet, since when: "no byte comes for 4.0 s, waiting for HOST:PORT (stream 3)".
+ * @stream: its number; UINT32_MAX: the control connection. @there: it is our bytes that do not
+ * arrive. */
 void hsr_conn_quiet_words(const char *peer, uint32_t stream, uint64_t quiet_ns, bool there,
                           char *buf, size_t size);
 

@@ -172,8 +172,6 @@ static int choosing_join(struct hsr_conn *conn, struct hsr_span payload)
         return rc;
     hsr_require(conn->join.token[HSR_TOKEN_SIZE - 1] < conn->shard->engine->shard_count,
                 HSR_E_PROTOCOL);
-    /* Only a client that pipelined dozens of frames before this one has a receive armed here. */
-    hsr_require(!hsr_link_receiving(&conn->link), HSR_E_PROTOCOL);
     conn->state = HSR_CONN_JOINING;
     conn->in_paused = true; /* hsr_handshake_join() goes on when nothing is in flight */
     return 0;

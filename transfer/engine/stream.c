@@ -521,6 +521,7 @@ static int stream_join(struct hsr_stream *stream, struct hsr_span payload)
     if (rc < 0)
         return rc;
     hsr_require(ack.version == HSR_PROTO_VERSION, HSR_E_VERSION);
+    stream->early = payload.ptr + payload.size < stream->conn->in + stream->conn->in_end;
     stream->conn->silence_ms = ack.silence_ms;
     memcpy(join.token, stream->session->token, HSR_TOKEN_SIZE);
     out = hsr_conn_begin(stream->conn, 64);
@@ -539,6 +540,8 @@ static int stream_joined(struct hsr_stream *stream, struct hsr_span payload)
 
     if (rc < 0)
         return rc;
+    hsr_require(!stream->early, HSR_E_PROTOCOL);
+    hsr_assert(!hsr_link_receiving(&stream->conn->link)); /* the machine's are the next bytes */
     memcpy(stream->congestion_peer, ack.congestion.ptr, ack.congestion.size);
     stream->conn->state = HSR_CONN_STREAM;
     hsr_link_tune(&stream->conn->link, stream->session->congestion, stream->congestion);

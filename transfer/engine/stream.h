@@ -238,6 +238,7 @@ struct hsr_stream {
     struct hsr_msg start_msg, ready_msg, close_msg, gone_msg;
     bool joined, closing, gone;
     bool again; /* client: it takes the place of one that was lost */
+    bool early; /* client: something was there before JOIN was sent: it may be REJECT, no answer */
     bool ebbing; /* target: the connection is lost, what came whole is still dealt with */
     struct hsr_msg ebb_msg;
     uint64_t ends; /* PACKs and RANGE_ENDs that left, or came */

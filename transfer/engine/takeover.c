@@ -110,8 +110,11 @@ static bool takeover_waits(struct hsr_takeover *takeover, struct hsr_shard *shar
             takeover->late = true; /* it was under way for long: that one goes on */
             continue;
         }
-        if (session->state != HSR_SESSION_CLOSING) /* only wakes its task: the list stays */
+        /* Both only wake a task: the list stays. */
+        if (session->state != HSR_SESSION_CLOSING)
             hsr_session_end(session, HSR_E_CLOSED, "its client came back with a new session");
+        else if (session->control != NULL) /* who was to hear its last words is here again */
+            hsr_conn_close(session->control);
         found = true;
     }
     return found;
