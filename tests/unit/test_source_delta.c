@@ -309,9 +309,11 @@ static void test_source_delta_of_a_file_that_changed(void)
 static void test_source_delta_without_memory(void)
 {
     struct pull pull;
+    uint64_t room;
 
     pull_init(&pull, 300000, 300000);
-    CHECK(hsr_delta_room_take(pull.fx.engine, pull.fx.engine->config.plan.delta_bytes));
+    room = pull.fx.engine->config.plan.delta_bytes;
+    CHECK(hsr_delta_room_take(pull.fx.engine, room));
     pull_open(&pull, HSR_OPT_DELTA, 0);
     want(&pull, HSR_WANT_DELTA);
     sig_send(&pull, 0, 200);
@@ -319,6 +321,7 @@ static void test_source_delta_without_memory(void)
     file_take(&pull, false);
     CHECK_EQ(pull.patches, 0);
     CHECK_EQ(pull.literal, 300000);
+    hsr_delta_room_give(pull.fx.engine, room);
     pull_close(&pull);
 }
 
@@ -471,12 +474,15 @@ static void test_source_small_again_at_once(void)
 static void test_source_small_without_memory(void)
 {
     struct pull pull;
+    uint64_t room;
 
     pull_init(&pull, 30000, 30000);
-    CHECK(hsr_delta_room_take(pull.fx.engine, pull.fx.engine->config.plan.delta_bytes));
+    room = pull.fx.engine->config.plan.delta_bytes;
+    CHECK(hsr_delta_room_take(pull.fx.engine, room));
     pull_open(&pull, HSR_OPT_DELTA, 0);
     want_patch(&pull, 30000, 9);
     CHECK(!pack_take(&pull));
+    hsr_delta_room_give(pull.fx.engine, room);
     pull_close(&pull);
 }
 
@@ -534,6 +540,75 @@ static void test_source_delta_rules(void)
     }
 }
 
+/* ---- a data connection is lost, and the target says what no target of ours does ---- */
+
+/* Nothing that left on it arrived, says the target. */
+static void lose(struct pull *pull)
+{
+    raw_frame(&pull->control, HSR_FRAME_LOST, "", 0);
+}
+
+/* The server has said so too, and looked at what that means: ten times a second. */
+static void settle(struct pull *pull)
+{
+    struct hsr_span payload = { 0 };
+    struct hsr_frame frame = { 0 };
+
+    do {
+        CHECK(raw_wait(&pull->fx, &pull->control, &frame, &payload));
+    } while (frame.kind != HSR_FRAME_LOST && frame.kind != 0 && !pull->control.ended);
+    fixture_turn_for(&pull->fx, 150 * HSR_NS_PER_MS);
+}
+
+/* Goal: what did not arrive is sent again as it is: it cannot be wanted whole before it came. */
+static void test_source_delta_lost_and_wanted_whole(void)
+{
+    for (uint32_t small = 0; small < 2; small++) {
+        struct pull pull;
+        uint32_t size = small ? 30000 : 300000;
+
+        pull_init(&pull, size, size);
+        pull_open(&pull, HSR_OPT_DELTA, 0);
+        if (small) {
+            want_patch(&pull, size, 9);
+            CHECK(pack_take(&pull));
+        } else {
+            want(&pull, HSR_WANT_DELTA);
+            sig_send(&pull, 0, blocks(&pull));
+            file_take(&pull, false);
+        }
+        lose(&pull);
+        settle(&pull);
+        CHECK_EQ(pull.fx.events[HSR_EVENT_CLOSED], 0); /* so far it is what happens to anyone */
+        want(&pull, HSR_WANT_WHOLE);
+        raw_expect_cancel(&pull.fx, &pull.control, HSR_E_PROTOCOL);
+        pull_close(&pull);
+    }
+}
+
+/* Goal: what is wanted whole had arrived: nothing of the first try can be lost any more, whether
+ * the second one is waiting, under way, or over. */
+static void test_source_delta_wanted_whole_and_lost(void)
+{
+    for (uint32_t way = 0; way < 3; way++) {
+        struct pull pull;
+
+        pull_init(&pull, 300000, 300000);
+        pull_open(&pull, HSR_OPT_DELTA, 0);
+        want(&pull, HSR_WANT_DELTA);
+        sig_send(&pull, 0, blocks(&pull));
+        file_take(&pull, false);
+        want(&pull, HSR_WANT_WHOLE);
+        if (way == 1)
+            fixture_turn_for(&pull.fx, HSR_NS_PER_MS);
+        if (way == 2)
+            file_take(&pull, false);
+        lose(&pull);
+        raw_expect_cancel(&pull.fx, &pull.control, HSR_E_PROTOCOL);
+        pull_close(&pull);
+    }
+}
+
 int main(void)
 {
     RUN(test_source_delta_sends_what_differs);
@@ -549,5 +624,7 @@ int main(void)
     RUN(test_source_small_again_at_once);
     RUN(test_source_small_without_memory);
     RUN(test_source_small_rules);
+    RUN(test_source_delta_lost_and_wanted_whole);
+    RUN(test_source_delta_wanted_whole_and_lost);
     TEST_END();
 }

@@ -269,6 +269,7 @@ static void deal_file_start(struct hsr_source *source)
             .index = delta != NULL ? delta->entry : (uint16_t)(key & 0xffff),
         };
         hsr_source_view(file->page, file->index, &file->view);
+        hsr_source_kept_take(source, file);
         hsr_tally_init(&file->tally, (enum hsr_digest_kind)session->digest, session->leaf);
         file->fd = hsr_source_open(&source->cache, file->view.walk, file->view.dir, file->view.name,
                                    (session->options & HSR_OPT_COPY_LINKS) != 0);

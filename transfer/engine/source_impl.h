@@ -63,6 +63,7 @@ struct source_sent {
     int32_t rc; /* the range was cut short: why */
     uint16_t index;
     bool pack;
+    bool delta; /* when the file was wanted by DELTA: it may be wanted WHOLE since then */
 };
 
 /* What it takes to go on without a stream (source_lost.c). */
@@ -343,7 +344,9 @@ int hsr_source_kept_want(struct hsr_source *source, struct hsr_source_page *page
 /** A KEPT frame. */
 int hsr_source_kept_heard(struct hsr_source *source, struct hsr_source_page *page, uint32_t index,
                           struct hsr_span payload);
-/** A file was opened: take what is kept of it into its digest. Sets file->rc. */
+/** A file is to be opened: what is kept of it is its own, until hsr_source_kept_end(). */
+void hsr_source_kept_take(const struct hsr_source *source, struct hsr_source_file *file);
+/** It was opened: take what is kept of it into its digest. Sets file->rc. */
 void hsr_source_kept_begin(struct hsr_source *source, struct hsr_source_file *file);
 /** Step over what is kept at file->next. False: that is all of this run of data. */
 bool hsr_source_kept_skip(struct hsr_source_file *file);

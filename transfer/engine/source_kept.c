@@ -77,21 +77,25 @@ int hsr_source_kept_heard(struct hsr_source *source, struct hsr_source_page *pag
     return 0;
 }
 
+void hsr_source_kept_take(const struct hsr_source *source, struct hsr_source_file *file)
+{
+    hsr_assert(file->kept == NULL);
+    for (struct hsr_list *node = source->kept.next; node != &source->kept; node = node->next) {
+        struct source_kept *kept = hsr_container_of(node, struct source_kept, node);
+
+        if (kept->page == file->page && kept->entry == file->index)
+            file->kept = kept;
+    }
+}
+
 void hsr_source_kept_begin(struct hsr_source *source, struct hsr_source_file *file)
 {
     struct hsr_session *session = source->session;
-    struct hsr_list *node = source->kept.next;
-    struct source_kept *kept = NULL;
+    const struct source_kept *kept = file->kept;
 
-    hsr_assert(file->kept == NULL && file->rc == 0);
-    for (; node != &source->kept && kept == NULL; node = node->next) {
-        kept = hsr_container_of(node, struct source_kept, node);
-        if (kept->page != file->page || kept->entry != file->index)
-            kept = NULL;
-    }
+    hsr_assert(file->fd >= 0 && file->rc == 0);
     if (kept == NULL)
         return;
-    file->kept = kept;
     /* What is kept is of the version that the walk saw. */
     file->rc = hsr_source_check(&session->home->loop, file->fd, &file->view.identity);
     for (uint32_t i = 0; i < kept->count && file->rc == 0; i++)

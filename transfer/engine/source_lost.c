@@ -54,13 +54,17 @@ bool hsr_source_lane_open(const struct hsr_source *source, const struct hsr_stre
 void hsr_source_lane_home(struct hsr_source *source, const struct hsr_work *work)
 {
     struct source_lane *lane = &source->lanes[work->stream->index];
+    bool pack = work->kind == HSR_WORK_PACK, delta = false;
 
     if (work->number == 0)
         return; /* nothing of it has left */
+    if (!pack)
+        delta = work->file->page->entries[work->index].delta != SOURCE_DELTA_NONE;
     hsr_assert(work->number == lane->ended + 1);
     hsr_assert(lane->ended - lane->taken < HSR_SOURCE_SENT_MAX);
     lane->sent[work->number % HSR_SOURCE_SENT_MAX] =
-        (struct source_sent){ .pack = work->kind == HSR_WORK_PACK,
+        (struct source_sent){ .pack = pack,
+                              .delta = delta,
                               .page = work->page,
                               .index = (uint16_t)work->index,
                               .start = work->start,
@@ -68,7 +72,7 @@ void hsr_source_lane_home(struct hsr_source *source, const struct hsr_work *work
                               .bytes = work->bytes,
                               .rc = work->rc };
     lane->ended = work->number;
-    for (uint32_t i = 0; work->kind == HSR_WORK_PACK && i < work->member_count; i++) {
+    for (uint32_t i = 0; pack && i < work->member_count; i++) {
         struct source_entry *entry = &work->members[i].page->entries[work->members[i].index];
 
         entry->lane = (uint8_t)work->stream->index;
@@ -177,6 +181,8 @@ static int lost_sent(struct hsr_source *source, const struct source_sent *sent)
     if (sent->pack)
         return 0; /* lost_members() finds them */
     hsr_require(page->used && page->page == sent->page && !page->acked, HSR_E_PROTOCOL);
+    /* What was wanted WHOLE since then had arrived. */
+    hsr_require(sent->delta == (entry->delta != SOURCE_DELTA_NONE), HSR_E_PROTOCOL);
     file = hsr_source_file_find(source, page, sent->index);
     if (file == NULL && !entry->wanted) { /* FILE_END was sent */
         entry->wanted = true;
