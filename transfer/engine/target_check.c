@@ -138,7 +138,8 @@ void hsr_target_check_step(struct hsr_target *target)
 
 bool hsr_target_check_told(const struct target_page *page, uint32_t index)
 {
-    return page->checks != NULL && page->checks[index].told;
+    return page->checks != NULL && page->checks[index].told &&
+           (page->ends == NULL || page->ends[index].code == 1);
 }
 
 static bool check_next(struct hsr_session *session, struct hsr_read_file *ret_file)

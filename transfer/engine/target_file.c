@@ -169,8 +169,8 @@ static bool file_holes_asked(struct hsr_target *target)
         for (uint16_t k = 0; page->used && page->ends != NULL && k < page->count; k++) {
             struct hsr_target_file *file;
 
-            if (page->entries[k].state != TARGET_WANTED || page->ends[k].code != 0 ||
-                page->ends[k].bytes != 0)
+            if (page->entries[k].state != TARGET_WANTED || page->entries[k].resuming ||
+                page->ends[k].code != 0 || page->ends[k].bytes != 0)
                 continue;
             if (target->file_count >= target->files_max) {
                 target->holes_waiting = true;
