@@ -150,6 +150,9 @@ void hsr_engine_destroy(struct hsr_engine *engine)
     if (engine == NULL)
         return;
     engine_stop(engine);
+    /* What sessions share is whole again when none is left. */
+    hsr_assert(atomic_load(&engine->delta_used) == 0);
+    hsr_assert(atomic_load(&engine->staged) == 0);
     engine_free(engine);
 }
 

@@ -20,6 +20,7 @@ static void basis_unqueue(struct hsr_target *target, uint32_t key);
 static bool bases_open(struct hsr_target *target);
 static bool basis_turn(struct hsr_target *target, const struct target_basis *basis);
 static bool basis_fits(const struct hsr_target *target, const struct target_basis *basis);
+static int basis_room(struct hsr_target *target, const struct target_basis *basis);
 static void basis_whole(struct hsr_target *target, struct target_page *page, uint16_t index);
 static bool bases_deal(struct hsr_target *target);
 static void basis_lend(struct hsr_target *target, struct target_basis *basis,
@@ -198,6 +199,7 @@ static bool bases_open(struct hsr_target *target)
 {
     struct target_basis *basis;
     struct target_page *page;
+    bool opened = false;
     uint16_t index;
     uint32_t key;
     int rc = 0;
@@ -218,11 +220,12 @@ static bool bases_open(struct hsr_target *target)
     if (basis == NULL) {
         basis = calloc(1, sizeof(*basis));
         rc = basis == NULL ? -ENOMEM : hsr_target_basis_open(target, page, index, basis);
+        opened = rc == 0;
     }
-    if (rc == 0 && !basis_fits(target, basis)) {
+    if (rc == 0)
+        rc = basis_room(target, basis);
+    if (rc < 0 && opened)
         hsr_basis_close(&target->session->home->loop, &basis->basis);
-        rc = -EAGAIN;
-    }
     if (rc == -EAGAIN) {
         free(basis);
         return false;
@@ -260,6 +263,20 @@ static bool basis_fits(const struct hsr_target *target, const struct target_basi
            target->bases_blocks + hsr_delta_blocks(&basis->plan) <= HSR_SIG_BLOCKS_MAX;
 }
 
+/* Room at the source; and in place for its window, which is its own then. 0, -EAGAIN: not now;
+ * or there never is. */
+static int basis_room(struct hsr_target *target, const struct target_basis *basis)
+{
+    struct hsr_session *session = target->session;
+
+    hsr_require(basis_fits(target, basis), -EAGAIN);
+    if ((session->options & HSR_OPT_INPLACE) &&
+        !hsr_delta_room_take(session->engine, hsr_window_bytes(basis->plan.base_size)))
+        return target->bases > 0 ? -EAGAIN
+                                 : HSR_E_MEMORY_BOUND; /* one that ends wakes us, or none */
+    return 0;
+}
+
 /* Its turn has come. */
 static void basis_count(struct hsr_target *target, struct target_basis *basis)
 {
@@ -291,9 +308,6 @@ int hsr_target_basis_open(struct hsr_target *target, struct target_page *page, u
                              session->block_log > 0 ? 1u << session->block_log : 0, &basis->plan);
     if (rc == 0 && basis->plan.block_size > session->chunk)
         rc = HSR_E_LIMIT; /* a block must fit into a chunk */
-    if (rc == 0 && in_place &&
-        !hsr_delta_room_take(session->engine, hsr_window_bytes(basis->plan.base_size)))
-        rc = target->bases > 0 ? -EAGAIN : HSR_E_MEMORY_BOUND; /* one that ends wakes us, or none */
     if (rc < 0)
         hsr_basis_close(&session->home->loop, &basis->basis);
     return rc;

@@ -454,7 +454,8 @@ void hsr_target_check_ask(struct hsr_target *target, struct target_page *page, u
                           const struct hsr_entry *entry);
 /** Read on, and settle what was compared. */
 void hsr_target_check_step(struct hsr_target *target);
-/** Does the source have our digest, so that it may say SAME? */
+/** Does the source have our digest, and has not sent the file: so that it may say SAME or DIFFERS?
+ */
 bool hsr_target_check_told(const struct target_page *page, uint32_t index);
 /** DIFFERS came: it is wanted by what costs least. */
 int hsr_target_check_differs(struct hsr_target *target, struct target_page *page, uint32_t index);
@@ -484,7 +485,7 @@ void hsr_target_basis_ended(struct hsr_target *target, struct target_entry *entr
 /** The entry needs its old version no more; harmless without one. */
 void hsr_target_basis_drop(struct hsr_target *target, struct target_page *page, uint16_t index);
 void hsr_target_bases_destroy(struct hsr_target *target);
-/** Open the old version of an entry, and plan its signature. 0, -EAGAIN: not now; or why not. */
+/** Open the old version of an entry, and plan its signature. 0, or why not: never -EAGAIN. */
 int hsr_target_basis_open(struct hsr_target *target, struct target_page *page, uint16_t index,
                           struct target_basis *basis);
 /** What both crews do: make the sums of a piece, and take it home. */
