@@ -264,6 +264,8 @@ static void test_journal_table(void)
     }
     table.files[0].claimed = true;
     CHECK_EQ(hsr_journal_table_free(&table), 9); /* nobody has to do with it */
+    record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_GONE, .slot = 9 };
+    CHECK_EQ(hsr_journal_record_apply(&table, &record), 0);
     CHECK_EQ(hsr_journal_table_free(&table), 9);
     record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_FILE, .slot = 9 };
     record.file = file_of(9, 9, HSR_DIGEST_XXH3);
@@ -483,6 +485,52 @@ static void test_journal_refused(void)
     fixture_fini(&fx);
 }
 
+/* Goal: where all slots are taken a file of an earlier session goes for one of this, and the
+ * journal stays one that can be read. */
+static void test_journal_full_of_others(void)
+{
+    struct hsr_journal *journal = malloc(sizeof(*journal));
+    struct hsr_journal_record record = { .kind = HSR_JOURNAL_FILE };
+    struct hsr_digest_sum path;
+    struct fixture fx;
+    int slot = 0;
+
+    fixture_init(&fx, 0);
+    journal_open(journal, &fx, boot);
+    for (uint32_t i = 0; i < HSR_JOURNAL_FILES_MAX; i++) {
+        record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_FILE, .slot = i };
+        record.file = file_of(i + 1, 9, HSR_DIGEST_XXH3);
+        CHECK_EQ(hsr_journal_do(journal, &record), 0);
+        record = range_of(i, 0, 1, HSR_RANGE_DURABLE);
+        CHECK_EQ(hsr_journal_do(journal, &record), 0);
+    }
+    settle(journal, &fx);
+    hsr_journal_close(journal, false);
+    journal_open(journal, &fx, boot);
+    CHECK_EQ(journal->table.file_count, HSR_JOURNAL_FILES_MAX);
+    record = range_of(0, 1, 1, HSR_RANGE_DURABLE);
+    CHECK_EQ(hsr_journal_do(journal, &record), 0);
+    settle(journal, &fx); /* written anew: from here on it is appended to */
+    path = hsr_journal_path(journal, span_of("another"));
+    slot = hsr_journal_slot(journal);
+    CHECK(slot >= 0);
+    record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_FILE, .slot = (uint32_t)slot };
+    record.file = file_of(1, 9, HSR_DIGEST_XXH3);
+    record.file.path = path;
+    CHECK_EQ(hsr_journal_do(journal, &record), 0);
+    record = range_of((uint32_t)slot, 0, 1, HSR_RANGE_DURABLE);
+    CHECK_EQ(hsr_journal_do(journal, &record), 0);
+    settle(journal, &fx);
+    hsr_journal_close(journal, false);
+    journal_open(journal, &fx, boot);
+    CHECK_EQ(journal->why, 0);
+    CHECK_EQ(journal->table.file_count, HSR_JOURNAL_FILES_MAX);
+    CHECK_EQ(hsr_journal_table_find(&journal->table, path), slot);
+    hsr_journal_close(journal, true);
+    free(journal);
+    fixture_fini(&fx);
+}
+
 /* Goal: a journal that is full is written anew with what still counts. */
 static void test_journal_is_bounded(void)
 {
@@ -520,6 +568,7 @@ int main(void)
     RUN(test_journal_units_stay_apart);
     RUN(test_journal_from_session_to_session);
     RUN(test_journal_refused);
+    RUN(test_journal_full_of_others);
     RUN(test_journal_is_bounded);
     TEST_END();
 }

@@ -344,7 +344,7 @@ void hsr_target_journal_begin(struct hsr_target *target, struct hsr_target_file 
         hsr_at_statx(&session->home->loop, file->stage.fd, "", &stx) < 0 ||
         hsr_journal_table_find(&journal->table, record.file.path) >= 0)
         return;
-    slot = hsr_journal_table_free(&journal->table);
+    slot = hsr_journal_slot(journal);
     if (slot < 0)
         return; /* it is not kept */
     record.slot = (uint32_t)slot;

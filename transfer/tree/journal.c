@@ -179,6 +179,16 @@ int hsr_journal_do(struct hsr_journal *journal, const struct hsr_journal_record 
     return rc;
 }
 
+int hsr_journal_slot(struct hsr_journal *journal)
+{
+    int slot = hsr_journal_table_free(&journal->table);
+    struct hsr_journal_record gone = { .kind = HSR_JOURNAL_GONE, .slot = (uint32_t)slot };
+
+    if (slot >= 0 && journal->table.files[slot].used)
+        (void)hsr_journal_do(journal, &gone); /* it is there: nothing can fail */
+    return slot;
+}
+
 static bool journal_append(struct hsr_journal *journal, const struct hsr_journal_record *record)
 {
     if (journal->rewrite || journal->filled + HSR_JOURNAL_RECORD_SIZE > HSR_JOURNAL_BUFFER_SIZE ||

@@ -67,6 +67,10 @@ struct hsr_digest_sum hsr_journal_path(const struct hsr_journal *journal, struct
 /** Do and remember. As hsr_journal_record_apply(). */
 int hsr_journal_do(struct hsr_journal *journal, const struct hsr_journal_record *record);
 
+/** A free slot. Where there is none, a file that this session has nothing to do with is gone for
+ * it. -1: all are of this session. */
+int hsr_journal_slot(struct hsr_journal *journal);
+
 /** Write what is not written; sync what should be. Submits; when the file is begun or written anew
  * also plain calls that open, lock and rename. */
 void hsr_journal_step(struct hsr_journal *journal);

@@ -50,7 +50,7 @@ int hsr_journal_table_add(struct hsr_journal_table *table, uint32_t slot,
     return 0;
 }
 
-int hsr_journal_table_free(struct hsr_journal_table *table)
+int hsr_journal_table_free(const struct hsr_journal_table *table)
 {
     int other = -1;
 
@@ -60,8 +60,6 @@ int hsr_journal_table_free(struct hsr_journal_table *table)
         if (!table->files[i].claimed)
             other = (int)i;
     }
-    if (other >= 0)
-        hsr_journal_table_drop(table, (uint32_t)other);
     return other;
 }
 

@@ -60,9 +60,9 @@ bool hsr_journal_file_valid(const struct hsr_journal_file *file);
 int hsr_journal_table_add(struct hsr_journal_table *table, uint32_t slot,
                           const struct hsr_journal_file *file);
 
-/** A free slot, or that of a file that this session has nothing to do with, which is dropped then.
- * -1: there is none. */
-int hsr_journal_table_free(struct hsr_journal_table *table);
+/** A free slot, or that of a file that this session has nothing to do with: it has to go first. -1:
+ * there is none. */
+int hsr_journal_table_free(const struct hsr_journal_table *table);
 
 /** The slot of a file, or -1. */
 int hsr_journal_table_find(const struct hsr_journal_table *table, struct hsr_digest_sum path);
