@@ -64,6 +64,25 @@ static void test_pulse_silence_ends_at_the_bound(void)
     CHECK(!there);
 }
 
+/* Also where looks are late, each by nearly as much as the next should be. */
+static void test_pulse_is_named_before_it_ends(void)
+{
+    for (uint64_t late = 0; late < 100; late += 7) {
+        struct side side;
+        bool named = false, there;
+        int rc = 0;
+
+        side_start(&side, 2 * S, 0);
+        for (unsigned i = 0; rc == 0 && i < 10; i++) {
+            named = hsr_pulse_quiet(&side.pulse, &there) > 0;
+            side.now += side.pulse.beat_ns * late / 100;
+            rc = side_beat(&side, 0, false, 0);
+        }
+        CHECK_EQ(rc, HSR_E_TIMEOUT);
+        CHECK(named);
+    }
+}
+
 /* Bytes that trickle are life, and so is that we do not read. */
 static void test_pulse_slow_is_not_dead(void)
 {
@@ -150,6 +169,7 @@ int main(void)
 {
     RUN(test_pulse_beats_four_times_in_the_shorter_bound);
     RUN(test_pulse_silence_ends_at_the_bound);
+    RUN(test_pulse_is_named_before_it_ends);
     RUN(test_pulse_slow_is_not_dead);
     RUN(test_pulse_the_other_way_dead);
     RUN(test_pulse_the_other_way_alive);

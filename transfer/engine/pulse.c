@@ -8,6 +8,7 @@
 #define PULSE_BEATS 4u /* in the shortest silence that one of the two bears */
 #define PULSE_BEAT_MIN_NS (100 * HSR_NS_PER_MS) /* whatever the peer wishes */
 #define PULSE_QUIET_NS (3 * HSR_NS_PER_S) /* is named: a few beats are missing */
+#define PULSE_NAMED 2u /* or this part of the bound: a look that is late must not go over it */
 
 void hsr_pulse_start(struct hsr_pulse *pulse, uint64_t now_ns, uint64_t bound_ns, uint32_t peer_ms)
 {
@@ -57,7 +58,7 @@ uint64_t hsr_pulse_quiet(const struct hsr_pulse *pulse, bool *ret_there)
 {
     uint64_t quiet_ns = pulse->looked_ns - pulse->heard_ns;
     /* A bound may be shorter than what is worth a word otherwise. */
-    uint64_t least = HSR_MIN(PULSE_QUIET_NS, pulse->bound_ns / PULSE_BEATS * (PULSE_BEATS - 1));
+    uint64_t least = HSR_MIN(PULSE_QUIET_NS, pulse->bound_ns / PULSE_NAMED);
 
     *ret_there = pulse->untold_ns > quiet_ns;
     quiet_ns = HSR_MAX(quiet_ns, pulse->untold_ns);

@@ -24,6 +24,7 @@ _Static_assert(HSR_CONGESTION_SIZE == HSR_CONGESTION_MAX + 1, "a name from the w
 static void session_run(struct hsr_task *task);
 static void session_step(struct hsr_session *session);
 static void session_tick(struct hsr_timer *timer);
+static void session_name_stall(struct hsr_session *session);
 static void session_join_deadline(struct hsr_session *session);
 static void session_close(struct hsr_session *session);
 static void session_free(struct hsr_session *session);
@@ -243,6 +244,7 @@ void hsr_session_stream_gone(struct hsr_session *session, struct hsr_stream *str
         return; /* a grant crossed this message: the last of them comes back here */
     if (rc == 0)
         rc = HSR_E_CLOSED;
+    session_name_stall(session);
     session->streams_open--;
     session->streams[stream->index] = NULL;
     hsr_limit_gone(session, stream);
@@ -333,8 +335,7 @@ static void session_run(struct hsr_task *task)
                                        .role = session->role,
                                        .progress = hsr_session_progress(session) };
 
-            if (session->control != NULL && session->bench == NULL)
-                hsr_stall_tick(session);
+            session_name_stall(session);
             hsr_engine_event(session->engine, &event);
         }
         session_join_deadline(session);
@@ -345,6 +346,13 @@ static void session_run(struct hsr_task *task)
     hsr_hold_step(session);
     if (session->state == HSR_SESSION_CLOSING)
         session_close(session);
+}
+
+static void session_name_stall(struct hsr_session *session)
+{
+    if (session->client && session->state == HSR_SESSION_MOVING && session->control != NULL &&
+        session->bench == NULL)
+        hsr_stall_tick(session);
 }
 
 static void session_step(struct hsr_session *session)
@@ -534,6 +542,7 @@ static void session_control_closed(struct hsr_conn *conn)
 {
     struct hsr_session *session = conn->session;
 
+    session_name_stall(session);
     session->counts.sent += conn->link.sent_bytes;
     session->counts.received += conn->link.received_bytes;
     session->control = NULL;

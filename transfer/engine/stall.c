@@ -40,7 +40,7 @@ static uint64_t stall_connection(const struct hsr_session *session, uint64_t now
     uint64_t longest = 0;
     bool there;
 
-    if (session->control != NULL && session->control->state == HSR_CONN_SESSION) {
+    if (session->control != NULL) { /* its pulse may have ended it just now */
         longest = hsr_pulse_quiet(&session->control->pulse, &there);
         if (longest > 0)
             hsr_conn_quiet_words(session->peer, UINT32_MAX, longest, there, text, HSR_STALL_SIZE);

@@ -14,8 +14,10 @@ struct hsr_stall {
     uint64_t since_ns; /* of the stall that is named; 0: there is none */
 };
 
-/** Ten times a second, while the session moves: progress.stall_ns and progress.stall say what there
- * is to say, and STALL events when that begins and ends. */
+/** Ten times a second, while the session moves, and when a connection has just ended because it was
+ * quiet, before it is forgotten: so no stall ends one without having been told.
+ * progress.stall_ns and progress.stall say what there is to say, and STALL events when that begins
+ * and ends. */
 void hsr_stall_tick(struct hsr_session *session);
 
 #endif
