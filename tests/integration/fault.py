@@ -2,7 +2,6 @@
 and file systems in files."""
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -13,7 +12,7 @@ import sys
 import judge
 import tree
 import proxy
-from hawser_test import Failure, Skip, stage_files
+from hawser_test import Failure, Skip, rows, stage_files
 
 HIDDEN = b".hawser."
 NEW = ("created", "updated")
@@ -114,15 +113,7 @@ def whole(root, *versions):
 
 def acknowledged(out):
     """Names that the lines of --json say have arrived."""
-    names = set()
-    for line in out.splitlines():
-        try:
-            o = json.loads(line)
-        except ValueError:
-            continue  # the last line of a process that was killed
-        if o.get("type") == "file" and o.get("event") in NEW:
-            names.add(os.fsencode(o["path"]).rstrip(b"/"))
-    return names
+    return {os.fsencode(o["path"]).rstrip(b"/") for o in rows(out, "file") if o["event"] in NEW}
 
 
 def replica(a, b):
@@ -168,10 +159,6 @@ def device(place):
     """What is mounted at @place."""
     with open("/proc/mounts", encoding="utf-8", errors="replace") as f:
         return [line.split()[0] for line in f if line.split()[1] == place][-1]
-
-
-def lines(r, kind):
-    return [o for o in map(json.loads, r.out.splitlines()) if o["type"] == kind]
 
 
 class Job:

@@ -3,13 +3,19 @@
 A test file defines functions test_*(t) and ends with hawser_test.main(globals()).  Each function
 gets a fresh T: scratch folders, servers, clients, proxies, checks.  Whatever happens, T.close()
 ends the processes this file started, and only those, and removes what it made.
+
+A file whose tests mostly wait may say TOGETHER = N: so many of them run at once.
 """
 
 import argparse
+import concurrent.futures
+import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -35,6 +41,20 @@ class Failure(Exception):
     pass
 
 
+def rows(out, kind=None):
+    """The lines of --json as objects, of one type or all.  What a process that was killed had begun is none."""
+    found = [json.loads(line) for line in out.split(b"\n")[:-1]]
+    return [row for row in found if kind in (None, row.get("type"))]
+
+
+def ends(text, first=300, last=1200):
+    """What a person reads of a long output: its beginning, and how it ended."""
+    text = text.decode("utf-8", "replace")
+    if len(text) <= first + last:
+        return text
+    return "%s\n  ... %d characters ...\n%s" % (text[:first], len(text) - first - last, text[-last:])
+
+
 class Result:
     def __init__(self, args, rc, out, err, seconds, memory):
         self.args, self.rc, self.out, self.err = args, rc, out, err
@@ -46,9 +66,18 @@ class Result:
 
     def __str__(self):
         args = " ".join(repr(a)[1:-1] if len(a) < 150 else "..." for a in map(os.fsdecode, self.args))
-        return "%s\n  exit %s after %.2f s\n  stdout: %.1500s\n  stderr: %.1500s" % (
-            args, self.rc, self.seconds, self.out.decode("utf-8", "replace"),
-            self.err.decode("utf-8", "replace"))
+        return "%s\n  exit %s after %.2f s\n  stdout: %s\n  stderr: %s" % (
+            args, self.rc, self.seconds, ends(self.out), ends(self.err))
+
+    def rows(self, kind=None):
+        return rows(self.out, kind)
+
+    def summary(self):
+        """The last line of a transfer with --json."""
+        found = self.rows()
+        if not found or found[-1]["type"] != "summary":
+            raise Failure("no summary at the end: %s" % self)
+        return found[-1]
 
 
 def memory_peak(pid):
@@ -99,6 +128,9 @@ class Process:
         f = {"out": self.out, "err": self.err}[which]
         return os.pread(f.fileno(), 64 << 20, 0)
 
+    def rows(self, kind=None):
+        return rows(self.read("out"), kind)
+
     def wait(self, timeout=120):
         end = time.monotonic() + timeout
         pause = 0.001
@@ -130,8 +162,9 @@ class Process:
 
 
 class Server(Process):
-    def __init__(self, t, args, ready=1, timeout=20, preexec=None):
-        command = [t.hawserd, *args]
+    def __init__(self, t, args, ready=1, timeout=20, preexec=None, prefix=()):
+        """@prefix: a command that executes what follows it, such as nsenter."""
+        command = [*prefix, t.hawserd, *args]
         if shutil.which("setpriv"):
             # exec keeps the process id; the server never outlives a test that is killed.
             command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
@@ -211,6 +244,20 @@ class T:
 
     # -- processes
 
+    @staticmethod
+    def address():
+        """To listen at, again after a server's end: no connection of anybody's takes its port meanwhile, because
+        it is below those that the kernel gives away."""
+        with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+            end = int(f.read().split()[0])
+        while True:
+            port = random.randrange(min(end, 10000), end)
+            try:
+                socket.create_server(("127.0.0.1", port)).close()
+                return "127.0.0.1:%d" % port
+            except OSError:
+                pass
+
     def server(self, exports=None, args=(), ready=1, listen=("127.0.0.1:0",), **kw):
         """@exports: {name: path or (path, 'ro'|'rw')}"""
         command = []
@@ -253,6 +300,11 @@ class T:
 
     # -- checks
 
+    def say(self, text):
+        """A line for the log; one write, so that tests that run at once do not mix."""
+        sys.stdout.write("# %s: %s\n" % (self.name, text))
+        sys.stdout.flush()
+
     def check(self, ok, *what):
         if not ok:
             raise Failure(" ".join(str(x) for x in what) or "check failed")
@@ -285,7 +337,8 @@ class T:
             time.sleep(0.01)
 
     def close(self):
-        LIVE.remove(self)
+        if self in LIVE:
+            LIVE.remove(self)
         for p in self.proxies:
             p.close()
         for p in self.processes:
@@ -342,7 +395,7 @@ def _parse(argv):
     parser.add_argument("--points", type=int, default=42, help="moments at which test_fault_kill kills")
     parser.add_argument("-k", dest="filter", default="", help="only tests whose name holds this")
     options = parser.parse_args(argv)
-    folder = os.environ.get("HAWSER_BIN_DIR") or options.build or "."
+    folder = os.path.abspath(os.environ.get("HAWSER_BIN_DIR") or options.build or ".")
     options.hawser = find_binary(folder, "hawser")
     options.hawserd = find_binary(folder, "hawserd")
     options.bin_dir = folder
@@ -370,6 +423,19 @@ def run_one(options, name, function):
         t.close()
 
 
+def run_timed(options, name, function):
+    """(whether it went well, what to say of it after its name)"""
+    start = time.monotonic()
+    try:
+        run_one(options, name, function)
+        return True, "# %.1f s" % (time.monotonic() - start)
+    except Skip as reason:
+        return True, "# SKIP %s" % reason
+    except Exception as error:  # pylint: disable=broad-except
+        text = str(error) if isinstance(error, Failure) else traceback.format_exc()
+        return False, "\n#   " + text.replace("\n", "\n#   ")
+
+
 def main(scope, argv=None):
     options = _parse(argv if argv is not None else sys.argv[1:])
     if not options.hawser or not options.hawserd:
@@ -381,25 +447,19 @@ def main(scope, argv=None):
              if n.startswith("test_") and callable(f) and options.filter in n]
     failed = skipped = 0
     print("1..%d" % len(tests), flush=True)
+    pool = concurrent.futures.ThreadPoolExecutor(scope.get("TOGETHER", 1))
     try:
-        for index, (name, function) in enumerate(tests, 1):
-            start = time.monotonic()
-            try:
-                run_one(options, name, function)
-                print("ok %d - %s # %.1f s" % (index, name, time.monotonic() - start), flush=True)
-            except Skip as reason:
-                skipped += 1
-                print("ok %d - %s # SKIP %s" % (index, name, reason), flush=True)
-            except KeyboardInterrupt:
-                raise
-            except Exception as error:  # pylint: disable=broad-except
-                failed += 1
-                text = str(error) if isinstance(error, Failure) else traceback.format_exc()
-                print("not ok %d - %s\n#   %s" % (index, name, text.replace("\n", "\n#   ")),
-                      flush=True)
+        running = [pool.submit(run_timed, options, name, function) for name, function in tests]
+        for index, ((name, _), future) in enumerate(zip(tests, running), 1):
+            ok, text = future.result()
+            skipped += text.startswith("# SKIP")
+            failed += not ok
+            sys.stdout.write("%s %d - %s %s\n" % ("ok" if ok else "not ok", index, name, text))
+            sys.stdout.flush()
     except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
         for t in list(LIVE):
             t.close()
         print("Bail out! interrupted", flush=True)
-        sys.exit(130)
+        os._exit(130)  # whoever waits for what was just ended need not say so
     sys.exit(1 if failed else 77 if skipped == len(tests) else 0)

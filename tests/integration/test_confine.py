@@ -219,12 +219,12 @@ def flipped_source(t, direction):
     canary = Canary(t)
     src, dst = source(t), t.dir("dst")
     server = t.server({"x": dst if direction == "push" else src})
-    stop = threading.Event()
+    stop, flips = threading.Event(), [0]
 
     def flip():
         os.symlink(canary.path, src + "/flip-link")
         while not stop.is_set():
-            exchange(src + "/sub", src + "/flip-link")
+            flips[0] += exchange(src + "/sub", src + "/flip-link") == 0
 
     thread = threading.Thread(target=flip)
     thread.start()
@@ -240,6 +240,7 @@ def flipped_source(t, direction):
     finally:
         stop.set()
         thread.join()
+    t.check(flips[0] > 100, "%d flips: nothing was tested" % flips[0])
     t.alive(server)
 
 
@@ -259,11 +260,14 @@ def test_export_root_replaced(t):
     t.run("push", src + "/", server.url(), rc=0)
     os.rename(root, t.path("moved"))
     os.symlink(canary.path, root)
-    r = t.run("push", "--delete", src + "/", server.url())
+    tree.Builder(src).file("f", b"newer content", mode=0o600)
+    r = t.run("push", "--delete", src + "/", server.url(), rc=0)
     canary.check(r)
-    r = t.run("pull", server.url() + b"/", t.path("back"))
+    t.same(src, t.path("moved"))
+    r = t.run("pull", server.url() + b"/", t.path("back"), rc=0)
     canary.check(r)
     canary.unread(t.path("back"), r)
+    t.same(src, t.path("back"))
     t.alive(server)
 
 

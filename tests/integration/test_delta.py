@@ -2,7 +2,6 @@
 """Deltas: every edit comes out exact and moves little, whole or in place, pushed or pulled; what changes under our
 hands, what is linked, sparse or cut off comes out exact too."""
 
-import json
 import os
 import random
 import shutil
@@ -50,16 +49,12 @@ def make(t, all_edits, src, dst):
             os.utime(path, ns=(when, when))
 
 
-def summary(r):
-    return json.loads(r.out.decode().strip().split("\n")[-1])
-
-
 def pushed(t, src, dst, *options, server=None):
     server = server or t.server({"x": dst})
     r = t.run("push", "--json", "--delta=on", *options, src + "/", server.url(), rc=0)
     t.same(src, dst)
     t.no_stage_files(dst)
-    return summary(r), r
+    return r.summary(), r
 
 
 def check_small(t, found, r, files, fallbacks=0):
@@ -115,7 +110,7 @@ def test_delta_small_files(t):
     server = t.server({"x": src})
     r = t.run("pull", "--json", "--delta=on", server.url() + b"/", dst, rc=0)
     t.same(src, dst)
-    found = summary(r)
+    found = r.summary()
     t.check(found["delta_files"] > 250 and found["wire_received"] < found["bytes"] / 5, "much came:", r)
 
 
@@ -143,7 +138,7 @@ def test_delta_10000_changes_meanwhile(t):
             break
     r = p.wait()
     t.check(r.rc == 0, "it failed:", r)
-    found = summary(r)
+    found = r.summary()
     t.check(number == 9999, "too few changes while it ran:", number)
     t.check(found["delta_fallbacks"] > 0, "nothing was noticed:", r)
     t.check(found["delta_files"] <= len(all_edits), "counted twice:", r)
@@ -161,7 +156,7 @@ def test_delta_pull_and_disk(t):
     server = t.server({"x": src})
     r = t.run("pull", "--json", "--delta=on", server.url() + b"/", dst, rc=0)
     t.same(src, dst)
-    check_small(t, summary(r), r, len(all_edits))
+    check_small(t, r.summary(), r, len(all_edits))
 
 
 def test_delta_whole_file_and_off(t):
@@ -172,7 +167,7 @@ def test_delta_whole_file_and_off(t):
         server = t.server({"x": dst})
         r = t.run("push", "--json", option, src + "/", server.url(), rc=0)
         t.same(src, dst)
-        t.check(summary(r)["copied_bytes"] == 0 and summary(r)["wire_sent"] > SIZE, "not whole:", r)
+        t.check(r.summary()["copied_bytes"] == 0 and r.summary()["wire_sent"] > SIZE, "not whole:", r)
 
 
 def test_delta_inplace_keeps_the_inode(t):
@@ -227,7 +222,7 @@ def test_checksum_by_delta(t):
             os.utime(os.path.join(src, name), ns=(10**18, 10**18))
         server = t.server({"x": dst if way == "push" else src})
         ends = [src + "/", server.url()] if way == "push" else [server.url() + b"/", dst]
-        found = summary(t.run(way, "--json", "--checksum", "--delta=on", *ends, rc=0))
+        found = t.run(way, "--json", "--checksum", "--delta=on", *ends, rc=0).summary()
         t.same(src, dst)
         wire = found["wire_sent"] + found["wire_received"]
         t.check(found["delta_files"] == 2 and found["delta_fallbacks"] == 0, "not by delta:", found)
@@ -235,7 +230,7 @@ def test_checksum_by_delta(t):
         with open(os.path.join(src, "a"), "r+b") as file:
             file.write(b"changed")
         os.utime(os.path.join(src, "a"), ns=(10**18, 10**18))
-        found = summary(t.run(way, "--json", "--checksum", "-W", *ends, rc=0))
+        found = t.run(way, "--json", "--checksum", "-W", *ends, rc=0).summary()
         t.same(src, dst)
         t.check(found["delta_files"] == 0 and found["files"] == 1, "not whole:", found)
 
@@ -279,7 +274,7 @@ def test_delta_base_changes_meanwhile(t):
     r = p.wait()
     t.check(r.rc == 0, "it failed:", r)
     t.same(src, dst)
-    t.check(summary(r)["delta_fallbacks"] == 1, "the old version was believed:", r)
+    t.check(r.summary()["delta_fallbacks"] == 1, "the old version was believed:", r)
 
 
 def test_delta_inplace_killed(t):

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """hawser digest: what b3sum prints, for files here and at a server."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -73,7 +72,7 @@ def test_options_and_failures(t):
     tree.Builder(src).file("f", b"hello")
     tree.Builder(src).file("g", b"hello")
     r = t.run("digest", "--json", "--exclude=g", src, rc=0)
-    found = [json.loads(x) for x in r.out.decode().strip().split("\n")]
+    found = r.rows()
     t.check(len(found) == 1 and found[0]["bytes"] == 5 and found[0]["path"] == src + "/f" and
             found[0]["blake3"] == "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f", found)
     r = t.run("digest", "--digest=xxh3", src + "/f", rc=0)

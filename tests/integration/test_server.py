@@ -14,6 +14,9 @@ import proxy
 import tree
 
 
+TOGETHER = 2
+
+
 def make(t, name="src", size=200000):
     src = t.dir(name)
     b = tree.Builder(src, seed=name)
@@ -195,11 +198,12 @@ def test_port_in_use(t):
 
 def test_port_in_use_for_a_moment(t):
     """A server that was killed may hold its port a little longer than its process is there."""
-    holder = socket.create_server(("127.0.0.1", 0))
-    port = holder.getsockname()[1]
+    address = t.address()
+    port = int(address.split(":")[1])
+    holder = socket.create_server(("127.0.0.1", port))
     timer = threading.Timer(0.3, holder.close)
     timer.start()
-    server = t.server({"x": t.dir("dst")}, listen=("127.0.0.1:%d" % port,))
+    server = t.server({"x": t.dir("dst")}, listen=(address,))
     timer.join()
     t.check(server.port == port, "must wait for its port:", server.result())
 
@@ -248,12 +252,12 @@ def test_logs_escape_names(t):
 def test_stalled_before_handshake(t):
     """Connections that say nothing, or one byte at a time, are cut; others work meanwhile."""
     src, dst = make(t), t.dir("dst")
-    server = t.server({"x": dst}, args=["--memory", "3G"])
+    server = t.server({"x": dst}, args=["--memory", "3G", "--handshake-timeout=2"])
     idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(30)]
     works(t, server, src)
-    deadline = time.monotonic() + 45
+    deadline = time.monotonic() + 20
     drip = socket.create_connection(("127.0.0.1", server.port))
-    drip.settimeout(1)
+    drip.settimeout(0.5)
     cut = False
     while time.monotonic() < deadline and not cut:
         try:
@@ -263,14 +267,14 @@ def test_stalled_before_handshake(t):
             continue
         except OSError:
             cut = True
-    t.check(cut, "a connection that drips was not cut in 45 s")
+    t.check(cut, "a connection that drips was not cut")
     for s in idle:
         s.settimeout(max(0.1, deadline - time.monotonic()))
         try:
             while s.recv(4096):
                 pass
         except TimeoutError:
-            t.check(False, "an idle connection was not cut in 45 s")
+            t.check(False, "an idle connection was not cut")
         except OSError:
             pass
         s.close()
@@ -280,15 +284,15 @@ def test_stalled_before_handshake(t):
 def test_stalled_after_handshake(t):
     """A client whose network stops in mid transfer is cut by a deadline; others do not notice."""
     src, dst = make(t, size=64 * tree.MIB), t.dir("dst")
-    server = t.server({"x": dst})
+    server = t.server({"x": dst}, args=["--idle-timeout=3"])
     wall = t.proxy(server.port)
-    p = t.start("push", "--bwlimit=8M", src + "/", server.url(path="stalled", port=wall.port))
+    p = t.start("push", "--timeout=3", "--bwlimit=8M", src + "/", server.url(path="stalled", port=wall.port))
     t.until(lambda: wall.total[proxy.UP] > 4 << 20, what="transfer")
     wall.passing.clear()
     works(t, server, make(t, "small"))
-    r = p.wait(150)
+    r = p.wait(60)
     t.check(r.rc in (1, 3, 4), "the client notices too:", r)
-    t.until(lambda: not hawser_test.stage_files(dst), 150, "end of the stage files")
+    t.until(lambda: not hawser_test.stage_files(dst), 60, "end of the stage files")
     t.alive(server)
 
 
@@ -373,6 +377,7 @@ def corrupted(t, direction, way):
     """Bits flipped on the way are found: exit 4 (or a repeat that succeeds), never wrong content."""
     src, dst = make(t, size=4 * tree.MIB), t.dir("dst")
     server = t.server({"x": dst if direction == "push" else src})
+    count = 0
     for at in (5, 40, 200, 5000, 100000, 1000000, 3000000):
         fired = []
 
@@ -391,6 +396,7 @@ def corrupted(t, direction, way):
         else:
             r = t.run("pull", server.url(port=p.port) + b"/", target, timeout=90)
         p.close()
+        count += len(fired)
         if not fired:
             continue
         if r.rc == 0:
@@ -404,6 +410,7 @@ def corrupted(t, direction, way):
                     same = open(target + "/" + name, "rb").read() == open(src + "/" + name,
                                                                           "rb").read()
                     t.check(same, "wrong content was committed: %s (bit at %d)" % (name, at))
+    t.check(count >= 3, "only %d bits were flipped" % count)
     works(t, server, make(t, "small")) if direction == "push" else t.alive(server)
 
 
@@ -423,14 +430,16 @@ def test_connection_cut(t):
     """Connections cut at any offset: an error that says so, no part, and the server goes on."""
     src, dst = make(t, size=4 * tree.MIB), t.dir("dst")
     server = t.server({"x": dst})
+    started = []
     for at in (0, 10, 100, 1000, 50000, 2000000):
 
         def hook(way, _index, offset, data, at=at):
             return None if way == proxy.UP and offset + len(data) > at else data
 
         p = t.proxy(server.port, hook=hook)
-        r = t.run("push", src + "/", server.url(path="cut%d" % at, port=p.port), timeout=90)
-        p.close()
+        started.append((at, t.start("push", src + "/", server.url(path="cut%d" % at, port=p.port))))
+    for at, p in started:
+        r = p.wait(90)
         t.check(r.rc in (1, 3, 4) and r.err, "cut at %d:" % at, r)
         folder = dst + "/cut%d" % at
         for name in os.listdir(folder) if os.path.isdir(folder) else []:

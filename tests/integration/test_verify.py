@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """hawser verify: every difference is named, nothing changes, an export that may only be read will do."""
 
-import json
 import os
 import subprocess
 
@@ -18,10 +17,9 @@ def read_only(t, root):
 
 
 def lines(r):
-    out = [json.loads(x) for x in r.out.decode().strip().split("\n")]
-    found = [(x["event"], x["path"], ",".join(x["differs"])) for x in out if x["type"] == "difference"]
+    found = [(x["event"], x["path"], ",".join(x["differs"])) for x in r.rows("difference")]
     # Which of two names comes second is the directory's choice.
-    return sorted(("differs", "two", "link") if x == ("differs", "one", "link") else x for x in found), out[-1]
+    return sorted(("differs", "two", "link") if x == ("differs", "one", "link") else x for x in found), r.summary()
 
 
 def keep_times(path, function):
