@@ -145,9 +145,6 @@ class Jobs:
         if subprocess.run([*self.prefix, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
             raise hawser_test.Skip("mounts of its own are not allowed here")
 
-    def start(self, *args, env=None):
-        return self.t.start(*args, env=env or self.env, prefix=self.prefix)
-
     def run(self, *args, rc=0, env=None):
         return self.t.run(*args, env=env or self.env, rc=rc, prefix=self.prefix)
 
@@ -244,7 +241,7 @@ def test_no_such_job(t):
 
 def test_other_environment(t):
     """A job that cron started, without XDG_RUNTIME_DIR, is seen from a login shell, and the reverse."""
-    jobs, run, other = Jobs(t), Way(t, "push", large=1), Way(t, "push", name="other-", large=1)
+    jobs, run, other = Jobs(t), Way(t, "push"), Way(t, "push", name="other-")
     p = jobs.begin(run, MIB, rate=SLOW)
     q = jobs.begin(other, MIB, rate=SLOW, env=jobs.without)
     t.check(len(os.listdir(jobs.place)) == 1 and len(os.listdir(jobs.temp)) == 1, os.listdir(jobs.temp))
