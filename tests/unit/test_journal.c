@@ -440,6 +440,52 @@ static void refuses(struct hsr_journal *journal, struct fixture *fx,
     CHECK_EQ(count_names(fx->root_fd, "."), 0);
 }
 
+static void hostile_fifo(struct fixture *fx)
+{
+    CHECK_EQ(mkfifoat(fx->root_fd, HSR_JOURNAL_NAME, 0600), 0);
+}
+
+/* What could not be read is not removed, whether or not there is anything to go on with. */
+static void stays(struct hsr_journal *journal, struct fixture *fx, void (*make)(struct fixture *fx))
+{
+    for (unsigned done = 0; done < 2; done++) {
+        make(fx);
+        journal_open(journal, fx, boot);
+        CHECK(journal->why < 0 && journal->fd >= 0);
+        settle(journal, fx);
+        hsr_journal_close(journal, done);
+        CHECK_EQ(unlinkat(fx->root_fd, HSR_JOURNAL_NAME, 0), 0);
+        (void)unlinkat(fx->base_fd, "theirs", 0);
+    }
+}
+
+/* A damaged one may be looked into, until all of the root was listed and nothing is staged. */
+static void test_journal_that_cannot_be_used_stays(void)
+{
+    struct hsr_journal *journal = malloc(sizeof(*journal));
+    char text[HSR_JOURNAL_RECORD_SIZE + 1];
+    struct fixture fx;
+
+    fixture_init(&fx, 0);
+    stays(journal, &fx, hostile_huge);
+    stays(journal, &fx, hostile_linked);
+    stays(journal, &fx, hostile_fifo);
+    if (getuid() == 0)
+        stays(journal, &fx, hostile_owner);
+    memset(text, 'n', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    write_at(fx.root_fd, HSR_JOURNAL_NAME, text);
+    journal_open(journal, &fx, boot);
+    CHECK_EQ(journal->why, HSR_E_PROTOCOL);
+    hsr_journal_close(journal, false);
+    CHECK(holds(fx.root_fd, HSR_JOURNAL_NAME, text));
+    journal_open(journal, &fx, boot);
+    hsr_journal_close(journal, true);
+    CHECK_EQ(count_names(fx.root_fd, "."), 0);
+    free(journal);
+    fixture_fini(&fx);
+}
+
 static void test_journal_refused(void)
 {
     struct hsr_journal *journal = malloc(sizeof(*journal));
@@ -471,11 +517,7 @@ static void test_journal_refused(void)
     hsr_journal_close(journal, true);
     CHECK_EQ(count_names(fx.root_fd, "."), 0); /* and nothing was made where it led */
     CHECK_EQ(count_names(fx.base_fd, "."), 1);
-    CHECK_EQ(mkfifoat(fx.root_fd, HSR_JOURNAL_NAME, 0600), 0);
-    journal_open(journal, &fx, boot);
-    CHECK(journal->why == HSR_E_DENIED);
-    hsr_journal_close(journal, true);
-    CHECK_EQ(count_names(fx.root_fd, "."), 0);
+    refuses(journal, &fx, hostile_fifo, HSR_E_DENIED);
     refuses(journal, &fx, hostile_huge, HSR_E_LIMIT);
     refuses(journal, &fx, hostile_linked, HSR_E_DENIED);
     refuses(journal, &fx, hostile_dir, -EISDIR);
@@ -567,6 +609,7 @@ int main(void)
     RUN(test_journal_table);
     RUN(test_journal_units_stay_apart);
     RUN(test_journal_from_session_to_session);
+    RUN(test_journal_that_cannot_be_used_stays);
     RUN(test_journal_refused);
     RUN(test_journal_full_of_others);
     RUN(test_journal_is_bounded);

@@ -26,6 +26,7 @@ static int journal_write(struct hsr_journal *journal, int fd, const uint8_t *byt
 static void journal_submit(struct hsr_journal *journal);
 static void journal_done(struct hsr_op *op, int64_t res, unsigned flags);
 static void journal_stop(struct hsr_journal *journal, int why);
+static bool journal_over(const struct hsr_journal *journal, bool done);
 
 size_t hsr_journal_bytes(void)
 {
@@ -110,6 +111,7 @@ static int journal_read(struct hsr_journal *journal)
                  : hsr_journal_recover((struct hsr_span){ image, size }, &found, &journal->table,
                                        &records);
     free(image);
+    journal->read = res >= 0;
     if (rc == HSR_E_TRUNCATED)
         return -ENOENT; /* a power cut before it was ever synced: nothing was to be kept by then */
     if (rc == 0)
@@ -289,7 +291,7 @@ void hsr_journal_close(struct hsr_journal *journal, bool done)
         return;
     hsr_assert(!journal->op.armed);
     hsr_journal_anew_drop(journal);
-    if (journal->fd >= 0 && (done || journal->table.file_count == 0)) {
+    if (journal_over(journal, done)) {
         /* If it stays it tells of stages that are not there: harmless. */
         (void)hsr_at_unlink(tree->loop, tree->cache.root_fd, HSR_JOURNAL_NAME, false);
     } else if (!journal->off && append) {
@@ -308,6 +310,15 @@ void hsr_journal_close(struct hsr_journal *journal, bool done)
     free(journal->buffers);
     memset(journal, 0, sizeof(*journal));
     journal->fd = -1;
+}
+
+/* Is the file of no use to anybody, and ours to remove? */
+static bool journal_over(const struct hsr_journal *journal, bool done)
+{
+    bool damaged = !journal->ours && journal->why != 0;
+
+    return journal->fd >= 0 && (journal->ours || journal->read) &&
+           (done || (journal->table.file_count == 0 && !damaged));
 }
 
 /* No more of it in this session; what is in the file stays. */

@@ -35,6 +35,7 @@ struct hsr_journal {
     bool off; /* it cannot be used: `why` */
     int why; /* off: why; else why what was found was not used; 0 */
     int fd; /* locked; -1: there is none */
+    bool read; /* what was found is a journal's place: a file of ours, read to its end */
     bool ours; /* this session has begun it */
     bool rewrite; /* to be written anew, as the table is */
     struct hsr_journal_anew anew;
@@ -82,7 +83,8 @@ bool hsr_journal_idle(const struct hsr_journal *journal);
 bool hsr_journal_settled(const struct hsr_journal *journal);
 
 /** It is idle. Write the rest with plain calls, unless it is to be written anew: then what was
- * written stays. With @done, or when it knows of nothing, remove it. Frees everything. Harmless on
+ * written stays. With @done, or when it knows of nothing, remove it; but never what could not be
+ * read or is another owner's, and what is damaged only with @done. Frees everything. Harmless on
  * zeroed memory. */
 void hsr_journal_close(struct hsr_journal *journal, bool done);
 
