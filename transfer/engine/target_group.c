@@ -9,7 +9,8 @@
  * before it began, contents and names alike. So while one runs, the next group fills, and one sync
  * makes the contents of a group and the names of the last one durable. A name is never given to
  * content that no sync has covered: after a power cut it holds the whole new content, the whole old
- * one, or it is not there. */
+ * one, or it is not there. Where a file system cannot be synced as a whole (volume.h: no
+ * descriptor) each file is, before it gets its name, and the names are not promised. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ static void group_collect(struct hsr_target *target, struct hsr_batch *batch);
 static void group_name(struct hsr_target *target);
 static struct hsr_batch *group_batch(struct hsr_target *target, uint32_t files);
 static uint32_t group_needs(struct hsr_target *target, const struct hsr_intake *intake);
+static int name_sync(struct hsr_tree *tree, const struct hsr_stage *stage);
 static void group_timer(struct hsr_target *target, uint64_t now_ns);
 static void group_timer_fired(struct hsr_timer *timer);
 static void sync_begin(struct hsr_target *target);
@@ -198,14 +200,15 @@ static void group_collect(struct hsr_target *target, struct hsr_batch *batch)
 bool hsr_target_group_file(struct hsr_target *target, struct hsr_target_file *file)
 {
     struct target_groups *groups = &target->groups;
+    struct hsr_volume *volume = file->page->entries[file->index].dir->dir.volume;
 
-    if (file->entry.size >= TARGET_GROUP_LARGE_MAX)
+    if (file->entry.size >= TARGET_GROUP_LARGE_MAX || volume->fd < 0)
         return false;
     if (groups->open_files + groups->open_larges == 0)
         groups->open_ns = hsr_loop_clock(&target->session->home->loop);
     groups->open_larges++;
     groups->staged++;
-    file->page->entries[file->index].dir->dir.volume->dirty = true;
+    volume->dirty = true;
     hsr_list_push_tail(&groups->open_large, &file->group);
     hsr_session_wake(target->session); /* it may be the last one */
     return true;
@@ -278,16 +281,31 @@ bool hsr_batch_name(struct hsr_target *target, struct hsr_tree *tree, struct hsr
     while (batch->next < batch->count) {
         struct hsr_batch_item *item = &batch->items[batch->next];
         struct target_page *page = hsr_target_page_find(target, item->page);
+        bool alone = page->entries[item->index].dir->dir.volume->fd < 0; /* no sync covered it */
         struct hsr_entry entry;
 
-        if (steps++ >= TARGET_NAMES_SLICE && hsr_loop_pressed(tree->loop))
+        if (steps++ >= (alone ? 1 : TARGET_NAMES_SLICE) && hsr_loop_pressed(tree->loop))
             return false;
         hsr_target_entry_read(target, page, (uint16_t)item->index, &entry);
-        item->code = hsr_stage_publish(tree, &item->stage, &entry);
+        item->code = alone ? name_sync(tree, &item->stage) : 0;
+        if (item->code < 0)
+            hsr_stage_abort(tree, &item->stage);
+        else
+            item->code = hsr_stage_publish(tree, &item->stage, &entry);
         item->stage.fd = -1;
         batch->next++;
     }
     return true;
+}
+
+/* Content alone, on a file system that cannot be synced as a whole. */
+static int name_sync(struct hsr_tree *tree, const struct hsr_stage *stage)
+{
+    struct hsr_op op = {
+        .kind = HSR_OP_FSYNC, .fd = stage->fd, .data_only = true, .buf_index = -1
+    };
+
+    return (int)hsr_loop_call(tree->loop, &op);
 }
 
 void hsr_target_named(struct hsr_target *target, struct hsr_batch *batch)

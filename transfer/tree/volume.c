@@ -20,6 +20,7 @@ void hsr_volumes_init(struct hsr_volumes *volumes, struct hsr_loop *loop, int ro
     struct statx stx;
 
     *volumes = (struct hsr_volumes){ .loop = loop, .count = 1 };
+    volumes->list[HSR_VOLUMES_MAX].fd = -1;
     root->fd = root_fd;
     root->memory = volume_in_memory(loop, root_fd);
     if (hsr_at_statx(loop, root_fd, "", &stx) == 0)
@@ -43,7 +44,6 @@ struct hsr_volume *hsr_volumes_get(struct hsr_volumes *volumes, uint64_t dev, in
             return &volumes->list[i];
     if (volumes->count == HSR_VOLUMES_MAX) {
         volumes->over = true;
-        volumes->list[HSR_VOLUMES_MAX].fd = -1;
         return &volumes->list[HSR_VOLUMES_MAX];
     }
     volume = &volumes->list[volumes->count++];
