@@ -200,6 +200,36 @@ static void test_lost_after_the_end(void)
     pull_close(&pull);
 }
 
+/* Goal: a file that turns out to have changed when a part of it is to be sent again, after the walk
+ * has ended, is told as failed: nothing is listed any more. */
+static void test_lost_after_the_walk_and_changed(void)
+{
+    struct pull pull;
+    struct hsr_frame frame = { 0 };
+    struct hsr_span payload;
+    struct hsr_file_end end = { 0 };
+    struct hsr_note note = { 0 };
+    int fd;
+
+    pull_open(&pull);
+    ranges_take(&pull, RANGES);
+    CHECK(control_wait(&pull, HSR_FRAME_WALK_END, &frame, &payload));
+    fixture_turn_for(&pull.fx, 20 * HSR_NS_PER_MS); /* times of files have ticks */
+    fd = openat(pull.fx.root_fd, "f", O_WRONLY | O_CLOEXEC);
+    CHECK_EQ(pwrite(fd, "changed", 7, 1000), 7);
+    CHECK_EQ(close(fd), 0);
+    stream_lose(&pull, 0);
+    stream_join(&pull);
+    CHECK(control_wait(&pull, HSR_FRAME_FILE_END, &frame, &payload));
+    CHECK_EQ(hsr_file_end_decode(payload, DIGEST_SIZE, &end), 0);
+    CHECK_EQ(end.code, HSR_E_CHANGED);
+    CHECK(control_wait(&pull, HSR_FRAME_NOTE, &frame, &payload));
+    CHECK_EQ(hsr_note_decode(payload, &note), 0);
+    CHECK_EQ(note.event, HSR_NOTE_FAILED);
+    CHECK_EQ(note.code, HSR_E_CHANGED);
+    pull_close(&pull);
+}
+
 static void test_lost_join_waits_for_the_settlement(void)
 {
     struct hsr_frame frame = { 0 };
@@ -379,6 +409,7 @@ int main(void)
 {
     RUN(test_lost_what_did_not_arrive_comes_again);
     RUN(test_lost_after_the_end);
+    RUN(test_lost_after_the_walk_and_changed);
     RUN(test_lost_join_waits_for_the_settlement);
     RUN(test_late_join_has_its_own_reason);
     RUN(test_lost_lies_end_the_session);

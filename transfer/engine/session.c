@@ -195,7 +195,7 @@ void hsr_session_note(struct hsr_session *session, enum hsr_note_event event, in
         return;
     at = hsr_conn_begin(session->control, HSR_PATH_WIRE_MAX + 2048);
     if (at == NULL)
-        return; /* the client does not read: it still learns of failures by DONE's count */
+        return; /* the client does not read: DONE and WALK_END tell how many failed */
     if (note.path.size > HSR_PATH_WIRE_MAX)
         note.path.size = HSR_PATH_WIRE_MAX;
     int encoded = hsr_note_encode(&note, at, HSR_PATH_WIRE_MAX + 2048);

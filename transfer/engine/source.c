@@ -277,7 +277,7 @@ void hsr_source_entry_done(struct hsr_source *source, struct hsr_source_page *pa
         page->sent++;
     }
     session->progress.files_done++;
-    if (source_may_mend(code) && hsr_source_retry_add(source, page, index)) {
+    if (source_may_mend(code) && !source->end_sent && hsr_source_retry_add(source, page, index)) {
         entry->failed = true;
     } else if (code < 0 && code != HSR_E_CANCELED && !entry->failed) {
         entry->failed = true;

@@ -179,6 +179,8 @@ int hsr_target_frame(struct hsr_session *session, const struct hsr_frame *frame,
         target->walk_ended = true;
         target->acks_heard = walk_end.acks;
         session->progress.walk_done = true;
+        if (session->client) /* NOTEs for which there was no room were not sent */
+            session->failed = HSR_MAX(session->failed, walk_end.failed);
         return 0;
     }
     hsr_require(frame->kind == HSR_FRAME_FILE_END || frame->kind == HSR_FRAME_SAME ||
@@ -288,6 +290,10 @@ void hsr_target_settle(struct hsr_target *target, struct target_page *page, uint
         entry->dir->failed = true;
         hsr_target_entry_read(target, page, index, &read);
         entry->mend = op != NULL && target_may_mend(target, &read, code);
+        /* After WALK_END nothing is listed again but what we ask for: then it failed for good. */
+        if (op == NULL && session->client && code != HSR_E_CANCELED && target->walk_ended &&
+            !target_mends(target))
+            session->failed = HSR_MAX(session->failed, 1u);
         if (op != NULL && !entry->mend) {
             session->totals.failed++;
             (void)hsr_dir_path(&entry->dir->dir, read.name, path, sizeof(path));

@@ -293,8 +293,9 @@ static bool dir_prune(struct hsr_target *target, struct target_dir *dir,
     return true;
 }
 
-/* A file that changed while it was read is sent again, and its directory does not wait for that:
- * said once, unless a failure says more. */
+/* What failed and may not when it is listed again (a file changed while it was read, a name was in
+ * use here) is sent again, and its directory does not wait for that: said once, unless a failure
+ * says more. */
 static void dir_kept_say(struct hsr_target *target, const struct target_dir *dir, bool deleted)
 {
     struct hsr_session *session = target->session;
@@ -306,7 +307,9 @@ static void dir_kept_say(struct hsr_target *target, const struct target_dir *dir
     target->kept_said = true;
     (void)hsr_dir_path(&dir->dir, (struct hsr_span){ NULL, 0 }, path, sizeof(path));
     hsr_session_note(session, HSR_NOTE_WARNING, HSR_E_CHANGED,
-                     "nothing is deleted here: a file changed while it was read", path, 0);
+                     "nothing is deleted here: a file changed while it was read, or could not be "
+                     "written at first",
+                     path, 0);
 }
 
 static void dir_delete_failed(struct hsr_target *target, struct target_dir *dir, int code)

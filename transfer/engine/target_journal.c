@@ -408,7 +408,9 @@ bool hsr_target_journal_leave(struct hsr_target *target, struct hsr_target_file 
 
 void hsr_target_journal_step(struct hsr_target *target)
 {
-    if (target->resume.journal == NULL)
+    struct hsr_journal *journal = target->resume.journal;
+
+    if (journal == NULL)
         return;
     if (target->session->state == HSR_SESSION_MOVING) {
         journal_say(target);
@@ -417,7 +419,9 @@ void hsr_target_journal_step(struct hsr_target *target)
         journal_sync(target);
     }
     journal_syncs_heard(target);
-    hsr_journal_step(target->resume.journal);
+    hsr_journal_step(journal);
+    if (hsr_journal_idle(journal) && !hsr_journal_settled(journal))
+        hsr_session_wake(target->session); /* a step without an operation: the next one goes on */
 }
 
 /* Where nobody asked for it, and on a tmpfs, never. */
