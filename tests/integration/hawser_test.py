@@ -207,6 +207,7 @@ class T:
         self.env["XDG_RUNTIME_DIR"] = runtime
         self.processes, self.proxies, self.mounts = [], [], []
         self.folders = [self.folder, runtime]
+        self.ends = []  # what else close() has to call, after the processes' end
         LIVE.append(self)
 
     # -- places
@@ -348,6 +349,8 @@ class T:
                     p.wait(10)
             except (OSError, Failure):
                 pass
+        for end in self.ends:
+            end()
         for path in self.mounts:
             for _ in range(50):  # the kernel ends a ring after its process: "busy" for a while
                 if subprocess.run(["umount", path], stderr=subprocess.DEVNULL,
@@ -447,11 +450,14 @@ def main(scope, argv=None):
              if n.startswith("test_") and callable(f) and options.filter in n]
     failed = skipped = 0
     print("1..%d" % len(tests), flush=True)
-    pool = concurrent.futures.ThreadPoolExecutor(scope.get("TOGETHER", 1))
+    pool, running = concurrent.futures.ThreadPoolExecutor(scope.get("TOGETHER", 1)), []
     try:
-        running = [pool.submit(run_timed, options, name, function) for name, function in tests]
-        for index, ((name, _), future) in enumerate(zip(tests, running), 1):
-            ok, text = future.result()
+        if "TOGETHER" in scope:
+            running = [pool.submit(run_timed, options, name, function) for name, function in tests]
+            results = (future.result() for future in running)
+        else:
+            results = (run_timed(options, name, function) for name, function in tests)
+        for index, ((name, _), (ok, text)) in enumerate(zip(tests, results), 1):
             skipped += text.startswith("# SKIP")
             failed += not ok
             sys.stdout.write("%s %d - %s %s\n" % ("ok" if ok else "not ok", index, name, text))
@@ -460,6 +466,7 @@ def main(scope, argv=None):
         pool.shutdown(wait=False, cancel_futures=True)
         for t in list(LIVE):
             t.close()
+        concurrent.futures.wait(running, 5)  # what they waited for is over
         print("Bail out! interrupted", flush=True)
-        os._exit(130)  # whoever waits for what was just ended need not say so
+        os._exit(130)
     sys.exit(1 if failed else 77 if skipped == len(tests) else 0)

@@ -295,7 +295,7 @@ def test_discard(t):
     server = bench_server(t, {"x": dst, "ro": (dst, "ro")})
     for url in (server.url(), server.url("x", "new/dir")):
         r = t.run("push", "--discard", "--json", src + "/", url, rc=0)
-        summary = json.loads(r.out.splitlines()[-1])
+        summary = r.summary()
         t.check(summary["bytes"] == total and summary["files"] == 40 and summary["failed"] == 0, summary)
         t.check(summary["durability"] == "none" and summary["discard"] is True, summary)
         t.check(summary["wire_sent"] > total, summary)

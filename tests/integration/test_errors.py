@@ -10,6 +10,7 @@ import time
 import hawser_test
 import tree
 
+TOGETHER = 2
 NOBODY = 65534
 # Who has no rights beyond those that modes give: root becomes somebody else, anyone else is it.
 PLAIN = NOBODY if tree.is_root() else None

@@ -30,7 +30,8 @@ def test_descriptors_of_server(t):
     src, works, running = source(t, fault.small_pair), 0, []
     for count in (8, 16, 24, 32, 48, 64, 96, 160):
         dst = t.dir("dst%d" % count)
-        server = t.server({"x": dst}, args=["--shards=2"], preexec=limited(resource.RLIMIT_NOFILE, count))
+        server = t.server({"x": dst}, args=["--shards=2", "--handshake-timeout=3"],
+                          preexec=limited(resource.RLIMIT_NOFILE, count))
         if server.poll() is not None:
             t.check(server.result().rc == 5, server.result())
             t.says(server.result(), ("file", "descriptor"))

@@ -203,18 +203,15 @@ class Wire:
         self.name = "hw%dx%d" % (os.getpid(), number)
         net = "10.%d.%d." % (98 + number % 8, os.getpid() % 250)
         self.here, self.there = net + "1", net + "2"
+        t.ends.append(self.close)
         fault.command("ip", "netns", "add", self.name)
-        try:
-            self.ip("link", "add", self.name + "a", "type", "veth", "peer", "name", self.name + "b")
-            self.ip("link", "set", self.name + "b", "netns", self.name)
-            for name, address, inside in (("a", self.here, ()), ("b", self.there, ("-n", self.name))):
-                self.ip(*inside, "addr", "add", address + "/24", "dev", self.name + name)
-                self.ip(*inside, "link", "set", self.name + name, "up")
-            self.server = t.server(exports, args=["--idle-timeout=3", "--insecure"], listen=(self.there + ":0",),
-                                   prefix=("nsenter", "--net=/run/netns/" + self.name, "--"))
-        except BaseException:
-            self.close()
-            raise
+        self.ip("link", "add", self.name + "a", "type", "veth", "peer", "name", self.name + "b")
+        self.ip("link", "set", self.name + "b", "netns", self.name)
+        for name, address, inside in (("a", self.here, ()), ("b", self.there, ("-n", self.name))):
+            self.ip(*inside, "addr", "add", address + "/24", "dev", self.name + name)
+            self.ip(*inside, "link", "set", self.name + name, "up")
+        self.server = t.server(exports, args=["--idle-timeout=3", "--insecure"], listen=(self.there + ":0",),
+                               prefix=("nsenter", "--net=/run/netns/" + self.name, "--"))
 
     def ip(self, *args):
         fault.command("ip", *args)
@@ -237,26 +234,23 @@ def packets(t, direction, way):
     for i in range(20):
         tree.Builder(src).random_file("f%d" % i, 1 << 20)
     wire = Wire(t, {"x": dst if direction == "push" else src})
-    try:
-        url = wire.server.url(host=wire.there)
-        places = [src + "/", url] if direction == "push" else [url + b"/", dst]
-        p = t.start(direction, "--json", "--timeout=2", "--retries=9", "--bwlimit=8M", *places)
-        t.until(lambda: any(row["bytes_done"] > 2 << 20 for row in p.rows("progress")), 20, "bytes")
-        wire.lose(way)
-        begin = time.monotonic()
-        t.until(lambda: p.rows("retry") or p.poll() is not None, 20, "retry")
-        noticed = time.monotonic() - begin
-        t.until(lambda: b"no byte" in wire.server.read("err"), 20, "word of the server")
-        wire.lose(way, "del")
-        r = p.wait(60)
-        t.check(r.rc == 0, r)
-        # A client whose bytes do not arrive hears it from the server, whose last words come; else it knows by itself.
-        t.check(noticed < 7, "noticed after %.1f s:" % noticed, r)
-        t.says(r, "no byte")
-        fault.replica(src, dst)
-        t.say("noticed after %.1f s" % noticed)
-    finally:
-        wire.close()
+    url = wire.server.url(host=wire.there)
+    places = [src + "/", url] if direction == "push" else [url + b"/", dst]
+    p = t.start(direction, "--json", "--timeout=2", "--retries=9", "--bwlimit=8M", *places)
+    t.until(lambda: any(row["bytes_done"] > 2 << 20 for row in p.rows("progress")), 20, "bytes")
+    wire.lose(way)
+    begin = time.monotonic()
+    t.until(lambda: p.rows("retry") or p.poll() is not None, 20, "retry")
+    noticed = time.monotonic() - begin
+    t.until(lambda: b"no byte" in wire.server.read("err"), 20, "word of the server")
+    wire.lose(way, "del")
+    r = p.wait(60)
+    t.check(r.rc == 0, r)
+    # A client whose bytes do not arrive hears it from the server, whose last words come; else it knows by itself.
+    t.check(noticed < 7, "noticed after %.1f s:" % noticed, r)
+    t.says(r, "no byte")
+    fault.replica(src, dst)
+    t.say("noticed after %.1f s" % noticed)
 
 
 def test_packets_up_push(t):

@@ -378,8 +378,8 @@ def test_ignore_existing(t):
 
 
 def test_bwlimit(t):
-    """30 MiB at 10 MiB/s take no less; how little more, test_fault_slow tells.  Units are rsync's: K and M are
-    powers of 1024."""
+    """30 MiB at 10 MiB/s take 3 s, but for a burst; how exactly, test_fault_slow tells.  Units are rsync's: K and M
+    are powers of 1024."""
     src, dst = t.dir("src"), t.dir("dst")
     tree.Builder(src).random_file("f", 30 * tree.MIB)
     server = t.server({"x": dst})
@@ -391,7 +391,7 @@ def test_bwlimit(t):
         r = p.wait(60)
         t.check(r.rc == 0, r)
         seconds = time.monotonic() - start
-        t.check(seconds >= 2.85, "%s: %.2f s instead of 3:" % (name, seconds), r)
+        t.check(seconds >= 2.6, "%s: %.2f s instead of 3:" % (name, seconds), r)
     t.same(src, dst + "/m")
     t.same(src, t.path("back"))
 

@@ -14,7 +14,7 @@ import proxy
 import tree
 
 
-TOGETHER = 2
+TOGETHER = 3
 
 
 def make(t, name="src", size=200000):
