@@ -17,8 +17,6 @@ import tree
 from hawser_test import Skip
 
 hawser_test.T.retries = None
-
-
 TOGETHER = 4  # they wait for deadlines
 CRAWL = 0.4  # seconds that a piece of content takes, of up to 256 KiB
 
@@ -32,10 +30,9 @@ class Crawl:
         self.job = fault.Job(t, direction, hook=self.pass_on)
         self.at = self.job.rng.randrange(1 << 20, 4 << 20)
 
-    def pass_on(self, way, index, offset, data):
-        proxy_ = self.job.proxy
-        if not self.begun.is_set() and proxy_.total[self.way] > self.at:
-            self.before, self.since = proxy_.count, time.monotonic()
+    def pass_on(self, way, index, _offset, data):
+        if not self.begun.is_set() and self.job.proxy.total[self.way] > self.at:
+            self.before, self.since = self.job.proxy.count, time.monotonic()
             self.begun.set()
         if self.hook and self.begun.is_set():
             self.hook(way, index)
@@ -56,6 +53,7 @@ def stall(t, direction, way, which):
     p = job.start("--timeout=2", "--retries=5", "--streams=3")
     t.until(lambda: crawl.begun.is_set() and job.proxy.count > crawl.before or p.poll() is not None, 30,
             "a new connection")
+    t.check(crawl.begun.is_set(), "it was over before anything stalled:", p.result())
     noticed = time.monotonic() - crawl.since
     crawl.over.set()
     r = p.wait(60)
