@@ -107,6 +107,72 @@ static void test_target_stops(void)
     hand_close(&hand);
 }
 
+static size_t lost_make(struct hand *hand, uint8_t *out)
+{
+    return frame_make_as(&hand->control, (struct hsr_frame){ .kind = HSR_FRAME_LOST }, NULL, 0,
+                         out);
+}
+
+/* Goal: a source that is held settles a lost connection as ever: it does not wait until the target
+ * has closed what is dead for it. */
+static void test_held_source_settles_a_loss(void)
+{
+    uint8_t out[HSR_FRAME_HEADER_SIZE];
+    static struct hand hand;
+    struct hsr_span payload;
+
+    hand_open(&hand, HSR_ROLE_TARGET, FEATURES);
+    say(&hand, HSR_FRAME_HOLD);
+    CHECK(!anything_comes(&hand));
+    raw_send(&hand.control, out, lost_make(&hand, out));
+    raw_expect(&hand.fx, &hand.control, HSR_FRAME_LOST, &payload); /* and it is still held */
+    hand_close(&hand);
+}
+
+/* Goal: a source that is to stop does not wait for a connection that the target has lost, whatever
+ * is said first. */
+static void test_source_stops_without_a_lost_one(void)
+{
+    uint8_t out[2 * HSR_FRAME_HEADER_SIZE];
+    static struct hand hand;
+    struct hsr_span payload;
+    size_t size;
+
+    for (int crosses = 0; crosses < 2; crosses++) {
+        hand_open(&hand, HSR_ROLE_TARGET, FEATURES);
+        raw_paths(&hand.control, "");
+        raw_expect(&hand.fx, &hand.control, HSR_FRAME_ENTRIES, &payload);
+        if (crosses) {
+            say(&hand, HSR_FRAME_STOP);
+            CHECK(!anything_comes(&hand));
+        }
+        size = lost_make(&hand, out);
+        if (!crosses)
+            size += frame_make(&hand.control, HSR_FRAME_STOP, NULL, 0, out + size);
+        raw_send(&hand.control, out, size);
+        raw_expect(&hand.fx, &hand.control, HSR_FRAME_STOP, &payload);
+        CHECK(!anything_comes(&hand)); /* no LOST of its own */
+        hand_close(&hand);
+    }
+}
+
+/* Goal: a target reads on, to the end, when the source's LOST has crossed STOP. */
+static void test_target_stops_after_lost(void)
+{
+    uint8_t out[HSR_FRAME_HEADER_SIZE];
+    static struct hand hand;
+    struct hsr_span payload;
+
+    hand_open(&hand, HSR_ROLE_SOURCE, FEATURES);
+    say(&hand, HSR_FRAME_STOP);
+    raw_send(&hand.control, out, lost_make(&hand, out));
+    CHECK(!anything_comes(&hand));
+    CHECK_EQ(shutdown(hand.stream.fd, SHUT_WR), 0);
+    raw_expect(&hand.fx, &hand.control, HSR_FRAME_LEFT, &payload);
+    raw_expect_cancel(&hand.fx, &hand.control, HSR_E_CANCELED);
+    hand_close(&hand);
+}
+
 /* Goal: what may not be said ends the session. A source may not be held by another source, asked
  * twice, told what is left; and nobody anything where the feature is not in force. */
 static void test_out_of_place(void)
@@ -148,6 +214,9 @@ int main(void)
     RUN(test_source_is_held);
     RUN(test_source_stops);
     RUN(test_target_stops);
+    RUN(test_held_source_settles_a_loss);
+    RUN(test_source_stops_without_a_lost_one);
+    RUN(test_target_stops_after_lost);
     RUN(test_out_of_place);
     TEST_END();
 }

@@ -397,7 +397,8 @@ static bool stream_leaves(struct hsr_stream *stream)
 
     if (stream->rc < 0 || !stream->joined || stream->conn == NULL || stream->part->leave == NULL ||
         stream->conn->state != HSR_CONN_STREAM || !hsr_hold_is(&stream->session->hold) ||
-        atomic_load(&stream->session->ended) || !stream->part->leave(stream))
+        atomic_load(&stream->session->ended) || atomic_load(&stream->unheard) ||
+        !stream->part->leave(stream))
         return false;
     hsr_loop_timer_set(loop, &stream->timer, hsr_loop_clock(loop) + HSR_HOLD_LOOK_NS);
     return true;

@@ -237,6 +237,7 @@ struct hsr_stream {
     struct hsr_buf_waiter waiter;
     struct hsr_msg start_msg, ready_msg, close_msg, gone_msg;
     bool joined, closing, gone;
+    atomic_bool unheard; /* set by the home: the peer has lost it, what leaves would not arrive */
     bool again; /* client: it takes the place of one that was lost */
     bool early; /* client: something was there before JOIN was sent: it may be REJECT, no answer */
     bool ebbing; /* target: the connection is lost, what came whole is still dealt with */
