@@ -375,6 +375,37 @@ static void test_handshake_attempts_in_order(void)
     fixture_stop(&fx);
 }
 
+/* Goal: of two later attempts that wait for the same older session the latest alone goes on,
+ * whichever came first. */
+static void test_handshake_attempts_at_once(void)
+{
+    struct raw first, waiting[2];
+    struct hsr_span answer;
+    struct fixture fx;
+
+    for (unsigned shards = 1; shards <= 3; shards += 2)
+        for (unsigned latest = 0; latest < 2; latest++) {
+            fixture_start(&fx, shards);
+            fx.writable = true;
+            attempt(&fx, &first, 1);
+            raw_expect(&fx, &first, HSR_FRAME_OPEN_ACK, &answer);
+            for (unsigned i = 0; i < 2; i++)
+                attempt(&fx, &waiting[i], i == latest ? 3 : 2);
+            raw_expect_reject(&fx, &waiting[1 - latest], HSR_E_CLOSED);
+            raw_expect(&fx, &waiting[latest], HSR_FRAME_OPEN_ACK, &answer);
+            raw_expect_cancel(&fx, &first, HSR_E_CLOSED);
+            CHECK_EQ(fx.events[HSR_EVENT_OPENED], 2);
+            CHECK_EQ(fx.events[HSR_EVENT_CLOSED], 1);
+            fixture_turn_for(&fx, 20 * HSR_NS_PER_MS);
+            CHECK_EQ(atomic_load(&fx.engine->joining), 0);
+            CHECK_EQ(atomic_load(&fx.engine->opening), 0);
+            raw_close(&first);
+            raw_close(&waiting[0]);
+            raw_close(&waiting[1]);
+            fixture_stop(&fx);
+        }
+}
+
 /* The first attempt at a job, to its DONE; its client does not close. */
 static void attempt_done(struct fixture *fx, struct raw *control, struct raw *stream)
 {
@@ -463,6 +494,7 @@ int main(void)
     RUN(test_handshake_join_with_trailing_bytes);
     RUN(test_handshake_join_pipelined);
     RUN(test_handshake_attempts_in_order);
+    RUN(test_handshake_attempts_at_once);
     RUN(test_handshake_attempt_after_done);
     RUN(test_handshake_end_after_done);
     TEST_END();

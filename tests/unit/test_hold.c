@@ -3,6 +3,7 @@
 #include "tests/unit/server_fixture.h"
 
 #define FEATURES (HSR_FEATURE_XXH3 | HSR_FEATURE_HOLD)
+#define HOLE_SIZE (256 * HSR_MIB)
 
 struct hand {
     struct fixture fx;
@@ -85,6 +86,52 @@ static void test_source_stops(void)
         CHECK(!anything_comes(&hand));
         hand_close(&hand);
     }
+}
+
+static void want_whole(struct hand *hand, uint32_t page, uint16_t index)
+{
+    struct hsr_want_item item = { .index = index, .action = HSR_WANT_WHOLE };
+    struct hsr_list_writer list;
+    uint8_t out[64];
+    int size;
+
+    hsr_list_start(&list, out, sizeof(out));
+    CHECK_EQ(hsr_want_put(&list, HSR_BLAKE3_SIZE, &item), 0);
+    size = hsr_list_finish(&list);
+    CHECK(size > 0);
+    raw_frame_as(&hand->control, (struct hsr_frame){ .kind = HSR_FRAME_WANT, .page = page }, out,
+                 (size_t)size);
+}
+
+/* Goal: a file that is through but for its digest has its FILE_END before STOP, not behind it.
+ * Method: a hole that takes many slices to hash. */
+static void test_source_ends_files_before_stop(void)
+{
+    struct hsr_open open = open_of(HSR_ROLE_TARGET);
+    static struct hand hand;
+    struct hsr_span payload;
+    uint32_t page, index = 0;
+    int fd;
+
+    open.digest = HSR_DIGEST_BLAKE3;
+    memset(&hand, 0, sizeof(hand));
+    fixture_start(&hand.fx, 1);
+    fd = openat(hand.fx.root_fd, "hole", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    CHECK_EQ(ftruncate(fd, (off_t)HOLE_SIZE), 0);
+    CHECK_EQ(close(fd), 0);
+    raw_session(&hand.fx, &hand.control, &hand.stream, FEATURES | HSR_FEATURE_BLAKE3, &open,
+                hand.token);
+    raw_paths(&hand.control, "");
+    raw_page(&hand.fx, &hand.control, &page, &index);
+    want_whole(&hand, page, (uint16_t)index);
+    fixture_turn_for(&hand.fx, HSR_NS_PER_MS); /* it begins */
+    say(&hand, HSR_FRAME_STOP);
+    CHECK_EQ(shutdown(hand.stream.fd, SHUT_WR), 0);
+    raw_expect(&hand.fx, &hand.control, HSR_FRAME_FILE_END, &payload);
+    raw_expect(&hand.fx, &hand.control, HSR_FRAME_WALK_END, &payload); /* all is settled */
+    raw_expect(&hand.fx, &hand.control, HSR_FRAME_STOP, &payload);
+    CHECK(!anything_comes(&hand));
+    hand_close(&hand);
 }
 
 /* Goal: a target whose source has stopped waits for its data connections, then says what is left,
@@ -213,6 +260,7 @@ int main(void)
 {
     RUN(test_source_is_held);
     RUN(test_source_stops);
+    RUN(test_source_ends_files_before_stop);
     RUN(test_target_stops);
     RUN(test_held_source_settles_a_loss);
     RUN(test_source_stops_without_a_lost_one);

@@ -77,8 +77,6 @@ struct hsr_conn {
     struct hsr_shard *join_shard; /* where it came from, then where it goes */
     int join_rc;
     struct hsr_takeover *takeover; /* OPEN waits for an older session of its job to end */
-    bool took_over; /* it did */
-    bool late; /* and found a later attempt at its job */
     /* what a session hears */
     int (*on_frame)(struct hsr_conn *conn, const struct hsr_frame *frame, struct hsr_span payload);
     void (*on_writable)(struct hsr_conn *conn);

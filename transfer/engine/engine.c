@@ -81,6 +81,7 @@ int hsr_engine_create(const struct hsr_engine_config *config, struct hsr_engine 
         hsr_list_init(&engine->shards[i].conns);
         hsr_list_init(&engine->shards[i].sessions);
         hsr_list_init(&engine->shards[i].takeovers);
+        hsr_list_init(&engine->shards[i].openings);
     }
     if (!config->server && !config->no_threads) {
         /* Not EFD_NONBLOCK: the armed read would fail with EAGAIN instead of waiting. */

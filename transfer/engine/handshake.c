@@ -111,14 +111,16 @@ static int choosing_open(struct hsr_conn *conn, struct hsr_span payload)
 
     if (rc < 0)
         return rc;
-    if (conn->shard->stopping || atomic_load(&engine->draining))
+    if (conn->shard->stopping || atomic_load(&engine->draining)) {
         rc = HSR_E_SHUTDOWN;
-    else if (!conn->took_over && (rc = hsr_takeover_begin(conn, &open)) > 0)
-        return HSR_CONN_WAIT;
-    else if (conn->late)
-        rc = HSR_E_CLOSED;
-    if (rc == 0)
-        rc = hsr_session_open(conn, &open);
+    } else {
+        rc = hsr_takeover_begin(conn, &open);
+        if (rc > 0)
+            return HSR_CONN_WAIT;
+        if (rc == 0)
+            rc = hsr_session_open(conn, &open);
+        hsr_takeover_end(conn);
+    }
     if (rc < 0)
         hsr_conn_fail(conn, rc, hsr_err_text(rc));
     else

@@ -3,6 +3,7 @@
 
 #include "base/base.h"
 #include "transfer/engine/session.h"
+#include "transfer/engine/source.h"
 #include "transfer/engine/stream.h"
 #include "transfer/engine/target.h"
 
@@ -137,7 +138,7 @@ static void stop_source(struct hsr_session *session)
     for (uint32_t i = 0; i < session->streams_count; i++)
         if (session->streams[i] != NULL)
             hsr_stream_close(session->streams[i]);
-    if (session->streams_open == 0 && !hold->stop_told)
+    if (session->streams_open == 0 && !hold->stop_told && hsr_source_ends_told(session->source))
         hold->stop_told = hsr_conn_put(session->control, HSR_FRAME_STOP);
 }
 

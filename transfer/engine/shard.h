@@ -39,6 +39,7 @@ struct hsr_shard {
     struct hsr_list conns; /* hsr_conn.node: every connection here */
     struct hsr_list sessions; /* hsr_session.node: those whose home this is */
     struct hsr_list takeovers; /* hsr_takeover.node: wait for a session here to end */
+    struct hsr_list openings; /* shard 0: hsr_takeover.entered: every one there is */
     unsigned conn_count;
     struct hsr_acceptor acceptors[HSR_LISTENERS_MAX];
     unsigned acceptor_count;
@@ -85,6 +86,7 @@ struct hsr_engine {
     pthread_cond_t start_cond;
     atomic_uint listeners;
     atomic_ullong delta_used; /* of plan.delta_bytes */
+    atomic_uint opening; /* OPENs that are not answered yet */
     atomic_uint joining; /* connections and takeovers on their way between shards */
     atomic_uint staged; /* of plan.staged */
     int cancel_fd; /* eventfd of these; -1: none */

@@ -27,6 +27,8 @@ void hsr_source_stream_gone(struct hsr_session *session, const struct hsr_stream
 void hsr_source_work_done(struct hsr_session *session, struct hsr_work *work);
 /** All lent work is home. */
 void hsr_source_destroy(struct hsr_session *session);
+/** Has FILE_END been sent of every file that is through? Else it will be, without a stream. */
+bool hsr_source_ends_told(const struct hsr_source *source);
 /** Bytes that a source remembers of each stream, for the plan. */
 size_t hsr_source_lane_bytes(void);
 /** Bytes that one hand of a source needs, for the plan. */

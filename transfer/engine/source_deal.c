@@ -15,6 +15,7 @@ static bool deal_pack(struct hsr_source *source, bool last);
 static bool deal_range(struct hsr_source *source);
 static void deal_file_start(struct hsr_source *source);
 static bool deal_file_extent(struct hsr_source *source, struct hsr_source_file *file);
+static bool deal_file_through(const struct hsr_source *source, const struct hsr_source_file *file);
 static void deal_file_end(struct hsr_source *source, struct hsr_source_file *file);
 static bool deal_file_zeros(struct hsr_source *source, struct hsr_source_file *file);
 static void deal_file_close(struct hsr_source *source, struct hsr_source_file *file);
@@ -69,6 +70,14 @@ bool hsr_source_deal_idle(const struct hsr_source *source)
             return false;
     return source->small.count == 0 && source->large.count == 0 && hsr_source_again_idle(source) &&
            hsr_source_check_idle(source);
+}
+
+bool hsr_source_ends_told(const struct hsr_source *source)
+{
+    for (uint32_t i = 0; i < HSR_FILES_MAX; i++)
+        if (source->files[i].used && deal_file_through(source, &source->files[i]))
+            return false;
+    return true;
 }
 
 void hsr_source_deal_drop(struct hsr_source *source)
@@ -379,7 +388,14 @@ static bool deal_file_extent(struct hsr_source *source, struct hsr_source_file *
     return false;
 }
 
-/* All ranges are home: look at the file once more, and say how it ended. */
+/* Are all of its ranges home, and known to arrive? */
+static bool deal_file_through(const struct hsr_source *source, const struct hsr_source_file *file)
+{
+    return file->dealt && file->works == 0 && file->waits == 0 &&
+           !hsr_source_again_has(source, file);
+}
+
+/* It is through: look at the file once more, and say how it ended. */
 static void deal_file_end(struct hsr_source *source, struct hsr_source_file *file)
 {
     struct hsr_session *session = source->session;
@@ -387,8 +403,7 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
     uint8_t *out;
     int size;
 
-    if (!file->dealt || file->works > 0 || session->control == NULL || file->waits != 0 ||
-        hsr_source_again_has(source, file))
+    if (session->control == NULL || !deal_file_through(source, file))
         return;
     if (!file->again && !deal_file_zeros(source, file))
         return;

@@ -10,31 +10,43 @@
 
 struct hsr_takeover {
     struct hsr_msg msg;
+    struct hsr_list entered; /* shard 0's openings */
     struct hsr_list node; /* shard->takeovers */
     struct hsr_engine *engine;
     struct hsr_shard *origin; /* of the connection */
     struct hsr_conn *conn; /* NULL: it is closed; origin's thread alone looks */
+    bool back; /* at the connection */
     unsigned at; /* the shard that it visits */
     uint8_t job[HSR_JOB_SIZE];
     uint32_t attempt;
-    bool late; /* a session of a later attempt is there */
+    atomic_bool late; /* a later attempt is there */
 };
 
+static void takeover_send(struct hsr_takeover *takeover, struct hsr_shard *to,
+                          void (*deliver)(struct hsr_msg *msg));
+static void takeover_enter(struct hsr_msg *msg);
 static void takeover_next(struct hsr_takeover *takeover);
 static void takeover_visit(struct hsr_msg *msg);
-static void takeover_back(struct hsr_msg *msg);
 static bool takeover_waits(struct hsr_takeover *takeover, struct hsr_shard *shard);
+static void takeover_back(struct hsr_msg *msg);
+static void takeover_leave(struct hsr_takeover *takeover);
+static void takeover_strike(struct hsr_msg *msg);
 
 int hsr_takeover_begin(struct hsr_conn *conn, const struct hsr_open *open)
 {
     static const uint8_t none[HSR_JOB_SIZE];
     struct hsr_engine *engine = conn->shard->engine;
-    struct hsr_takeover *takeover;
+    struct hsr_takeover *takeover = conn->takeover;
+    unsigned others;
 
-    if (conn->takeover != NULL)
+    if (takeover != NULL && !takeover->back)
         return 1; /* the same frame once more */
-    if (memcmp(open->job, none, HSR_JOB_SIZE) == 0 || atomic_load(&engine->sessions) == 0)
-        return 0;
+    if (takeover != NULL)
+        return atomic_load(&takeover->late) ? HSR_E_CLOSED : 0;
+    others = atomic_fetch_add(&engine->opening, 1);
+    if (memcmp(open->job, none, HSR_JOB_SIZE) == 0 ||
+        (others == 0 && atomic_load(&engine->sessions) == 0))
+        return 0; /* who comes from now on takes the long way, and finds our session */
     takeover = calloc(1, sizeof(*takeover));
     if (takeover == NULL)
         return -ENOMEM;
@@ -43,11 +55,21 @@ int hsr_takeover_begin(struct hsr_conn *conn, const struct hsr_open *open)
     takeover->conn = conn;
     memcpy(takeover->job, open->job, HSR_JOB_SIZE);
     takeover->attempt = open->attempt;
+    hsr_list_init(&takeover->entered);
     hsr_list_init(&takeover->node);
     conn->takeover = takeover;
     atomic_fetch_add(&engine->joining, 1); /* the engine does not end meanwhile */
-    takeover_next(takeover);
+    takeover_send(takeover, &engine->shards[0], takeover_enter);
     return 1;
+}
+
+void hsr_takeover_end(struct hsr_conn *conn)
+{
+    if (conn->takeover == NULL)
+        atomic_fetch_sub(&conn->shard->engine->opening, 1);
+    else
+        takeover_leave(conn->takeover);
+    conn->takeover = NULL;
 }
 
 void hsr_takeover_look(struct hsr_shard *shard)
@@ -67,19 +89,48 @@ void hsr_takeover_look(struct hsr_shard *shard)
 
 void hsr_takeover_forget(struct hsr_conn *conn)
 {
-    if (conn->takeover != NULL)
-        conn->takeover->conn = NULL;
+    struct hsr_takeover *takeover = conn->takeover;
+
+    if (takeover == NULL)
+        return;
     conn->takeover = NULL;
+    takeover->conn = NULL;
+    if (takeover->back)
+        takeover_leave(takeover);
+}
+
+static void takeover_send(struct hsr_takeover *takeover, struct hsr_shard *to,
+                          void (*deliver)(struct hsr_msg *msg))
+{
+    takeover->msg.deliver = deliver;
+    hsr_loop_send(&to->loop, &takeover->msg);
+}
+
+/* On shard 0. Of one job the latest attempt counts, and of two equal ones the younger. */
+static void takeover_enter(struct hsr_msg *msg)
+{
+    struct hsr_takeover *takeover = hsr_container_of(msg, struct hsr_takeover, msg);
+    struct hsr_list *openings = &takeover->engine->shards[0].openings;
+
+    for (struct hsr_list *node = openings->next; node != openings; node = node->next) {
+        struct hsr_takeover *other = hsr_container_of(node, struct hsr_takeover, entered);
+
+        if (memcmp(other->job, takeover->job, HSR_JOB_SIZE) != 0)
+            continue;
+        atomic_store(other->attempt > takeover->attempt ? &takeover->late : &other->late, true);
+    }
+    hsr_list_push_tail(openings, &takeover->entered);
+    takeover_next(takeover);
 }
 
 static void takeover_next(struct hsr_takeover *takeover)
 {
     struct hsr_engine *engine = takeover->engine;
-    bool over = takeover->at == engine->shard_count;
-    struct hsr_shard *to = over ? takeover->origin : &engine->shards[takeover->at];
 
-    takeover->msg.deliver = over ? takeover_back : takeover_visit;
-    hsr_loop_send(&to->loop, &takeover->msg);
+    if (takeover->at == engine->shard_count || atomic_load(&takeover->late))
+        takeover_send(takeover, takeover->origin, takeover_back);
+    else
+        takeover_send(takeover, &engine->shards[takeover->at], takeover_visit);
 }
 
 static void takeover_visit(struct hsr_msg *msg)
@@ -107,7 +158,7 @@ static bool takeover_waits(struct hsr_takeover *takeover, struct hsr_shard *shar
         if (memcmp(session->job, takeover->job, HSR_JOB_SIZE) != 0)
             continue;
         if (session->attempt > takeover->attempt) {
-            takeover->late = true; /* it was under way for long: that one goes on */
+            atomic_store(&takeover->late, true); /* it was under way for long: that one goes on */
             continue;
         }
         /* Both only wake a task: the list stays. */
@@ -123,15 +174,28 @@ static bool takeover_waits(struct hsr_takeover *takeover, struct hsr_shard *shar
 static void takeover_back(struct hsr_msg *msg)
 {
     struct hsr_takeover *takeover = hsr_container_of(msg, struct hsr_takeover, msg);
-    struct hsr_conn *conn = takeover->conn;
 
-    if (conn != NULL) {
-        conn->takeover = NULL;
-        conn->took_over = true;
-        conn->late = takeover->late;
-        hsr_conn_resume(conn);
-    }
-    atomic_store(&takeover->origin->quiet, false); /* before `joining` goes down: engine_quiet() */
-    atomic_fetch_sub(&takeover->engine->joining, 1);
+    takeover->back = true;
+    if (takeover->conn != NULL)
+        hsr_conn_resume(takeover->conn);
+    else
+        takeover_leave(takeover);
+}
+
+static void takeover_leave(struct hsr_takeover *takeover)
+{
+    takeover_send(takeover, &takeover->engine->shards[0], takeover_strike);
+}
+
+/* On shard 0. */
+static void takeover_strike(struct hsr_msg *msg)
+{
+    struct hsr_takeover *takeover = hsr_container_of(msg, struct hsr_takeover, msg);
+    struct hsr_engine *engine = takeover->engine;
+
+    hsr_list_remove(&takeover->entered);
+    atomic_fetch_sub(&engine->opening, 1);
+    atomic_store(&engine->shards[0].quiet, false); /* before `joining`: engine_quiet() */
+    atomic_fetch_sub(&engine->joining, 1);
     free(takeover);
 }
