@@ -141,6 +141,32 @@ static void test_journal_comes_back(void)
     hsr_journal_table_fini(&table);
 }
 
+/* Goal: a sync whose end is not in the journal may have covered nothing: what it was to cover is
+ * written, and no more. */
+static void test_journal_sync_without_end(void)
+{
+    struct hsr_journal_record record = { .kind = HSR_JOURNAL_FILE };
+    uint32_t seq = 0, records;
+
+    hsr_journal_table_init(&table);
+    hsr_journal_header_encode(&header, image);
+    record.file = file_of(0, 9, HSR_DIGEST_XXH3);
+    CHECK_EQ(add(++seq, &record), 0);
+    record = range_of(0, 0, 1, HSR_RANGE_WRITTEN);
+    CHECK_EQ(add(++seq, &record), 0);
+    record = (struct hsr_journal_record){ .kind = HSR_JOURNAL_SYNC, .level = HSR_RANGE_SYNCING };
+    CHECK_EQ(add(++seq, &record), 0);
+    CHECK_EQ(table.files[0].ranges[0].level, HSR_RANGE_SYNCING);
+    CHECK_EQ(recover(image, (seq + 1) * (size_t)HSR_JOURNAL_RECORD_SIZE, &records), 0);
+    CHECK_EQ(records, seq);
+    CHECK_EQ(other.files[0].range_count, 1);
+    CHECK_EQ(other.files[0].ranges[0].level, HSR_RANGE_WRITTEN);
+    hsr_journal_table_cut(&other, HSR_RANGE_DURABLE);
+    CHECK_EQ(other.files[0].range_count, 0);
+    hsr_journal_table_fini(&other);
+    hsr_journal_table_fini(&table);
+}
+
 /* Goal: a journal that ends anywhere is read up to its last whole record, and one with any bit
  * flipped never says more than up to there. Method: all of them. */
 static void test_journal_truncated_and_flipped(void)
@@ -604,6 +630,7 @@ static void test_journal_is_bounded(void)
 int main(void)
 {
     RUN(test_journal_comes_back);
+    RUN(test_journal_sync_without_end);
     RUN(test_journal_truncated_and_flipped);
     RUN(test_journal_poisoned);
     RUN(test_journal_table);

@@ -316,10 +316,11 @@ static void file_end_send(struct push *push, uint64_t bytes)
  */
 static void test_target_large_rules(void)
 {
-    for (uint32_t rule = 0; rule < 4; rule++) {
+    for (uint32_t rule = 0; rule < 5; rule++) {
         static struct push push;
 
-        push_open(&push, rule == 3 ? 0 : LARGE, LARGE, HSR_OPT_DELTA);
+        push_open(&push, rule == 3 ? 0 : LARGE, LARGE,
+                  HSR_OPT_DELTA | (rule == 4 ? HSR_OPT_INPLACE : 0));
         want_take(&push, rule == 3 ? HSR_WANT_WHOLE : HSR_WANT_DELTA);
         if (rule != 3)
             signature_take(&push);
@@ -331,9 +332,59 @@ static void test_target_large_rules(void)
             region_send(&push, 0, CHUNK, false);
             file_end_send(&push, CHUNK);
             want_take(&push, HSR_WANT_WHOLE);
+        } else if (rule == 4) { /* nor where it is: in place there is the old version */
+            memset(push.new + CHUNK, 0, LARGE - CHUNK);
+            region_send(&push, 0, CHUNK, false);
+            file_end_send(&push, CHUNK);
+            want_take(&push, HSR_WANT_WHOLE);
         } else {
             region_send(&push, LARGE - 100, CHUNK, false);
             raw_expect_cancel(&push.fx, &push.control, rule == 2 ? HSR_E_LIMIT : HSR_E_PROTOCOL);
+        }
+        push_close(&push);
+    }
+}
+
+/* Goal: parts that are all right do not make a file whose digest is another one: it gets no name,
+ * and the source hears of it. */
+static void test_target_large_digest(void)
+{
+    static uint8_t out[HSR_FRAME_HEADER_SIZE + CHUNK];
+
+    for (uint32_t spoilt = 0; spoilt < 2; spoilt++) {
+        static struct push push;
+        struct hsr_frame told = { 0 };
+        struct hsr_span payload;
+
+        push_open(&push, 0, LARGE, 0);
+        bytes_make(push.new, LARGE, 6);
+        want_take(&push, HSR_WANT_WHOLE);
+        for (uint32_t at = 0; at < LARGE; at += CHUNK) {
+            struct hsr_frame frame = { .kind = HSR_FRAME_DATA,
+                                       .size = HSR_MIN(CHUNK, LARGE - at),
+                                       .seq = push.stream.seq++,
+                                       .offset = at };
+            struct hsr_digest_run run;
+
+            frame.flags = at + frame.size == LARGE ? HSR_FRAME_RANGE_END : 0;
+            hsr_digest_run_init(&run, HSR_DIGEST_XXH3, CHUNK, at);
+            frame.check = hsr_digest_run_add(&run, push.new + at, frame.size);
+            hsr_frame_encode(&frame, out);
+            memcpy(out + HSR_FRAME_HEADER_SIZE, push.new + at, frame.size);
+            raw_send(&push.stream, out, HSR_FRAME_HEADER_SIZE + frame.size);
+        }
+        push.new[0] ^= (uint8_t)spoilt; /* for the digest */
+        file_end_send(&push, LARGE);
+        push.new[0] ^= (uint8_t)spoilt;
+        if (!spoilt) {
+            expect_acked(&push);
+        } else {
+            while (raw_wait(&push.fx, &push.control, &told, &payload) &&
+                   told.kind == HSR_FRAME_NOTE)
+                continue;
+            CHECK_EQ(told.kind, HSR_FRAME_PAGE_ACK);
+            CHECK(told.size > 5); /* it failed */
+            CHECK_EQ(faccessat(push.fx.root_fd, "f", F_OK, 0), -1);
         }
         push_close(&push);
     }
@@ -346,5 +397,6 @@ int main(void)
     RUN(test_target_small_rules);
     RUN(test_target_small_whole_all_the_same);
     RUN(test_target_large_rules);
+    RUN(test_target_large_digest);
     TEST_END();
 }
