@@ -7,12 +7,36 @@
 
 #include "tests/sim/world.h"
 
+static bool host_syncs(const struct sim_host *host)
+{
+    const struct sim_world *world = host->world;
+
+    for (uint32_t i = 0; i < world->event_count; i++) {
+        const struct sim_pending *pending = world->events[i].what;
+
+        if (world->events[i].kind == SIM_EVENT_OP && pending->backend->host == host->index &&
+            pending->op->kind == HSR_OP_FSYNC)
+            return true;
+    }
+    return false;
+}
+
+/* Is this operation, which was just counted, the one? */
+static bool crash_is_due(struct sim_host *host)
+{
+    struct sim_crash *crash = &host->crash;
+
+    if (crash->nth == 0 || !crash->syncing)
+        return crash->nth > 0 && host->ops >= crash->nth;
+    return host_syncs(host) && --crash->nth == 0;
+}
+
 bool sim_host_dies(struct sim_host *host)
 {
     if (host->dead)
         return true;
     host->ops++;
-    if (host->crash.nth == 0 || host->ops < host->crash.nth)
+    if (!crash_is_due(host))
         return false;
     host->dead = true;
     host->dead_ns = host->world->now_ns;

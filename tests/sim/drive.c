@@ -15,6 +15,8 @@
 #define STALL_OCTAVES 27u /* of TROUBLE_NS_MIN: up to 45 minutes: the longest outlast every run */
 
 #define STOP_NS_MAX (5 * HSR_NS_PER_S) /* in good order; after 10 it ends as it is */
+#define SYNCING_OPS 48u /* so many come while files are synced, in a run that has syncs at all */
+#define SYNCING_EVERY 12u /* one crash in so many is of that kind: sim.c */
 #define HOLD_NS (40 * HSR_NS_PER_S) /* longer than anybody waits for a silent peer */
 
 enum trouble {
@@ -217,7 +219,8 @@ static void troubles_begin(struct run *run, unsigned attempt)
         struct sim_host *host = &world->hosts[troubles->crashes[attempt].host];
 
         host->crash = troubles->crashes[attempt].when;
-        host->crash.nth += host->ops;
+        host->crash.nth = host->crash.syncing ? 1 + host->crash.nth / SYNCING_EVERY % SYNCING_OPS
+                                              : host->crash.nth + host->ops;
         if (host == target && (run->job->scenario->tmpfs || !SIM_POWER_CUTS_LEAVE_NO_PART))
             host->crash.power = false; /* nothing of a tmpfs is left */
     }

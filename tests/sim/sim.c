@@ -33,6 +33,8 @@
 #define SEED_DEFAULT 7u
 #define WORDS_ROOM 200u
 #define SLOW_TIMES 8000u
+/* Of a run without troubles: what nobody woke goes on with the next beat, after a second. */
+#define CLEAN_NS_MAX (900 * HSR_NS_PER_MS)
 
 struct options {
     uint64_t seed, stride, op, host, seconds;
@@ -114,6 +116,11 @@ static void clean(void)
         if (report.failed || again.failed) {
             fprintf(stderr, "nothing went wrong and an error was told:\n");
             fprintf(stderr, "  in %s\n", job.scenario->name);
+            good = false;
+        }
+        if (report.took_ns > CLEAN_NS_MAX && !job.scenario->slow_sync &&
+            report.world->notices_late == 0) {
+            fprintf(stderr, "nothing went wrong and it took a second: something slept\n");
             good = false;
         }
         if (job.scenario->ahead && report.ahead_hits == 0) {
@@ -234,12 +241,17 @@ static void fault(const char *name, bool pull)
 /* ---- every operation kills in turn ---- */
 
 /* Files that are worth it: some take so long that they are synced in between, and some of these
- * syncs take long; some change before the death; some journals are not what they were after it. */
+ * syncs take long, and the power is cut in their middle; some change before the death; some
+ * journals are not what they were after it. */
 static void crash_resumed(struct sim_job *job, struct sim_scenario *scenario, uint64_t nth)
 {
+    unsigned target = job->pull ? SIM_CLIENT : SIM_SERVER;
+    struct sim_crash *when = &job->troubles.crashes[0].when;
+
     if (nth % 4 >= 2)
         job->troubles.net_slow = SLOW_TIMES;
     scenario->slow_sync = nth % 4 >= 2 && nth % 3 == 2;
+    when->syncing = scenario->slow_sync && when->power && job->troubles.crashes[0].host == target;
     job->troubles.touch_nth = nth % 7 == 6 ? nth + nth / 2 : 0;
     job->troubles.rots = nth % 5 == 4 ? 4 : 0;
 }
@@ -252,10 +264,10 @@ static void crash_try(struct sim_job *job, unsigned host, uint64_t nth, bool pow
 
     job->scenario = &scenario;
     job->troubles = (struct sim_troubles){ .eager = nth % 2 != 0, .net_slow = 1 };
-    if (listed->resume)
-        crash_resumed(job, &scenario, nth);
     job->troubles.crashes[0].host = host;
     job->troubles.crashes[0].when = (struct sim_crash){ .nth = nth, .power = power };
+    if (listed->resume)
+        crash_resumed(job, &scenario, nth);
     run_job(job);
     job->scenario = listed;
 }

@@ -277,8 +277,10 @@ static uint64_t notice_delay(struct sim_world *world)
 {
     uint64_t pick = sim_between(world, 0, 7);
 
-    if (pick == 2 && sim_between(world, 0, 31) == 0)
+    if (pick == 2 && sim_between(world, 0, 31) == 0) {
+        world->notices_late++;
         return sim_between(world, HSR_NS_PER_S, NOTICE_NS_MAX);
+    }
     if (pick == 0)
         return 0;
     return pick == 1 ? sim_between(world, HSR_NS_PER_MS, 300 * HSR_NS_PER_MS)

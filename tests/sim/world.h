@@ -126,6 +126,7 @@ struct sim_file {
 struct sim_crash {
     uint64_t nth; /* of this host, from 1; 0: never */
     bool power; /* a power cut; else only the program dies */
+    bool syncing; /* of those issued while a file is being synced there */
 };
 
 struct sim_host {
@@ -287,6 +288,7 @@ struct sim_world {
     bool slow_sync; /* fsync(2) and syncfs(2) take SIM_SYNC_NS */
     bool tmpfs; /* statfs(2) says so */
     unsigned huge_count; /* windows of huge pages made */
+    unsigned notices_late; /* zero-copy notices that come after a second or more */
     bool driven; /* somebody turns the loops and moves the clock: wait() must not */
     uint32_t pipe_bytes; /* room of one direction of a stream */
     uint32_t ring_room; /* of a submission queue; 0: there is always room */
