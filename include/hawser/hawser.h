@@ -152,7 +152,7 @@ typedef struct hawser_client_opts {
     int trace_fd;
     /* A job is tried again after a lost connection, by a server that is busy, shuts down or
      * restarts: so many times in a row without progress, after pauses that grow to 30 s. Default 5.
-     * What arrived is not sent twice. */
+     * What arrived is not sent twice (with `no_journal` or `inplace`: what is complete). */
     uint32_t retries;
     bool no_retries; /* whatever `retries` says */
     bool retry_connect; /* also when nobody ever answered: refused, unreachable, unknown */
