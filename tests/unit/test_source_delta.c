@@ -560,11 +560,30 @@ static void settle(struct pull *pull)
     fixture_turn_for(&pull->fx, 150 * HSR_NS_PER_MS);
 }
 
-/* Goal: what did not arrive is sent again as it is: it cannot be wanted whole before it came. */
+static void join(struct pull *pull)
+{
+    struct hsr_join join = { .stream = 0 };
+    struct hsr_span payload;
+    uint8_t out[64];
+
+    memcpy(join.token, pull->token, sizeof(join.token));
+    raw_close(&pull->stream);
+    raw_connect(&pull->fx, &pull->stream);
+    raw_hello(&pull->stream);
+    raw_expect(&pull->fx, &pull->stream, HSR_FRAME_HELLO_ACK, &payload);
+    CHECK_EQ(hsr_join_encode(&join, out, sizeof(out)), 20);
+    raw_frame(&pull->stream, HSR_FRAME_JOIN, out, 20);
+    raw_expect(&pull->fx, &pull->stream, HSR_FRAME_JOIN_ACK, &payload);
+}
+
+/* Goal: a file of which something is sent again may be wanted whole before its source knows that
+ * all of that has left: it is sent whole behind it, once. */
 static void test_source_delta_lost_and_wanted_whole(void)
 {
     for (uint32_t small = 0; small < 2; small++) {
         struct pull pull;
+        struct hsr_frame frame = { 0 };
+        struct hsr_span payload = { 0 };
         uint32_t size = small ? 30000 : 300000;
 
         pull_init(&pull, size, size);
@@ -580,6 +599,23 @@ static void test_source_delta_lost_and_wanted_whole(void)
         lose(&pull);
         settle(&pull);
         CHECK_EQ(pull.fx.events[HSR_EVENT_CLOSED], 0); /* so far it is what happens to anyone */
+        want(&pull, HSR_WANT_WHOLE);
+        join(&pull);
+        if (small) {
+            CHECK(!pack_take(&pull));
+            CHECK(!pack_take(&pull));
+        } else {
+            for (uint32_t had = 0; had < size;) { /* what was lost; then the file */
+                CHECK(raw_wait(&pull.fx, &pull.stream, &frame, &payload));
+                CHECK_EQ(frame.kind, HSR_FRAME_DATA);
+                CHECK(frame.size > 0);
+                had += frame.size;
+            }
+            file_take(&pull, false);
+            CHECK_EQ(pull.patches, 0);
+            CHECK_EQ(pull.literal, size);
+        }
+        CHECK_EQ(pull.fx.events[HSR_EVENT_CLOSED], 0);
         want(&pull, HSR_WANT_WHOLE);
         raw_expect_cancel(&pull.fx, &pull.control, HSR_E_PROTOCOL);
         pull_close(&pull);

@@ -412,7 +412,8 @@ static void deal_file_end(struct hsr_source *source, struct hsr_source_file *fil
         return; /* its `writable` wakes us */
     if (file->rc == 0)
         file->rc = hsr_source_check(&session->home->loop, file->fd, &file->view.identity);
-    if (file->again && file->rc == 0) { /* FILE_END stands */
+    if (file->again && (file->rc == 0 || file->page->entries[file->index].delta ==
+                                             SOURCE_DELTA_AGAIN)) { /* FILE_END stands */
         file->page->entries[file->index].sent_bytes = file->bytes;
         deal_file_close(source, file);
         hsr_source_entry_done(source, file->page, file->index, 0);

@@ -130,9 +130,13 @@ int hsr_source_delta_again(struct hsr_source *source, struct hsr_source_page *pa
     struct source_delta *delta = delta_of(source, entry);
 
     if (entry->delta == SOURCE_DELTA_SENT) { /* as if nothing of it had been sent */
-        hsr_require(!entry->wanted, HSR_E_PROTOCOL); /* of what is lost, all has not come */
         hsr_assert(delta == NULL && page->sent > 0);
         page->sent--;
+        if (entry->wanted) { /* what was lost of it has come by now, and that is not known here */
+            entry->delta = SOURCE_DELTA_AGAIN;
+            session->progress.delta.fallbacks++;
+            return 0;
+        }
         page->lent++;
         entry->wanted = true;
         session->progress.files_done--;

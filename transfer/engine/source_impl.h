@@ -88,7 +88,7 @@ enum source_delta_wish {
     SOURCE_DELTA_NONE,
     SOURCE_DELTA_WANTED, /* its signature comes, or has come */
     SOURCE_DELTA_SENT, /* sent against the old version: may be wanted once more, whole */
-    SOURCE_DELTA_AGAIN, /* in a pack, wanted once more before we heard that it was sent */
+    SOURCE_DELTA_AGAIN, /* wanted once more before we heard that all of it was sent */
 };
 
 struct source_entry {
