@@ -126,6 +126,7 @@ static void test_source_ends_files_before_stop(void)
     want_whole(&hand, page, (uint16_t)index);
     fixture_turn_for(&hand.fx, HSR_NS_PER_MS); /* it begins */
     say(&hand, HSR_FRAME_STOP);
+    raw_expect_end(&hand.fx, &hand.stream);
     CHECK_EQ(shutdown(hand.stream.fd, SHUT_WR), 0);
     raw_expect(&hand.fx, &hand.control, HSR_FRAME_FILE_END, &payload);
     raw_expect(&hand.fx, &hand.control, HSR_FRAME_WALK_END, &payload); /* all is settled */
