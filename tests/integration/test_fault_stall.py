@@ -22,7 +22,10 @@ CRAWL = 0.4  # seconds that a piece of content takes, of up to 256 KiB
 
 
 class Crawl:
-    """A job whose content crawls from some moment on, so that it does not end before what the test is about."""
+    """A job whose content crawls from some byte on, so that it does not end before what the test is about. That
+    begins when all connections are there."""
+
+    STREAMS = 3
 
     def __init__(self, t, direction, hook=None):
         self.begun, self.over, self.hook = threading.Event(), threading.Event(), hook
@@ -30,13 +33,17 @@ class Crawl:
         self.job = fault.Job(t, direction, hook=self.pass_on)
         self.at = self.job.rng.randrange(1 << 20, 4 << 20)
 
+    def start(self, *args):
+        return self.job.start("--timeout=2", "--streams=%d" % self.STREAMS, *args)
+
     def pass_on(self, way, index, _offset, data):
-        if not self.begun.is_set() and self.job.proxy.total[self.way] > self.at:
+        late = self.job.proxy.total[self.way] > self.at
+        if late and self.job.proxy.count > self.STREAMS and not self.begun.is_set():
             self.before, self.since = self.job.proxy.count, time.monotonic()
             self.begun.set()
         if self.hook and self.begun.is_set():
             self.hook(way, index)
-        if way == self.way and index > 0 and self.begun.is_set() and not self.over.is_set():
+        if late and way == self.way and index > 0 and not self.over.is_set():
             self.over.wait(CRAWL)
         return data
 
@@ -50,7 +57,7 @@ def stall(t, direction, way, which):
 
     crawl = Crawl(t, direction, hook)
     job = crawl.job
-    p = job.start("--timeout=2", "--retries=5", "--streams=3")
+    p = crawl.start("--retries=5")
     t.until(lambda: crawl.begun.is_set() and job.proxy.count > crawl.before or p.poll() is not None, 30,
             "a new connection")
     t.check(crawl.begun.is_set(), "it was over before anything stalled:", p.result())
@@ -132,7 +139,7 @@ def stopped(t, direction, who):
     """A program that is stopped, whose kernel goes on to acknowledge for it; then it goes on."""
     crawl = Crawl(t, direction)
     job = crawl.job
-    p = job.start("--timeout=2", "--retries=9")
+    p = crawl.start("--retries=9")
     t.until(crawl.begun.is_set, 30, "bytes")
     pid = p.pid if who == "client" else job.server.pid
     os.kill(pid, signal.SIGSTOP)
@@ -269,7 +276,7 @@ def slow(t, direction):
         fault.large_pair(rng, a, b, sizes=(900, 800))
 
     job = fault.Job(t, direction, [makers], piece=128, pause=0.05)
-    r = job.start("--timeout=1", "--retries=0").wait(90)
+    r = job.start("--timeout=2", "--retries=0").wait(90)
     t.check(r.seconds > 3, "that was not slow:", r)
     t.check(r.summary()["streams_lost"] == 0, "a living connection was given up:", r)
     job.ended(r)

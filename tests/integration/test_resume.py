@@ -20,9 +20,9 @@ FLIGHT = 4 * (UNIT + 4 * MIB) + 12 * MIB
 class Way(way.Way):
     """A push or a pull of which either side is killed."""
 
-    def interrupted(self, victims, at=60 * MIB):
+    def interrupted(self, victims, at=60 * MIB, **kw):
         """Begin, and kill when so much has moved.  @return what had moved."""
-        p = self.begin(at)
+        p = self.begin(at, **kw)
         if "server" in victims:
             self.server.kill()
         if "client" in victims:
@@ -56,8 +56,11 @@ class Way(way.Way):
 
 
 def small(t):
-    """For what does not depend on sizes: one file is whole, the next has a unit or two."""
-    return Way(t, "push", "--streams=1", size=12 * MIB)
+    """For what does not depend on sizes: a run that was killed when one file was whole, and the next had a unit
+    or two."""
+    run = Way(t, "push", "--streams=1", size=12 * MIB)
+    run.interrupted(["client"], 16 * MIB, rate=16 * MIB)
+    return run
 
 
 def killed(t, direction, victims, *args):
@@ -126,7 +129,6 @@ def test_changed_source_restarts(t):
 
 def test_removed_source_leaves_nothing(t):
     run = small(t)
-    run.interrupted(["client"], 16 * MIB)
     begun = set(os.listdir(run.src)) - set(os.listdir(run.dst))
     t.check(begun and hawser_test.stage_files(run.dst), "nothing is half done", os.listdir(run.dst))
     for name in begun:
@@ -208,7 +210,6 @@ def test_without_verify_resume(t):
 def test_no_journal(t):
     """Without one nothing is kept, and what an earlier run kept goes."""
     run = small(t)
-    run.interrupted(["client"], 16 * MIB)
     r = t.run(*run.args("--no-journal"), rc=0)
     t.check(r.summary()["resumed_bytes"] == 0, r)
     t.same(run.src, run.dst)
@@ -218,7 +219,6 @@ def test_no_journal(t):
 
 def damaged(t, damage):
     run = small(t)
-    run.interrupted(["client"], 16 * MIB)
     damage(run.dst + "/" + JOURNAL)
     r = t.run(*run.args(), rc=0)
     t.same(run.src, run.dst)
@@ -290,7 +290,6 @@ def test_hostile_journals(t):
 def test_replaced_stage(t):
     """A stage that somebody put another file in place of is not written to."""
     run = small(t)
-    run.interrupted(["client"], 16 * MIB)
     stages = [path for path in hawser_test.stage_files(run.dst) if path.endswith(b".stage")]
     t.check(stages, "no stages")
     for path in stages:
