@@ -23,22 +23,25 @@ CRAWL = 0.4  # seconds that a piece of content takes, of up to 256 KiB
 
 class Crawl:
     """A job whose content crawls from some byte on, so that it does not end before what the test is about. That
-    begins when all connections are there."""
+    begins when all data connections carry content, past their handshakes."""
 
     STREAMS = 3
+    HANDSHAKE = 1 << 16  # bytes, more than one has
 
     def __init__(self, t, direction, hook=None):
         self.begun, self.over, self.hook = threading.Event(), threading.Event(), hook
-        self.way = fault.WAY[direction]
+        self.way, self.carry = fault.WAY[direction], set()
         self.job = fault.Job(t, direction, hook=self.pass_on)
         self.at = self.job.rng.randrange(1 << 20, 4 << 20)
 
     def start(self, *args):
         return self.job.start("--timeout=2", "--streams=%d" % self.STREAMS, *args)
 
-    def pass_on(self, way, index, _offset, data):
+    def pass_on(self, way, index, offset, data):
         late = self.job.proxy.total[self.way] > self.at
-        if late and self.job.proxy.count > self.STREAMS and not self.begun.is_set():
+        if way == self.way and index > 0 and offset > self.HANDSHAKE:
+            self.carry.add(index)
+        if late and len(self.carry) == self.STREAMS and not self.begun.is_set():
             self.before, self.since = self.job.proxy.count, time.monotonic()
             self.begun.set()
         if self.hook and self.begun.is_set():
