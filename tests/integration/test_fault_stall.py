@@ -171,10 +171,12 @@ def test_stopped_client_push(t):
 
 def bench(t, way):
     """A benchmark has no other connection to go on with: it ends, and says what it waited for."""
-    stalled = threading.Event()
+    carries, stalled = threading.Event(), threading.Event()
 
-    def hook(on, index, _offset, data):
-        if on == way and index == 2 and p.total[proxy.UP] > 8 << 20:
+    def hook(on, index, offset, data):
+        if on == proxy.UP and index == 2 and offset > 8 << 20:
+            carries.set()
+        if on == way and index == 2 and carries.is_set():
             stalled.set()
             while not p.closing:
                 time.sleep(0.05)

@@ -60,8 +60,28 @@ static void test_lost_while_due_waits_to_be_settled(void)
     fixture_fini();
 }
 
+/* Both have said that it is lost, and the peer has already lost the next one: it did not wait for
+ * us to look. */
+static void test_lost_again_before_a_look(void)
+{
+    struct hsr_frame lost = { .kind = HSR_FRAME_LOST, .page = 1 };
+
+    fixture_init();
+    session.client = false;
+    session.losses.gone = session.losses.told = 1u << 1;
+    CHECK_EQ(hsr_loss_frame(&session, &lost), 0);
+    CHECK_EQ(session.progress.streams_lost, 0);
+    CHECK_EQ(hsr_loss_frame(&session, &lost), 0);
+    CHECK_EQ(session.progress.streams_lost, 1);
+    CHECK_EQ(session.losses.gone, 1u << 1); /* the next one, of which we never heard */
+    CHECK_EQ(session.losses.told, 0);
+    CHECK_EQ(hsr_loss_frame(&session, &lost), HSR_E_PROTOCOL);
+    fixture_fini();
+}
+
 int main(void)
 {
     RUN(test_lost_while_due_waits_to_be_settled);
+    RUN(test_lost_again_before_a_look);
     TEST_END();
 }

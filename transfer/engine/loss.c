@@ -65,12 +65,14 @@ int hsr_loss_frame(struct hsr_session *session, const struct hsr_frame *frame)
                    ? 0 /* LOST says it better */
                    : hsr_source_taken(session, index, frame->offset);
     }
-    hsr_require((losses->heard & bit) == 0, HSR_E_PROTOCOL);
     hsr_require(session->source != NULL || frame->offset == 0, HSR_E_PROTOCOL);
     if (session->streams[index] != NULL)
         atomic_store(&session->streams[index]->unheard, true);
     if (session->hold.stopping)
         return 0; /* it crossed STOP: a target reads on, a source's leaving is over */
+    if (losses->gone & losses->told & losses->heard & bit)
+        loss_settle(session, index); /* as the peer did, which has lost the next one, too */
+    hsr_require((losses->heard & bit) == 0, HSR_E_PROTOCOL);
     losses->heard |= bit;
     if (session->source != NULL)
         losses->ends[index] = frame->offset;
