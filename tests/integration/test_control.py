@@ -171,7 +171,7 @@ def rests(t, p):
 def paused(t, direction):
     """Longer than anybody waits for a silent peer; then it goes on and ends well."""
     jobs, run = Jobs(t), Way(t, direction, large=2, server=["--idle-timeout=3"])
-    p = jobs.begin(run, 20 * MIB, "--timeout=3")
+    p = jobs.begin(run, 4 * MIB, "--timeout=3", rate=2 * SLOW)
     t.check([job["state"] for job in jobs.list()] == ["running"], jobs.list())
     t.says(jobs.run("pause"), "paused")
     t.until(lambda: p.rows("progress")[-1]["paused"], what="a paused line of progress")
@@ -204,8 +204,8 @@ def test_paused_pull(t):
 def test_cancelled(t):
     """As Ctrl-C, also while it is paused; two of them are told apart by their numbers."""
     jobs, run, other = Jobs(t), Way(t, "push", large=2), Way(t, "push", name="other-", large=2)
-    q = jobs.begin(other, MIB, rate=4 * MIB)
-    p = jobs.begin(run, 30 * MIB)
+    q = jobs.begin(other, MIB, rate=4 * MIB)  # for as long as this may take
+    p = jobs.begin(run, 30 * MIB, rate=2 * SLOW)
     found = jobs.list()
     t.check(len(found) == 2 and {job["job"] for job in found} ==
             {row["job"] for row in p.rows("start") + q.rows("start")}, found)

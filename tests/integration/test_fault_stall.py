@@ -23,25 +23,26 @@ CRAWL = 0.4  # seconds that a piece of content takes, of up to 256 KiB
 
 class Crawl:
     """A job whose content crawls from some byte on, so that it does not end before what the test is about. That
-    begins when all data connections carry content, past their handshakes."""
+    begins when all data connections are past their handshakes."""
 
     STREAMS = 3
-    HANDSHAKE = 1 << 16  # bytes, more than one has
+    HANDSHAKE = 2  # what a server says in it: HELLO_ACK, JOIN_ACK; what comes next is a beat, or content
 
     def __init__(self, t, direction, hook=None):
         self.begun, self.over, self.hook = threading.Event(), threading.Event(), hook
-        self.way, self.carry = fault.WAY[direction], set()
+        self.way, self.said = fault.WAY[direction], {}
         self.job = fault.Job(t, direction, hook=self.pass_on)
         self.at = self.job.rng.randrange(1 << 20, 4 << 20)
 
     def start(self, *args):
         return self.job.start("--timeout=2", "--streams=%d" % self.STREAMS, *args)
 
-    def pass_on(self, way, index, offset, data):
+    def pass_on(self, way, index, _offset, data):
         late = self.job.proxy.total[self.way] > self.at
-        if way == self.way and index > 0 and offset > self.HANDSHAKE:
-            self.carry.add(index)
-        if late and len(self.carry) == self.STREAMS and not self.begun.is_set():
+        if way == proxy.DOWN and index > 0:
+            self.said[index] = self.said.get(index, 0) + 1
+        joined = sum(said > self.HANDSHAKE for said in list(self.said.values()))
+        if late and joined >= self.STREAMS and not self.begun.is_set():
             self.before, self.since = self.job.proxy.count, time.monotonic()
             self.begun.set()
         if self.hook and self.begun.is_set():
