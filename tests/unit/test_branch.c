@@ -170,9 +170,34 @@ static void test_branch_finds_another_directory(void)
     tree_fixture_fini(&fx);
 }
 
+/* Goal: a walk that ends between the DIR of a directory and its offer, as when its session fails
+ * there, forgets the offer. The walk itself asserts that nothing is held. */
+static void test_branch_ends_before_its_offer(void)
+{
+    const struct hsr_walk_options options = { .links_later = true };
+    struct hsr_walk *trunk;
+    struct hsr_walk_item item;
+    struct tree_fixture fx;
+    bool met = false;
+
+    tree_fixture_init(&fx);
+    CHECK_EQ(mkdirat(fx.fd, "a", 0755), 0);
+    struct hsr_walk_top top = { .base_fd = fx.fd, .contents = true };
+
+    CHECK_EQ(hsr_walk_create(&fx.loop, &top, 1, &options, &trunk), 0);
+    hsr_walk_offers(trunk, 1);
+    while (!met && hsr_walk_next(trunk, &item) == 1)
+        met = item.kind == HSR_WALK_ENTRY && item.entry.type == HSR_ENTRY_DIR &&
+              item.self != NULL && item.entry.name.size == 1;
+    CHECK(met);
+    hsr_walk_destroy(trunk);
+    tree_fixture_fini(&fx);
+}
+
 int main(void)
 {
     RUN(test_branch_brings_every_entry_once_in_order);
     RUN(test_branch_finds_another_directory);
+    RUN(test_branch_ends_before_its_offer);
     TEST_END();
 }

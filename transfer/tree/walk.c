@@ -67,6 +67,8 @@ void hsr_walk_destroy(struct hsr_walk *walk)
 {
     if (walk == NULL)
         return;
+    for (; walk->queue_index < walk->queue_count; walk->queue_index++)
+        hsr_walk_job_free(walk, walk->queue[walk->queue_index].job); /* offered to nobody yet */
     hsr_walk_levels_fini(walk);
     if (walk->trunk == walk) {
         hsr_assert(atomic_load(&walk->record_count) == 0); /* else somebody still holds one */
