@@ -25,10 +25,11 @@ struct hsr_usage {
 
 struct hsr_backend_ops {
     const char *name;
-    /** Take every operation of @ops (linked by op->node, in order; the list is empty afterwards).
-     * Each will complete; submission itself cannot fail: what the kernel refuses completes with
-     * that error. */
-    void (*submit)(struct hsr_backend *backend, struct hsr_list *ops);
+    /** Take every operation of @ops (linked by op->node, in order; the list is empty afterwards,
+     * and may be before). Each will complete; submission itself cannot fail: what the kernel
+     * refuses completes with that error. Of those that are plain calls (op->call), old ones too, as
+     * many are made as fit until @calls_until_ns of now(), at least one; 0: none now. */
+    void (*submit)(struct hsr_backend *backend, struct hsr_list *ops, uint64_t calls_until_ns);
     /** Hand pending submissions over, then sleep until something completes, wake() was called or
      * @deadline_ns (of now()) has passed. UINT64_MAX: no deadline; 0: do not sleep. */
     void (*wait)(struct hsr_backend *backend, uint64_t deadline_ns);
@@ -55,6 +56,9 @@ struct hsr_backend_ops {
     /** CPU time of the whole process so far, kernel workers included, in nanoseconds. NULL: there
      * is no such thing here. */
     uint64_t (*cpu)(struct hsr_backend *backend);
+    /** CPU time of the calling thread, in nanoseconds: a system call. What others had of its core,
+     * or the host of the machine, is not in it. NULL: there is no such thing here. */
+    uint64_t (*ran)(struct hsr_backend *backend);
     /** What the loop's thread had of the CPU; false: not known. Some microseconds: now and then,
      * not on the way of data. May be NULL. */
     bool (*usage)(struct hsr_backend *backend, struct hsr_usage *ret_usage);
@@ -105,6 +109,7 @@ int hsr_null_create(struct hsr_backend **ret_backend);
 
 /** Clocks and random bytes of the machine: members of struct hsr_backend_ops for real kernels. */
 uint64_t hsr_system_now(struct hsr_backend *backend);
+uint64_t hsr_system_ran(struct hsr_backend *backend);
 uint64_t hsr_system_wall(struct hsr_backend *backend);
 uint64_t hsr_system_cpu(struct hsr_backend *backend);
 void hsr_system_random(struct hsr_backend *backend, void *out, size_t size);

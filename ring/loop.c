@@ -21,13 +21,18 @@
 #define DELIVER_MAX 1024u
 
 #define TURN_LONG_NS HSR_NS_PER_MS
-/* A quarter of what a turn may last: the last slice of it may be a long one, and handing over
- * copies into sockets. */
-#define TURN_BUDGET_NS (250 * HSR_NS_PER_US)
-/* What a turn costs (some 2 us) is 2 % of a slice, and only while somebody waits. */
-#define SLICE_NS (100 * HSR_NS_PER_US)
-#define SLICE_NS_MIN (50 * HSR_NS_PER_US) /* everybody gets on, however long the others took */
+/* A tenth of what a turn may last: its last slice may be a long one, and handing over copies into
+ * sockets. Whoever is served between two turns waits for half of one, at least: 250 us were as
+ * quick for the others (bench/macro/gaps --responsive). */
+#define TURN_BUDGET_NS (100 * HSR_NS_PER_US)
+/* What a turn costs (some 2 us) is 4 % of a slice, and only while somebody waits. */
+#define SLICE_NS (50 * HSR_NS_PER_US)
+#define SLICE_NS_MIN (25 * HSR_NS_PER_US) /* everybody gets on, however long the others took */
 #define SLICE_PIECES 16u
+/* A bulk task that works longer than that takes turns with its like the next times that it runs:
+ * what it hands over is large too. One that does not is as prompt as a session. */
+#define HEAVY_NS (25 * HSR_NS_PER_US)
+#define HEAVY_RUNS 8u
 #define SPIN_ROUNDS 16u /* polls between two looks at the clock */
 
 static __thread struct hsr_loop *loop_current;
@@ -35,6 +40,7 @@ static __thread struct hsr_loop *loop_current;
 /* The turn at hand, for its account. */
 struct turn {
     uint64_t part_ns; /* when the part at hand began */
+    uint64_t ran_ns; /* with a trace: CPU time of the thread when the turn began */
     uint64_t longest_ns; /* of its parts */
     const char *longest;
 };
@@ -47,9 +53,10 @@ static unsigned loop_deliver(struct hsr_loop *loop);
 static unsigned loop_fire(struct hsr_loop *loop);
 static unsigned loop_step_tasks(struct hsr_loop *loop, struct turn *turn);
 static unsigned loop_step_list(struct hsr_loop *loop, struct hsr_list *list, struct turn *turn);
-static unsigned loop_hand_over(struct hsr_loop *loop);
+static unsigned loop_hand_over(struct hsr_loop *loop, uint64_t calls_until_ns);
 static void turn_part(struct hsr_loop *loop, struct turn *turn, enum hsr_span_kind kind,
                       const char *name);
+static uint64_t loop_ran(struct hsr_loop *loop);
 static void loop_account(struct hsr_loop *loop, const struct turn *turn);
 static void loop_wait(struct hsr_loop *loop, struct turn *turn, bool may_sleep);
 static void timer_place(struct hsr_loop *loop, struct hsr_timer *timer, uint32_t index);
@@ -111,6 +118,7 @@ bool hsr_loop_turn(struct hsr_loop *loop, bool may_sleep)
     loop_current = loop;
     loop->stats.turns++;
     loop->now_ns = turn.part_ns = loop->backend->ops->now(loop->backend);
+    turn.ran_ns = loop_ran(loop);
     reaped = loop->backend->ops->reap(loop->backend, REAP_MAX);
     loop->stats.completions += reaped;
     happened = reaped;
@@ -118,7 +126,7 @@ bool hsr_loop_turn(struct hsr_loop *loop, bool may_sleep)
     happened += loop_fire(loop);
     hsr_jobs_due(loop);
     happened += loop_step_tasks(loop, &turn);
-    happened += loop_hand_over(loop);
+    happened += loop_hand_over(loop, loop->now_ns + TURN_BUDGET_NS);
     loop_wait(loop, &turn, may_sleep);
     happened += hsr_jobs_gap(loop);
     hsr_assert(loop_current == loop);
@@ -168,7 +176,7 @@ void hsr_loop_cancel(struct hsr_loop *loop, struct hsr_op *op)
     if (!op->armed)
         return;
     /* The backend can only cancel what it has. */
-    (void)loop_hand_over(loop); /* the count of operations is of no interest here */
+    (void)loop_hand_over(loop, 0); /* the count of operations is of no interest here */
     loop->backend->ops->cancel(loop->backend, op);
 }
 
@@ -179,6 +187,7 @@ void hsr_task_init(struct hsr_task *task, const char *name, void (*run)(struct h
     task->name = name;
     task->run = run;
     task->bulk = false;
+    task->heavy = 0;
 }
 
 void hsr_loop_wake(struct hsr_loop *loop, struct hsr_task *task)
@@ -186,7 +195,7 @@ void hsr_loop_wake(struct hsr_loop *loop, struct hsr_task *task)
     hsr_assert_hot(loop_current == NULL || loop_current == loop);
     hsr_assert_hot(task->run != NULL);
     if (!hsr_list_linked(&task->node))
-        hsr_list_push_tail(task->bulk ? &loop->bulk : &loop->runnable, &task->node);
+        hsr_list_push_tail(task->heavy > 0 ? &loop->bulk : &loop->runnable, &task->node);
 }
 
 void hsr_loop_forget(struct hsr_loop *loop, struct hsr_task *task)
@@ -222,6 +231,8 @@ bool hsr_loop_slice_over(struct hsr_loop *loop)
     uint64_t now_ns = hsr_loop_clock(loop), ran_ns = now_ns - loop->slice_ns;
     bool had_pieces = ++loop->slice_asked >= SLICE_PIECES;
 
+    if (ran_ns >= HEAVY_NS && loop->task != NULL && loop->task->bulk)
+        loop->task->heavy = HEAVY_RUNS;
     if (ran_ns >= SLICE_NS_MIN && now_ns - loop->now_ns >= TURN_BUDGET_NS)
         return true;
     return (had_pieces || ran_ns >= SLICE_NS) && hsr_loop_pressed(loop);
@@ -387,7 +398,7 @@ static unsigned loop_fire(struct hsr_loop *loop)
 }
 
 /* Tasks woken from here on run in the next turn, so that a task that wakes itself cannot keep the
- * ring from being served. */
+ * ring from being served. What the prompt ones have to say leaves before the heavy ones run. */
 static unsigned loop_step_tasks(struct hsr_loop *loop, struct turn *turn)
 {
     unsigned count;
@@ -398,6 +409,11 @@ static unsigned loop_step_tasks(struct hsr_loop *loop, struct turn *turn)
         return 0;
     turn_part(loop, turn, HSR_SPAN_HANDLERS, "handlers");
     count = loop_step_list(loop, &loop->running, turn);
+    if (!hsr_list_empty(&loop->bulk_running) && !hsr_list_empty(&loop->submitted)) {
+        (void)loop_hand_over(loop, 0); /* the turn counts it by its tasks */
+        loop->backend->ops->wait(loop->backend, 0);
+        turn_part(loop, turn, HSR_SPAN_ENTER, "answers");
+    }
     return count + loop_step_list(loop, &loop->bulk_running, turn);
 }
 
@@ -414,20 +430,25 @@ static unsigned loop_step_list(struct hsr_loop *loop, struct hsr_list *list, str
 
         loop->slice_ns = turn->part_ns;
         loop->slice_asked = 0;
+        loop->task = task;
+        if (task->heavy > 0)
+            task->heavy--;
         task->run(task);
+        loop->task = NULL;
         turn_part(loop, turn, HSR_SPAN_TASK, name);
         count++;
     }
     return count;
 }
 
-static unsigned loop_hand_over(struct hsr_loop *loop)
+/* Also with nothing new: plain calls may be left over from earlier turns. */
+static unsigned loop_hand_over(struct hsr_loop *loop, uint64_t calls_until_ns)
 {
-    if (hsr_list_empty(&loop->submitted))
-        return 0;
-    loop->backend->ops->submit(loop->backend, &loop->submitted);
+    bool any = !hsr_list_empty(&loop->submitted);
+
+    loop->backend->ops->submit(loop->backend, &loop->submitted, calls_until_ns);
     hsr_assert(hsr_list_empty(&loop->submitted));
-    return 1;
+    return any;
 }
 
 /* A part of the turn has ended, and the next one begins. */
@@ -444,12 +465,21 @@ static void turn_part(struct hsr_loop *loop, struct turn *turn, enum hsr_span_ki
     turn->part_ns = now_ns;
 }
 
+static uint64_t loop_ran(struct hsr_loop *loop)
+{
+    if (__builtin_expect(loop->trace == NULL, 1) || loop->backend->ops->ran == NULL)
+        return 0;
+    return loop->backend->ops->ran(loop->backend);
+}
+
 /* The turn ends here as far as its length goes: what follows is sleep and work ahead. */
 static void loop_account(struct hsr_loop *loop, const struct turn *turn)
 {
     uint64_t turn_ns = turn->part_ns - loop->now_ns;
 
     hsr_histogram_add(&loop->stats.turn_ns, turn_ns);
+    if (turn->ran_ns > 0)
+        hsr_histogram_add(&loop->stats.turn_ran_ns, loop_ran(loop) - turn->ran_ns);
     if (turn_ns > TURN_LONG_NS) {
         loop->stats.turns_long++;
         loop->stats.turn_long_task = turn->longest;

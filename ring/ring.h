@@ -53,6 +53,7 @@ struct hsr_loop_stats {
     uint64_t sleep_ns; /* spent waiting */
     uint64_t spin_ns; /* spent polling before that, with nothing to do */
     struct hsr_histogram turn_ns; /* how long turns took, without sleep and work ahead */
+    struct hsr_histogram turn_ran_ns; /* CPU time of the thread in them; only with a trace */
     uint64_t turns_long; /* over 1 ms */
     const char *turn_long_task; /* the last task that made one */
 };
@@ -63,7 +64,7 @@ struct hsr_loop {
     struct hsr_backend *backend;
     struct hsr_list runnable; /* woken tasks, oldest first */
     struct hsr_list running; /* those of this turn that have not run yet */
-    struct hsr_list bulk; /* the same of bulk tasks */
+    struct hsr_list bulk; /* the same of bulk tasks that were heavy */
     struct hsr_list bulk_running; /* those for which a turn has no time left wait for the next */
     struct hsr_list submitted; /* operations of this turn, not yet handed over */
     struct hsr_jobs jobs;
@@ -77,7 +78,8 @@ struct hsr_loop {
     unsigned index; /* which shard this is */
     uint32_t armed; /* operations in flight */
     uint64_t now_ns; /* at the start of this turn */
-    uint64_t slice_ns; /* when the task at hand began */
+    struct hsr_task *task; /* the task at hand; NULL between tasks */
+    uint64_t slice_ns; /* when it began */
     uint32_t slice_asked; /* how often it has asked hsr_loop_slice_over() */
     uint64_t trace_hash; /* order of everything that happened; the simulator compares it */
     struct hsr_loop_stats stats;
@@ -130,7 +132,7 @@ void hsr_loop_timer_clear(struct hsr_loop *loop, struct hsr_timer *timer);
 bool hsr_loop_pressed(struct hsr_loop *loop);
 
 /** A task asks after each piece of long work (at most some 50 us) whether to return to the loop,
- * having woken itself: yes when it had its slice, of 100 us or 16 pieces, and somebody waits; and
+ * having woken itself: yes when it had its slice, of 50 us or 16 pieces, and somebody waits; and
  * when the turn's budget is spent, whoever waits. A look at the clock and some loads. */
 bool hsr_loop_slice_over(struct hsr_loop *loop);
 

@@ -33,6 +33,12 @@ uint64_t hsr_system_cpu(struct hsr_backend *backend)
     return system_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+uint64_t hsr_system_ran(struct hsr_backend *backend)
+{
+    (void)backend;
+    return system_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void hsr_system_random(struct hsr_backend *backend, void *out, size_t size)
 {
     uint8_t *bytes = out;

@@ -14,6 +14,7 @@ struct hsr_task {
     void (*run)(struct hsr_task *task);
     const char *name; /* static; for the turn histogram */
     bool bulk; /* false unless set after hsr_task_init() and before it is woken */
+    uint8_t heavy; /* bulk, and one of the last times it ran it worked for long: the loop's */
 };
 
 /** A prompt task. */

@@ -30,9 +30,6 @@
 #define URING_IOWQ_MAX 2u /* workers; more only fight for the shard's CPU */
 #define URING_FD_WORKERS_ALL 0u /* 0 leaves the unbounded workers as they are */
 
-/* Plain calls of one turn, less than its budget in loop.c: they come at its end. */
-#define URING_CALLS_NS (200 * HSR_NS_PER_US)
-
 /* One SQE moves at most this much (read(2), NOTES); sqe->len has 32 bits. */
 #define TRANSFER_SIZE_MAX 0x7ffff000ull
 
@@ -76,7 +73,7 @@ static void uring_ring_tune(struct uring *uring, const struct hsr_uring_options 
 static int uring_explain(int rc, char *why, size_t why_size);
 static void uring_fini(struct hsr_backend *backend);
 static void uring_fill(struct uring *uring);
-static void uring_calls(struct uring *uring);
+static void uring_calls(struct uring *uring, uint64_t until_ns);
 static struct io_uring_sqe *uring_sqe(struct uring *uring);
 static int uring_enter(struct uring *uring, unsigned complete_min, uint64_t timeout_ns);
 static void uring_drain(struct uring *uring);
@@ -264,31 +261,32 @@ static unsigned uring_beside(const struct hsr_op *op)
 }
 
 /* Plain calls run here. */
-static void uring_submit(struct hsr_backend *backend, struct hsr_list *ops)
+static void uring_submit(struct hsr_backend *backend, struct hsr_list *ops, uint64_t calls_until_ns)
 {
     struct uring *uring = uring_of(backend);
 
     hsr_list_splice_tail(&uring->queued, ops);
     uring_fill(uring);
-    uring_calls(uring);
+    if (calls_until_ns > 0)
+        uring_calls(uring, calls_until_ns);
     hsr_assert(hsr_list_empty(ops));
 }
 
 /* Each copies up to a chunk: what a turn has no time for is left to the next. */
-static void uring_calls(struct uring *uring)
+static void uring_calls(struct uring *uring, uint64_t until_ns)
 {
-    uint64_t spent_ns = 0;
+    uint64_t now_ns = 0;
     struct hsr_list *node;
 
-    while (spent_ns < URING_CALLS_NS && (node = hsr_list_pop_head(&uring->calls)) != NULL) {
+    while (now_ns < until_ns && (node = hsr_list_pop_head(&uring->calls)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
-        uint64_t start_ns = hsr_system_now(&uring->backend);
+        uint64_t start_ns = now_ns > 0 ? now_ns : hsr_system_now(&uring->backend);
 
         op->res = hsr_syscall_run(op);
-        op->call_ns = hsr_system_now(&uring->backend) - start_ns;
+        now_ns = hsr_system_now(&uring->backend);
+        op->call_ns = now_ns - start_ns;
         op->due = HSR_DUE_RESULT;
         hsr_list_push_tail(&uring->completed, &op->node);
-        spent_ns += op->call_ns;
     }
 }
 
@@ -575,7 +573,6 @@ static unsigned uring_reap(struct hsr_backend *backend, unsigned max)
 
     if (uring_kernel_ready(uring))
         (void)uring_enter(uring, 0, 0); /* EBUSY and the like: the next turn tries again */
-    uring_calls(uring); /* those left over */
     while (count < max && (node = hsr_list_pop_head(&uring->completed)) != NULL) {
         struct hsr_op *op = hsr_container_of(node, struct hsr_op, node);
 
@@ -749,6 +746,7 @@ static const struct hsr_backend_ops uring_ops = {
     .register_buffers = uring_register_buffers,
     .random = hsr_system_random,
     .cpu = hsr_system_cpu,
+    .ran = hsr_system_ran,
     .usage = uring_usage,
     .fini = uring_fini,
 };

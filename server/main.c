@@ -100,6 +100,7 @@ static void event_shard(const struct hsr_event *event)
         LOG_NUMBER("turn_p99_ns", hsr_histogram_quantile(&stats->turn_ns, 990000)),
         LOG_NUMBER("turn_p999_ns", hsr_histogram_quantile(&stats->turn_ns, 999000)),
         LOG_NUMBER("turn_max_ns", hsr_histogram_quantile(&stats->turn_ns, 1000000)),
+        LOG_NUMBER("turn_ran_p999_ns", hsr_histogram_quantile(&stats->turn_ran_ns, 999000)),
         LOG_NUMBER("turns_long", stats->turns_long),
         LOG_TEXT("turn_long_task", stats->turn_long_task));
 }

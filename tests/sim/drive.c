@@ -305,6 +305,8 @@ static void session_again(struct run *run)
     run->outcome.touched = false;
     rot(run);
     session_run(run, /* both= */ true);
+    if (before.stops > 0 && before.code == 0 && run->report->code == HSR_E_CANCELED)
+        session_run(run, /* both= */ true); /* a word that came too late for one is for the next */
     if (run->report->failed)
         sim_violation(run->world, "without faults the next session fails: %s",
                       hsr_err_name(run->report->code));

@@ -80,7 +80,7 @@ static int64_t watch_fail(struct hsr_op *op, int error)
     return -error;
 }
 
-static void watch_submit(struct hsr_backend *base, struct hsr_list *ops)
+static void watch_submit(struct hsr_backend *base, struct hsr_list *ops, uint64_t calls_until_ns)
 {
     struct watched *watched = watched_of(base);
     struct hsr_list left;
@@ -99,7 +99,7 @@ static void watch_submit(struct hsr_backend *base, struct hsr_list *ops)
         op->due = HSR_DUE_RESULT;
         hsr_list_push_tail(&watched->failed, &op->node);
     }
-    watched->inner->ops->submit(watched->inner, &left);
+    watched->inner->ops->submit(watched->inner, &left, calls_until_ns);
 }
 
 static int64_t watch_call(struct hsr_backend *base, struct hsr_op *op)

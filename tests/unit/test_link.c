@@ -33,11 +33,13 @@ struct script {
 
 static struct script script;
 
-static void script_submit(struct hsr_backend *backend, struct hsr_list *ops)
+static void script_submit(struct hsr_backend *backend, struct hsr_list *ops,
+                          uint64_t calls_until_ns)
 {
     struct hsr_list *node;
 
     (void)backend;
+    (void)calls_until_ns;
     while ((node = hsr_list_pop_head(ops)) != NULL) {
         CHECK(script.held_count < HELD_MAX);
         script.held[script.held_count++] = hsr_container_of(node, struct hsr_op, node);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "ring/ring.h"
 
 #define PINGS 100000u
@@ -242,6 +243,142 @@ static void test_ops_complete_next_turn(void)
     hsr_loop_fini(&loop);
 }
 
+/* ---- a clock that tasks move: what a turn has time for ---- */
+
+static struct hsr_backend_ops script_ops; /* the null backend's, with some replaced */
+static const struct hsr_backend_ops *null_ops;
+static uint64_t script_ns;
+
+static uint64_t script_now(struct hsr_backend *backend)
+{
+    (void)backend;
+    return script_ns;
+}
+
+static void script_submit(struct hsr_backend *backend, struct hsr_list *ops,
+                          uint64_t calls_until_ns)
+{
+    if (!hsr_list_empty(ops))
+        note(calls_until_ns == 0 ? 's' : 'S'); /* S: the turn's end */
+    null_ops->submit(backend, ops, calls_until_ns);
+}
+
+static void script_init(void)
+{
+    fixture_init();
+    null_ops = loop.backend->ops;
+    script_ops = *null_ops;
+    script_ops.now = script_now;
+    script_ops.submit = script_submit;
+    loop.backend->ops = &script_ops;
+    script_ns = HSR_NS_PER_S;
+}
+
+static void script_fini(void)
+{
+    loop.backend->ops = null_ops;
+    hsr_loop_fini(&loop);
+}
+
+struct worker {
+    struct hsr_task task;
+    char letter;
+    uint64_t takes_ns;
+    struct hsr_op *op; /* submitted by each run */
+};
+
+static void worker_run(struct hsr_task *task)
+{
+    struct worker *worker = hsr_container_of(task, struct worker, task);
+
+    note(worker->letter);
+    script_ns += worker->takes_ns;
+    (void)hsr_loop_slice_over(&loop); /* whoever works asks; there is no more work */
+    if (worker->op != NULL)
+        hsr_loop_submit(&loop, worker->op);
+}
+
+static void worker_init(struct worker *worker, char letter, bool bulk, uint64_t takes_us)
+{
+    *worker = (struct worker){ .letter = letter, .takes_ns = takes_us * HSR_NS_PER_US };
+    hsr_task_init(&worker->task, "worker", worker_run);
+    worker->task.bulk = bulk;
+}
+
+static void turn_of(struct worker *const *workers, unsigned count, const char *expected)
+{
+    order[0] = '\0';
+    for (unsigned i = 0; i < count; i++)
+        hsr_loop_wake(&loop, &workers[i]->task);
+    (void)hsr_loop_turn(&loop, false);
+    CHECK(strcmp(order, expected) == 0);
+}
+
+/* Goal: a bulk task with little to do is as prompt as others; one that works for long comes last,
+ * and stays there for a while; a task that is not bulk never does. */
+static void test_heavy_tasks_come_last(void)
+{
+    struct worker heavy, light, prompt;
+    struct worker *all[] = { &heavy, &light, &prompt };
+
+    script_init();
+    worker_init(&heavy, 'h', true, 60);
+    worker_init(&light, 'l', true, 5);
+    worker_init(&prompt, 'p', false, 60);
+    turn_of(all, 3, "hlp"); /* nobody knows yet */
+    for (unsigned i = 0; i < 3; i++)
+        turn_of(all, 3, "lph");
+    heavy.takes_ns = HSR_NS_PER_US;
+    prompt.takes_ns = HSR_NS_PER_US;
+    for (unsigned i = 0; i < 8; i++)
+        turn_of(all, 3, "lph");
+    turn_of(all, 3, "hlp");
+    script_fini();
+}
+
+/* Goal: what a prompt task submits leaves before heavy ones run; without them nothing leaves twice.
+ */
+static void test_answers_leave_first(void)
+{
+    struct counted_op answer = { .op = { .done = counted_done, .kind = HSR_OP_NOP } };
+    struct counted_op data = { .op = { .done = counted_done, .kind = HSR_OP_NOP } };
+    struct worker heavy, prompt;
+    struct worker *both[] = { &heavy, &prompt };
+
+    script_init();
+    worker_init(&heavy, 'h', true, 60);
+    worker_init(&prompt, 'p', false, 5);
+    turn_of(both, 2, "hp");
+    prompt.op = &answer.op;
+    heavy.op = &data.op;
+    turn_of(both, 2, "pshS");
+    turn_of(both, 0, "oo");
+    turn_of(both + 1, 1, "pS");
+    turn_of(both, 0, "o");
+    prompt.op = NULL;
+    turn_of(both, 2, "phS");
+    turn_of(both, 0, "o");
+    script_fini();
+}
+
+/* Goal: heavy tasks that a turn has no time for are the first ones of the next, in their order. */
+static void test_heavy_tasks_share_turns(void)
+{
+    struct worker a, b, c;
+    struct worker *all[] = { &a, &b, &c };
+
+    script_init();
+    worker_init(&a, 'a', true, 60);
+    worker_init(&b, 'b', true, 60);
+    worker_init(&c, 'c', true, 60);
+    turn_of(all, 3, "ab");
+    turn_of(all, 3, "ca"); /* c had waited, and was not heavy yet; a and b were */
+    turn_of(all, 0, "b");
+    turn_of(all, 3, "ab");
+    turn_of(all, 1, "ca");
+    script_fini();
+}
+
 static void test_submit_twice_aborts(void)
 {
     struct counted_op op = { .op = { .done = counted_done, .kind = HSR_OP_NOP } };
@@ -445,6 +582,9 @@ int main(void)
     RUN(test_timers_random);
     RUN(test_timer_ends_sleep);
     RUN(test_ops_complete_next_turn);
+    RUN(test_heavy_tasks_come_last);
+    RUN(test_answers_leave_first);
+    RUN(test_heavy_tasks_share_turns);
     RUN(test_submit_twice_aborts);
     RUN(test_ping_pong_null);
     RUN(test_ping_pong_uring);
