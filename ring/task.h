@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#include <stdint.h>
+
 #include "base/queue.h"
 
 struct hsr_task {
