@@ -6,7 +6,6 @@
 #define HSR_RING_TASK_H
 
 #include <stdbool.h>
-
 #include <stdint.h>
 
 #include "base/queue.h"

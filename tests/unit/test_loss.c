@@ -4,6 +4,7 @@
 #include "hsr_test.h"
 
 #include "transfer/engine/session.h"
+#include "transfer/engine/stream.h"
 
 static struct hsr_engine engine;
 static struct hsr_shard shard;
@@ -79,9 +80,24 @@ static void test_lost_again_before_a_look(void)
     fixture_fini();
 }
 
+/* A stream that has said GONE is freed when the last work that crossed it is home. Nothing may be
+ * sent to it any more: the cell of the message lies in it. */
+static void test_close_after_gone_sends_nothing(void)
+{
+    static struct hsr_stream stream;
+
+    fixture_init();
+    stream = (struct hsr_stream){ .session = &session, .shard = &shard, .gone_heard = true };
+    hsr_stream_close(&stream);
+    CHECK(stream.close_msg.deliver == NULL);
+    CHECK(!hsr_loop_pressed(&shard.loop));
+    fixture_fini();
+}
+
 int main(void)
 {
     RUN(test_lost_while_due_waits_to_be_settled);
     RUN(test_lost_again_before_a_look);
+    RUN(test_close_after_gone_sends_nothing);
     TEST_END();
 }

@@ -139,8 +139,8 @@ static void stream_put_join_ack(struct hsr_stream *stream)
 
 void hsr_stream_close(struct hsr_stream *stream)
 {
-    if (stream->close_msg.deliver != NULL)
-        return;
+    if (stream->close_msg.deliver != NULL || stream->gone_heard)
+        return; /* it is freed when its last work is home: the cell would still be on its way */
     stream->close_msg.deliver = stream_close;
     hsr_loop_send(&stream->shard->loop, &stream->close_msg);
 }
