@@ -47,7 +47,8 @@ static void check_name(void *context, const char *path, struct sim_inode *dir,
         return;
     if (sim_version_any(check->world, entry->inode))
         return;
-    if (check->scenario->inplace && check->outcome->failed && old != NULL)
+    if (check->scenario->inplace && check->outcome->failed &&
+        (old != NULL || check->outcome->again))
         return; /* written where it lies, and not to its end */
     sim_violation(check->world, "\"%s\" holds neither the old nor the new content", path);
 }
@@ -93,17 +94,16 @@ void sim_scenario_check_equal(const struct sim_scenario *scenario, struct sim_wo
 }
 
 void sim_scenario_check_names(const struct sim_scenario *scenario, struct sim_world *world,
-                              unsigned source, unsigned target, bool names)
+                              unsigned source, unsigned target, bool again)
 {
-    struct sim_outcome outcome = { .failed = true, .unlink_failed = true };
+    struct sim_outcome outcome = { .failed = true, .unlink_failed = true, .again = again };
     struct check check = { .scenario = scenario,
                            .world = world,
                            .source = &world->hosts[source],
                            .target = &world->hosts[target],
                            .outcome = &outcome };
 
-    if (names)
-        sim_tree_visit(check.target, SIM_DATA, check_name, &check);
+    sim_tree_visit(check.target, SIM_DATA, check_name, &check);
     sim_tree_visit(check.target, SIM_OLD, check_old, &check);
 }
 

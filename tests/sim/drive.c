@@ -221,7 +221,7 @@ static void troubles_begin(struct run *run, unsigned attempt)
         host->crash = troubles->crashes[attempt].when;
         host->crash.nth = host->crash.syncing ? 1 + host->crash.nth / SYNCING_EVERY % SYNCING_OPS
                                               : host->crash.nth + host->ops;
-        if (host == target && (run->job->scenario->tmpfs || !SIM_POWER_CUTS_LEAVE_NO_PART))
+        if (host == target && run->job->scenario->tmpfs)
             host->crash.power = false; /* nothing of a tmpfs is left */
     }
 }
@@ -302,7 +302,10 @@ static void session_again(struct run *run)
     run->spared = true;
     run->closed = true;
     sim_turn_until_closed(run, /* both= */ true); /* what the server still holds ends */
+    sim_scenario_check_names(run->job->scenario, run->world, run->source, run->target,
+                             run->outcome.again); /* before it repairs what was wrong */
     run->outcome.touched = false;
+    run->outcome.again = true;
     rot(run);
     session_run(run, /* both= */ true);
     if (before.stops > 0 && before.code == 0 && run->report->code == HSR_E_CANCELED)
@@ -330,6 +333,7 @@ static void run_sessions(struct run *run)
     world->bug = job->bug;
     for (unsigned i = 0; i < attempts && world->violation_count == 0; i++) {
         troubles_begin(run, i);
+        run->outcome.again = i > 0;
         if (i > 0)
             rot(run);
         session_run(run, !job->troubles.eager);

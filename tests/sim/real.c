@@ -442,7 +442,8 @@ static void attempt(struct real *real, const struct point *point)
         spoil(real);
     trees_in(real);
     if (run->died)
-        sim_scenario_check_names(run->job->scenario, run->world, run->source, run->target, true);
+        sim_scenario_check_names(run->job->scenario, run->world, run->source, run->target,
+                                 run->outcome.again);
     sim_outcome_fill(run);
 }
 

@@ -49,15 +49,13 @@ extern const struct sim_scenario sim_scenarios[SIM_SCENARIO_COUNT];
 void sim_scenario_build(const struct sim_scenario *scenario, struct sim_world *world,
                         unsigned source, unsigned target, uint64_t seed);
 
-/* Does a power cut before the end leave no part of a file under its name? */
-#define SIM_POWER_CUTS_LEAVE_NO_PART true
-
 struct sim_outcome {
     bool failed; /* the run reported an error, or a failure or warning of some path */
     bool durable; /* it promised that a power cut loses nothing */
     bool kept; /* it failed, and what it has staged may stay for the next one */
     bool unlink_failed; /* a fault hit unlink(2): hidden stage files may be left */
     bool touched; /* the source was changed meanwhile */
+    bool again; /* a session before may have made names that were not there at first */
     bool rotten; /* so was what the target keeps for a later run */
     uint64_t source_hash, target_hash; /* of all outside of /data before the run */
 };
@@ -75,10 +73,10 @@ void sim_scenario_check(const struct sim_scenario *scenario, struct sim_world *w
                         unsigned source, unsigned target, const struct sim_outcome *outcome);
 
 /** What must hold at any moment, also right after one of the hosts died: names at the target hold
- * the whole old or the whole new content (after a power cut only with @names), and nothing that was
- * there before is gone. Hidden stages may be there. */
+ * the whole old or the whole new content, and nothing that was there before is gone. Hidden stages
+ * may be there. @again: it is not the first session of the run, as in the outcome. */
 void sim_scenario_check_names(const struct sim_scenario *scenario, struct sim_world *world,
-                              unsigned source, unsigned target, bool names);
+                              unsigned source, unsigned target, bool again);
 
 /** Success was reported: the trees are equal. */
 void sim_scenario_check_equal(const struct sim_scenario *scenario, struct sim_world *world,

@@ -70,7 +70,6 @@ static void side_bury(struct run *run, unsigned host)
 {
     struct side *side = &run->sides[host];
     struct sim_world *world = run->world;
-    bool power = world->hosts[host].crash.power;
 
     side_forget(run, host);
     sim_host_bury(&world->hosts[host]);
@@ -82,7 +81,7 @@ static void side_bury(struct run *run, unsigned host)
     if (host == SIM_CLIENT)
         run->closed = true;
     sim_scenario_check_names(run->job->scenario, world, run->source, run->target,
-                             !power || host != run->target || SIM_POWER_CUTS_LEAVE_NO_PART);
+                             run->outcome.again);
 }
 
 void sim_side_revive(struct run *run, unsigned host)

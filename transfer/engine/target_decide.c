@@ -31,6 +31,8 @@ static void decide_link(struct hsr_target *target, struct target_page *page, uin
 static void decide_link_dry(struct hsr_target *target, struct target_page *page, uint16_t index,
                             const struct hsr_entry *entry);
 static bool decide_link_ready(const struct hsr_target *target, uint32_t link_id);
+static void decide_link_first(struct hsr_target *target, struct target_page *page, uint16_t index,
+                              const struct hsr_entry *entry);
 static void decide_owner(struct hsr_target *target, const struct hsr_entry *entry);
 
 void hsr_target_decide(struct hsr_target *target)
@@ -227,6 +229,7 @@ static int decide_begin(struct hsr_target *target, struct target_page *page, uin
     dir->pending++;
     if (dir->dead != 0 && entry->type != HSR_ENTRY_DIR) { /* told once, for the directory */
         target->session->totals.failed++;
+        decide_link_first(target, page, index, entry); /* its other names fail, too */
         hsr_target_settle(target, page, index, dir->dead, NULL);
         return 0;
     }
@@ -248,15 +251,25 @@ static int decide_begin(struct hsr_target *target, struct target_page *page, uin
             target->linking[target->linking_count++] =
                 (uint32_t)(page - target->pages) << 16 | index;
         }
-    } else if (entry->flags & HSR_ENTRY_LINK_FIRST) {
-        uint32_t *head = &target->links[entry->link_id % TARGET_LINK_BUCKETS];
-
-        slot->link_first = true;
-        slot->link_id = entry->link_id;
-        slot->link_chain = *head;
-        *head = ((uint32_t)(page - target->pages) << 16 | index) + 1;
+    } else {
+        decide_link_first(target, page, index, entry);
     }
     return 0;
+}
+
+/* Further names wait until it is settled. */
+static void decide_link_first(struct hsr_target *target, struct target_page *page, uint16_t index,
+                              const struct hsr_entry *entry)
+{
+    struct target_entry *slot = &page->entries[index];
+    uint32_t *head = &target->links[entry->link_id % TARGET_LINK_BUCKETS];
+
+    if (!(entry->flags & HSR_ENTRY_LINK_FIRST))
+        return;
+    slot->link_first = true;
+    slot->link_id = entry->link_id;
+    slot->link_chain = *head;
+    *head = ((uint32_t)(page - target->pages) << 16 | index) + 1;
 }
 
 /* What a hand found out about an entry. */
