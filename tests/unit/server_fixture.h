@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "tests/unit/front_backend.h"
 #include "transfer/engine/conn.h"
 #include "transfer/engine/engine.h"
 #include "transfer/proto/entry.h"
@@ -554,27 +555,23 @@ static inline void list_send(struct raw *raw, const char *export_name, const cha
 
 static bool fixture_hurries;
 static uint64_t fixture_ahead_ns;
-static uint64_t (*fixture_real_now)(struct hsr_backend *backend);
+static struct front fixture_fronts[HSR_SHARDS_MAX];
 
-static inline uint64_t fixture_now(struct hsr_backend *backend)
+static inline uint64_t fixture_now(struct hsr_backend *inner)
 {
     if (fixture_hurries)
         fixture_ahead_ns += 300 * HSR_NS_PER_US;
-    return fixture_real_now(backend) + fixture_ahead_ns;
+    return inner->ops->now(inner) + fixture_ahead_ns;
 }
 
 /* Some turns in which time flies: whoever looks whether his slice is over finds that it is. */
 static inline void fixture_hurry(struct fixture *fx)
 {
-    static struct hsr_backend_ops ops;
-    struct hsr_backend *backend = hsr_engine_loop(fx->engine, 0)->backend;
+    for (unsigned i = 0; i < fx->shards; i++) {
+        struct hsr_loop *loop = hsr_engine_loop(fx->engine, i);
 
-    if (backend->ops != &ops) {
-        ops = *backend->ops;
-        fixture_real_now = ops.now;
-        ops.now = fixture_now;
-        for (unsigned i = 0; i < fx->shards; i++)
-            hsr_engine_loop(fx->engine, i)->backend->ops = &ops;
+        if (loop->backend->ops != &front_ops)
+            front_put(&fixture_fronts[i], loop, fixture_now);
     }
     fixture_hurries = true;
     for (unsigned i = 0; i < 5; i++)

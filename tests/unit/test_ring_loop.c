@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "front_backend.h"
 #include "ring/ring.h"
 
 #define PINGS 100000u
@@ -245,39 +246,27 @@ static void test_ops_complete_next_turn(void)
 
 /* ---- a clock that tasks move: what a turn has time for ---- */
 
-static struct hsr_backend_ops script_ops; /* the null backend's, with some replaced */
-static const struct hsr_backend_ops *null_ops;
+static struct front script;
 static uint64_t script_ns;
 
-static uint64_t script_now(struct hsr_backend *backend)
+static uint64_t script_now(struct hsr_backend *inner)
 {
-    (void)backend;
+    (void)inner;
     return script_ns;
 }
 
-static void script_submit(struct hsr_backend *backend, struct hsr_list *ops,
-                          uint64_t calls_until_ns)
+static void script_submitted(bool any, uint64_t calls_until_ns)
 {
-    if (!hsr_list_empty(ops))
+    if (any)
         note(calls_until_ns == 0 ? 's' : 'S'); /* S: the turn's end */
-    null_ops->submit(backend, ops, calls_until_ns);
 }
 
 static void script_init(void)
 {
     fixture_init();
-    null_ops = loop.backend->ops;
-    script_ops = *null_ops;
-    script_ops.now = script_now;
-    script_ops.submit = script_submit;
-    loop.backend->ops = &script_ops;
     script_ns = HSR_NS_PER_S;
-}
-
-static void script_fini(void)
-{
-    loop.backend->ops = null_ops;
-    hsr_loop_fini(&loop);
+    front_put(&script, &loop, script_now);
+    script.submitted = script_submitted;
 }
 
 struct worker {
@@ -333,7 +322,7 @@ static void test_heavy_tasks_come_last(void)
     for (unsigned i = 0; i < 8; i++)
         turn_of(all, 3, "lph");
     turn_of(all, 3, "hlp");
-    script_fini();
+    hsr_loop_fini(&loop);
 }
 
 /* Goal: what a prompt task submits leaves before heavy ones run; without them nothing leaves twice.
@@ -358,7 +347,7 @@ static void test_answers_leave_first(void)
     prompt.op = NULL;
     turn_of(both, 2, "phS");
     turn_of(both, 0, "o");
-    script_fini();
+    hsr_loop_fini(&loop);
 }
 
 /* Goal: heavy tasks that a turn has no time for are the first ones of the next, in their order. */
@@ -376,7 +365,7 @@ static void test_heavy_tasks_share_turns(void)
     turn_of(all, 0, "b");
     turn_of(all, 3, "ab");
     turn_of(all, 1, "ca");
-    script_fini();
+    hsr_loop_fini(&loop);
 }
 
 static void test_submit_twice_aborts(void)
